@@ -1,0 +1,244 @@
+"""Every knob, in one flat dataclass: keyword arguments of `load_dataset`, flags of `entp`, a YAML file, a card table.
+
+Defaults marked "(ours)" are not fixed by the paper (arXiv 2510.23160).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .errors import ConfigError
+
+SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "input_format": ("auto", "alpaca", "dolly", "sharegpt", "messages", "prompt_completion"),
+    "correction": ("posterior", "simifeat", "none"),
+    "pool": ("score", "quantile", "all"),
+    "fuser": ("entp", "mosaic", "rewrite", "mergeit", "none"),
+    "on_reject": ("mosaic", "passthrough"),
+    "device": ("auto", "cpu", "cuda", "mps"),
+}
+# knob: (lowest, highest); None is no bound
+BOUNDS: dict[str, tuple[float | None, float | None]] = {
+    "limit": (0, None), "neighbors": (2, 100), "damping": (0, 1), "levels": (0, 6), "change_confidence": (0, 1),
+    "pool_max_score": (0, 5), "pool_quantile": (0, 1), "purge_warn_share": (0, 1), "near_duplicate": (0.5, 1),
+    "semantic_duplicate": (0.5, 1), "contamination_coverage": (0, 1), "silhouette_sample": (100, None),
+    "max_groups": (0, None), "group_neighbors": (1, 8), "rounds": (1, 20), "min_novelty": (0, 1), "retries": (0, 5),
+    "max_new_tokens": (16, 8192), "temperature": (0, 2), "gate_similarity": (-1, 1), "gate_coverage": (0, 1),
+    "gate_copy": (0, 1), "gate_duplicate": (0, 1), "target_size": (1, None), "fusion_ratio": (0, 1),
+    "high_quality_ratio": (0, 1), "concurrency": (1, 1024), "timeout": (1, None), "batch_size": (1, 4096),
+    "price_in": (0, None), "price_out": (0, None), "num_proc": (1, 256), "seed": (0, 2**32 - 1),
+}  # fmt: skip
+
+
+def _knob(default: Any, text: str) -> Any:
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata={"help": text})
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class EntpConfig:
+    """All knobs of a run. `validate()` reports every problem at once; no secret is ever a knob."""
+
+    # Input
+    input_format: str = _knob("auto", "form of the input rows; auto finds it out by the columns")
+    columns: list[str] = _knob([], "columns renamed at the door, as OURS=THEIRS: instruction=question output=answer")
+    split: str = _knob("train", "split of a Hub dataset")
+    limit: int = _knob(0, "take a seeded sample of this many rows; 0: all")
+    # Rate
+    raters: list[str] = _knob(["logits"], "column | llm | logits | package.module:attr, several at once")
+    rating_columns: list[str] = _knob([], "columns that hold ratings 0..5, for the rater `column`; null: unrated")
+    rater_model: str = _knob("", "model of the raters `llm` and `logits`; empty: the fusion model")
+    # Correct
+    correction: str = _knob("posterior", "posterior (ours: EM and Bayes) | simifeat (the paper's) | none")
+    neighbors: int = _knob(10, "neighbours that vote on a row's true score (DS2: 10)")
+    damping: float = _knob(0.3, "weight 0..1 of each neighbour's rating beside the row's own (ours)")
+    levels: int = _knob(0, "latent quality levels; 0: as many, up to 6, as split halves of the data agree on (ours)")
+    change_confidence: float = _knob(0.5, "a rating is replaced where the posterior is at least this (DS2: 0.5)")
+    # Low-quality pool
+    pool: str = _knob("score", "score: up to pool_max_score | quantile: the lowest share | all")
+    pool_max_score: int = _knob(3, "highest corrected score in the low-quality pool (DS2's high band is 4-5)")
+    pool_quantile: float = _knob(0.5, "share of lowest expected scores in the pool, where pool is quantile (ours)")
+    # Purge
+    purge_rules: list[str] = _knob([], "rules to run; empty: the default set (`entp purge --list`)")
+    purge_off: list[str] = _knob([], "rules to leave out")
+    purge_drop: list[str] = _knob([], "rules that only flag by default, but shall drop: refusal")
+    purge_thresholds: list[str] = _knob([], "thresholds of rules, as RULE=NUMBER: repetition=0.4")
+    purge_warn_share: float = _knob(0.1, "warn where one rule drops more than this share of the pool (ours)")
+    near_duplicate: float = _knob(0.8, "MinHash Jaccard similarity that makes a near-duplicate")
+    semantic_duplicate: float = _knob(0.97, "cosine similarity that makes a semantic duplicate; 1: off (ours)")
+    benchmark_files: list[str] = _knob([], "JSONL, JSON or CSV files of test items that no row may contain")
+    contamination_coverage: float = _knob(0.5, "share of a test item's n-grams in a row that makes it contaminated")
+    # Embed, cluster, representatives
+    embedder: str = _knob(MINILM, "sentence-transformers model: Hub id or folder")
+    cluster_counts: list[int] = _knob([], "numbers of clusters to try; empty: a grid fitted to the pool's size (ours)")
+    silhouette_sample: int = _knob(5000, "rows that silhouettes are computed on (ours)")
+    max_groups: int = _knob(0, "most fusion groups a round; 0: as many as the target needs")
+    # Mix
+    fuser: str = _knob("entp", "entp | mosaic (no LLM) | rewrite (one row) | mergeit (pairs) | none")
+    model: str = _knob(SMOLLM2, "chat model: Hub id, local folder, or the server's name for it")
+    endpoint: str = _knob("", "URL of an OpenAI-compatible or TGI server; empty: the model runs in this process")
+    provider: str = _knob("", "Hugging Face Inference Provider (auto, together, ...); the key comes from the login")
+    group_neighbors: int = _knob(3, "neighbours in a fusion group (paper: m = 3)")
+    context_row: bool = _knob(True, "add one related row of all available data to each group")
+    direct_answer: bool = _knob(True, "add the model's own answer to the representative's instruction")
+    rounds: int = _knob(2, "most rounds of fusion (ours)")
+    min_novelty: float = _knob(0.05, "a round with less mean novelty is the last (ours)")
+    retries: int = _knob(2, "times a refused fusion is asked again with the reason")
+    on_reject: str = _knob("mosaic", "a group that can't be fused: mosaic (composed without an LLM) | passthrough")
+    max_new_tokens: int = _knob(512, "longest reply of the fusion model, in tokens (ours)")
+    temperature: float = _knob(0.0, "sampling temperature; 0: greedy, the same bytes every time (ours)")
+    prompt_dir: str = _knob("", "folder whose *.md files replace the built-in prompts of the same name")
+    # Gate
+    gate_similarity: float = _knob(0.5, "least cosine similarity of a fused row to its parents' mean (ours)")
+    gate_coverage: float = _knob(0.35, "least share of each parent's content found back in a fused row (ours)")
+    gate_copy: float = _knob(0.9, "share of a fused row in one block of one parent that makes it a copy (ours)")
+    gate_duplicate: float = _knob(0.95, "cosine similarity to an accepted row that makes a duplicate (ours)")
+    gate_rerate: bool = _knob(False, "rate fused rows and refuse those below their best parent")
+    # Hybrid dataset
+    target_size: int = _knob(10_000, "rows of the hybrid dataset (the paper's baselines: 10,000)")
+    fusion_ratio: float = _knob(0.5, "share of made rows in it, where there are enough (ours)")
+    high_quality_ratio: float = _knob(0.0, "share of rows with high scores in it (ours)")
+    emit_preference: bool = _knob(False, "also write chosen/rejected pairs for DPO")
+    # Running
+    concurrency: int = _knob(16, "calls in flight to a server")
+    timeout: float = _knob(120.0, "seconds for one call to a server")
+    batch_size: int = _knob(16, "rows at once in a model that runs in this process")
+    device: str = _knob("auto", "auto | cpu | cuda | mps")
+    num_proc: int = _knob(1, "processes for the purge")
+    cache_dir: str = _knob("", "replies, embeddings, converted models; empty: $ENTP_CACHE or ~/.cache/entp")
+    price_in: float = _knob(0.0, "price of a million prompt tokens, for --dry-run and the manifest")
+    price_out: float = _knob(0.0, "price of a million reply tokens")
+    seed: int = _knob(0, "seed of every random choice")
+
+    def problems(self) -> list[str]:
+        """Every problem of these values, in words; [] if there are none."""
+        found: list[str] = []
+        types = typing.get_type_hints(type(self))
+        for knob in dataclasses.fields(self):
+            value = getattr(self, knob.name)
+            if not _fits(value, types[knob.name]):
+                found.append(f"{knob.name}: {value!r} is not {_spelt(types[knob.name])}")
+                continue
+            if knob.name in CHOICES and value not in CHOICES[knob.name]:
+                found.append(f"{knob.name}: {value!r} is not one of {', '.join(CHOICES[knob.name])}")
+            low, high = BOUNDS.get(knob.name, (None, None))
+            if (low is not None and value < low) or (high is not None and value > high):
+                bound = f"from {low} to {high}" if high is not None else f"at least {low}"
+                found.append(f"{knob.name}: {value} is out of range; it must be {bound}")
+        return found or self._contradictions()
+
+    def _contradictions(self) -> list[str]:
+        found = []
+        if not self.raters and self.pool != "all":
+            found.append("raters: none given; name one of column, llm, logits, or set pool to all")
+        if "column" in self.raters and not self.rating_columns:
+            found.append("raters: 'column' needs rating_columns, the names of the columns that hold the ratings")
+        if self.rating_columns and "column" not in self.raters:
+            found.append("rating_columns: given, but 'column' is not among the raters")
+        if self.endpoint and self.provider:
+            found.append("endpoint and provider: only one can be given")
+        if self.endpoint and "logits" in self.raters and not self.rater_model:
+            found.append("raters: 'logits' needs a model in this process; set rater_model, or use the rater 'llm'")
+        if self.fusion_ratio + self.high_quality_ratio > 1:
+            found.append(f"fusion_ratio + high_quality_ratio is {self.fusion_ratio + self.high_quality_ratio:g}, over 1")
+        if self.levels == 1:
+            found.append("levels: 1 can't tell rows apart; give 0 (chosen by the data) or 2 to 6")
+        for knob, separator in (("columns", "="), ("purge_thresholds", "=")):
+            for entry in getattr(self, knob):
+                if separator not in entry:
+                    found.append(f"{knob}: {entry!r} is not NAME=VALUE")
+        for path in self.benchmark_files:
+            if not Path(path).exists():
+                found.append(f"benchmark_files: {path} does not exist")
+        from .purge import rule_problems  # late: the purge package reads this module's defaults
+
+        return found + rule_problems(self)
+
+    def validate(self) -> EntpConfig:
+        """Return self; raise ConfigError with every problem found."""
+        problems = self.problems()
+        if problems:
+            raise ConfigError(problems)
+        return self
+
+    def cache_path(self) -> Path:
+        """Folder of the reply, embedding and model caches; made if absent."""
+        path = Path(self.cache_dir or os.environ.get("ENTP_CACHE") or Path.home() / ".cache" / "entp")
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def to_dict(self) -> dict[str, Any]:
+        """The knobs as plain values, in order."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> EntpConfig:
+        """Build from plain values; unknown names and all other problems are reported together."""
+        names = [f.name for f in dataclasses.fields(cls)]
+        problems = []
+        for name in values:
+            if name not in names:
+                near = get_close_matches(name, names, n=1)
+                problems.append(f"{name}: no such knob" + (f"; did you mean {near[0]}?" if near else ""))
+        config = cls(**{name: _widen(cls, name, value) for name, value in values.items() if name in names})
+        problems += config.problems()
+        if problems:
+            raise ConfigError(problems)
+        return config
+
+    @classmethod
+    def from_yaml(cls, path: str | Path, **overrides: Any) -> EntpConfig:
+        """Read a YAML file; `overrides` win over it."""
+        try:
+            values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError([f"config file {path}: {error}"]) from error
+        if not isinstance(values, dict):
+            raise ConfigError([f"config file {path}: holds {type(values).__name__}, not knobs and values"])
+        return cls.from_dict({**values, **overrides})
+
+    def to_yaml(self) -> str:
+        """The knobs as YAML with each knob's help as a comment."""
+        lines = []
+        for knob in dataclasses.fields(self):
+            value = yaml.safe_dump(getattr(self, knob.name), default_flow_style=True, width=10_000)
+            lines += [f"# {knob.metadata['help']}", f"{knob.name}: {value.removesuffix('...\n').strip()}", ""]
+        return "\n".join(lines)
+
+
+def _widen(cls: type, name: str, value: Any) -> Any:
+    kind = typing.get_type_hints(cls)[name]
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if typing.get_origin(kind) is list and isinstance(value, tuple):
+        return list(value)
+    return value
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if typing.get_origin(kind) is list:
+        item = typing.get_args(kind)[0]
+        return isinstance(value, list) and all(_fits(v, item) for v in value)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if kind is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+    return isinstance(value, kind)
+
+
+def _spelt(kind: Any) -> str:
+    if typing.get_origin(kind) is list:
+        return "a list of " + {str: "strings", int: "whole numbers"}[typing.get_args(kind)[0]]
+    return {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}[kind]

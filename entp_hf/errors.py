@@ -1,0 +1,55 @@
+"""The errors a user can meet. Each names the value, the bound and the way out."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+
+
+class EntpError(Exception):
+    """Base of every error that this package raises on purpose; the command line prints it without a traceback."""
+
+
+class ConfigError(EntpError):
+    """One or more knobs are wrong; `problems` holds them all."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = list(problems)
+        head = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        super().__init__(f"{head} in the configuration:\n" + "\n".join(f"  - {p}" for p in self.problems))
+
+
+class InputError(EntpError):
+    """The input can't be read as a pool of SFT rows; names file, row and column."""
+
+
+class OutputError(EntpError):
+    """The output folder can't be written, or exists already."""
+
+
+class ModelNotFound(EntpError):
+    """A model name resolves to nothing; says what was looked for, and where."""
+
+
+class MissingExtra(EntpError):
+    """An optional dependency is absent; the message is the exact pip line."""
+
+    def __init__(self, package: str, extra: str, what: str) -> None:
+        self.package, self.extra = package, extra
+        super().__init__(f"{what} needs the package {package!r}, which is not installed. Run: "
+                         f"pip install 'entp-hf[{extra}]'")
+
+
+class StageError(EntpError):
+    """A stage can't go on; names the stage, how many rows, the first ids, and what to do."""
+
+    def __init__(self, stage: str, message: str, ids: Sequence[str] = ()) -> None:
+        self.stage, self.ids = stage, list(ids)
+        where = f" ({len(self.ids)} rows, first: {', '.join(self.ids[:3])})" if self.ids else ""
+        super().__init__(f"{stage}: {message}{where}")
+
+
+def require(package: str, extra: str, what: str) -> None:
+    """Raise `MissingExtra` unless `package` (an import name) can be found. The one place that checks extras."""
+    if importlib.util.find_spec(package) is None:
+        raise MissingExtra(package, extra, what)

@@ -1,0 +1,75 @@
+"""Chat models behind one protocol: a batch of requests in, one reply for each out, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """One call: the conversation so far, and how to answer it."""
+
+    messages: tuple[tuple[str, str], ...]  # (role, content)
+    max_tokens: int = 512
+    temperature: float = 0.0
+    schema: str = ""  # JSON schema of the reply as JSON text, or "" for free text
+    prompt_version: str = ""  # part of the cache key
+    attempt: int = 0  # part of the cache key: a retry is a new call
+
+    def as_messages(self) -> list[dict[str, str]]:
+        """The conversation in the chat-completion form."""
+        return [{"role": role, "content": content} for role, content in self.messages]
+
+
+@dataclass(frozen=True)
+class ChatReply:
+    """What came back. A failed call is a reply with `error` set, never an empty answer."""
+
+    text: str = ""
+    finish_reason: str = "stop"  # stop | length | error
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    error: str = ""
+    cached: bool = field(default=False, compare=False)
+
+    @property
+    def ok(self) -> bool:
+        """True if the model finished its answer: neither an error nor cut off at the token limit."""
+        return not self.error and self.finish_reason != "length"
+
+
+class ChatClient(Protocol):
+    """Anything that answers chat requests. Implementations are frozen dataclasses (picklable, hashable)."""
+
+    @property
+    def name(self) -> str:
+        """Model and place, as cache key and provenance: no secrets."""
+        ...
+
+    def chat(self, requests: Sequence[ChatRequest], desc: str = "") -> list[ChatReply]:
+        """Answer all requests, in order; shows a progress bar named `desc`. Never raises for one failed call."""
+        ...
+
+
+def make_client(config: Any, model: str | None = None) -> ChatClient:
+    """The client that the configuration asks for, with the reply cache around it.
+
+    `endpoint` set: that server; `provider` set: Hugging Face Inference Providers; else the model in this process.
+    """
+    from .cache import CachedChat
+
+    name = model or config.model
+    if config.endpoint or config.provider:
+        from .hub import HubChat
+
+        client: ChatClient = HubChat(
+            name, endpoint=config.endpoint, provider=config.provider,
+            concurrency=config.concurrency, timeout=config.timeout,
+        )  # fmt: skip
+    else:
+        from .local import LocalChat
+
+        client = LocalChat(name, device=config.device, batch_size=config.batch_size, cache_dir=str(config.cache_path()))
+    return CachedChat(client, str(config.cache_path() / "replies.sqlite"))

@@ -1,0 +1,62 @@
+"""How a step runs over rows: the Stage protocol, and `apply`, which runs one with a cache key that knows the code."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+from datasets import Dataset
+from datasets.fingerprint import Hasher
+
+Batch = dict[str, list[Any]]
+
+
+class Stage(Protocol):
+    """A row-local step: takes a batch of columns, returns the whole batch. Implementations are frozen dataclasses."""
+
+    def __call__(self, batch: Batch) -> Batch: ...  # noqa: D102
+
+
+@functools.cache
+def source_hash() -> str:
+    """Hash of this package's sources and prompts, so that caches are rebuilt when the code changes.
+
+    `datasets` pickles importable classes by reference and drops comments, and what follows a `#`, from its own hash.
+    """
+    import entp_hf.builders  # mapped to another folder in a source checkout
+
+    digest = hashlib.blake2b(digest_size=8)
+    for root in (Path(__file__).parent, Path(next(iter(entp_hf.builders.__path__)))):
+        for path in sorted(p for p in root.rglob("*") if p.suffix in {".py", ".md"}):
+            digest.update(path.relative_to(root).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def apply(rows: Dataset, stage: Stage, desc: str, batch_size: int = 256, num_proc: int | None = None) -> Dataset:
+    """Run `stage` over `rows` with a progress bar; the result's fingerprint covers rows, knobs and source code."""
+    if len(rows) == 0:
+        return rows
+    return rows.map(
+        stage,
+        batched=True,
+        batch_size=batch_size,
+        num_proc=num_proc if num_proc and num_proc > 1 and len(rows) > 4 * batch_size else None,
+        features=rows.features,
+        new_fingerprint=Hasher.hash((rows._fingerprint, repr(stage), source_hash())),
+        desc=desc,
+    )
+
+
+def set_columns(rows: Dataset, columns: Mapping[str, Sequence[Any]]) -> Dataset:
+    """Replace whole columns at once (what a fit learned of every row); types are those of `rows.features`."""
+    table = rows.with_format("arrow")[:]
+    schema = rows.features.arrow_schema
+    for name, values in columns.items():
+        array = pa.array(values, type=schema.field(name).type, from_pandas=True)
+        table = table.set_column(table.schema.get_field_index(name), schema.field(name), array)
+    return Dataset(table, info=rows.info, fingerprint=Hasher.hash((rows._fingerprint, sorted(columns), source_hash())))
