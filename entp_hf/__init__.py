@@ -1,3 +1,49 @@
 """Turn the low-quality rows of an instruction-tuning pool into training data (ENTP, arXiv 2510.23160)."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from datasets import load_dataset
+
+from .registration import register
+
+if TYPE_CHECKING:
+    from .config import EntpConfig
+    from .correct import CorrectedRatings, correct_ratings
+    from .embed import Embed
+    from .errors import EntpError
+    from .gate import Gate
+    from .pipeline import Result, run
+    from .purge import Purge
+    from .rate import Rate
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "CorrectedRatings",
+    "Embed",
+    "EntpConfig",
+    "EntpError",
+    "Gate",
+    "Purge",
+    "Rate",
+    "Result",
+    "correct_ratings",
+    "load_dataset",
+    "run",
+]
+
+# Imported on first use: `import entp_hf` costs no more than datasets does, in every worker process too.
+_HOME = {
+    "CorrectedRatings": "correct", "Embed": "embed", "EntpConfig": "config", "EntpError": "errors", "Gate": "gate",
+    "Purge": "purge", "Rate": "rate", "Result": "pipeline", "correct_ratings": "correct", "run": "pipeline",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+register()

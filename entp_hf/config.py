@@ -30,15 +30,40 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 # knob: (lowest, highest); None is no bound
 BOUNDS: dict[str, tuple[float | None, float | None]] = {
-    "limit": (0, None), "neighbors": (2, 100), "damping": (0, 1), "levels": (0, 6), "change_confidence": (0, 1),
+    "limit": (0, None), "neighbors": (2, 100), "damping": (-1, 1), "levels": (0, 6), "change_confidence": (0, 1),
     "pool_max_score": (0, 5), "pool_quantile": (0, 1), "purge_warn_share": (0, 1), "near_duplicate": (0.5, 1),
     "semantic_duplicate": (0.5, 1), "contamination_coverage": (0, 1), "silhouette_sample": (100, None),
-    "max_groups": (0, None), "group_neighbors": (1, 8), "rounds": (1, 20), "min_novelty": (0, 1), "retries": (0, 5),
+    "max_groups": (0, None), "group_neighbors": (1, 8),
+    "group_similarity": (-1, 1), "rounds": (1, 20), "min_novelty": (0, 1), "retries": (0, 5),
     "max_new_tokens": (16, 8192), "temperature": (0, 2), "gate_similarity": (-1, 1), "gate_coverage": (0, 1),
     "gate_copy": (0, 1), "gate_duplicate": (0, 1), "target_size": (1, None), "fusion_ratio": (0, 1),
     "high_quality_ratio": (0, 1), "concurrency": (1, 1024), "timeout": (1, None), "batch_size": (1, 4096),
     "price_in": (0, None), "price_out": (0, None), "num_proc": (1, 256), "seed": (0, 2**32 - 1),
 }  # fmt: skip
+
+# The first knob of each section, in order: headings of the YAML file and of `entp build --help`.
+SECTIONS = {
+    "input_format": "Input",
+    "raters": "Rate",
+    "correction": "Correct",
+    "pool": "Low-quality pool",
+    "purge_rules": "Purge",
+    "embedder": "Embed and cluster",
+    "fuser": "Mix",
+    "gate_similarity": "Gate",
+    "target_size": "Hybrid dataset",
+    "concurrency": "Running",
+}
+
+
+def section_of(knob: str) -> str:
+    """The heading that a knob stands under."""
+    heading = ""
+    for field_ in dataclasses.fields(EntpConfig):
+        heading = SECTIONS.get(field_.name, heading)
+        if field_.name == knob:
+            return heading
+    raise KeyError(knob)
 
 
 def _knob(default: Any, text: str) -> Any:
@@ -63,7 +88,7 @@ class EntpConfig:
     # Correct
     correction: str = _knob("posterior", "posterior (ours: EM and Bayes) | simifeat (the paper's) | none")
     neighbors: int = _knob(10, "neighbours that vote on a row's true score (DS2: 10)")
-    damping: float = _knob(0.3, "weight 0..1 of each neighbour's rating beside the row's own (ours)")
+    damping: float = _knob(-1.0, "weight 0..1 of a neighbour's rating beside the own; -1: by likelihood (ours)")
     levels: int = _knob(0, "latent quality levels; 0: as many, up to 6, as split halves of the data agree on (ours)")
     change_confidence: float = _knob(0.5, "a rating is replaced where the posterior is at least this (DS2: 0.5)")
     # Low-quality pool
@@ -91,6 +116,7 @@ class EntpConfig:
     endpoint: str = _knob("", "URL of an OpenAI-compatible or TGI server; empty: the model runs in this process")
     provider: str = _knob("", "Hugging Face Inference Provider (auto, together, ...); the key comes from the login")
     group_neighbors: int = _knob(3, "neighbours in a fusion group (paper: m = 3)")
+    group_similarity: float = _knob(0.35, "least cosine similarity of a group's rows to its representative (ours)")
     context_row: bool = _knob(True, "add one related row of all available data to each group")
     direct_answer: bool = _knob(True, "add the model's own answer to the representative's instruction")
     rounds: int = _knob(2, "most rounds of fusion (ours)")
@@ -152,7 +178,9 @@ class EntpConfig:
         if self.endpoint and "logits" in self.raters and not self.rater_model:
             found.append("raters: 'logits' needs a model in this process; set rater_model, or use the rater 'llm'")
         if self.fusion_ratio + self.high_quality_ratio > 1:
-            found.append(f"fusion_ratio + high_quality_ratio is {self.fusion_ratio + self.high_quality_ratio:g}, over 1")
+            found.append(
+                f"fusion_ratio + high_quality_ratio is {self.fusion_ratio + self.high_quality_ratio:g}, over 1"
+            )
         if self.levels == 1:
             found.append("levels: 1 can't tell rows apart; give 0 (chosen by the data) or 2 to 6")
         for knob, separator in (("columns", "="), ("purge_thresholds", "=")):
@@ -214,7 +242,10 @@ class EntpConfig:
         lines = []
         for knob in dataclasses.fields(self):
             value = yaml.safe_dump(getattr(self, knob.name), default_flow_style=True, width=10_000)
-            lines += [f"# {knob.metadata['help']}", f"{knob.name}: {value.removesuffix('...\n').strip()}", ""]
+            if knob.name in SECTIONS:
+                lines += [f"# --- {SECTIONS[knob.name]} ---", ""]
+            value = value.removesuffix("...\n").strip()
+            lines += [f"# {knob.metadata['help']}", f"{knob.name}: {value}", ""]
         return "\n".join(lines)
 
 

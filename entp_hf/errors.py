@@ -36,8 +36,9 @@ class MissingExtra(EntpError):
 
     def __init__(self, package: str, extra: str, what: str) -> None:
         self.package, self.extra = package, extra
-        super().__init__(f"{what} needs the package {package!r}, which is not installed. Run: "
-                         f"pip install 'entp-hf[{extra}]'")
+        super().__init__(
+            f"{what} needs the package {package!r}, which is not installed. Run: pip install 'entp-hf[{extra}]'"
+        )
 
 
 class StageError(EntpError):

@@ -1,13 +1,14 @@
-"""What ran: configuration, versions, counts, seconds, tokens. Report, card and screen summary are filled from it alone.
+"""What ran: configuration, versions, counts, seconds, tokens. Report, card and summary are filled from it alone.
 
 The keys, in the order of the run (a key that a run does not have is absent, never invented):
 
-    entp_version, created, source_hash, versions {package: version}, cpus, config {knob: value}, seconds, warnings [str]
+    entp_version, created, source_hash, versions {package: version}, cpus, config {knob: value}, seconds,
+                warnings [str]
     input       {files: [{path, rows, form, sha256}], rows, marked {reason: rows}}
     stages      [{name, seconds, rows_in, rows_out}]
     ratings     {names: [R], raw: [R][6] counts, unrated: [R], corrected: [6], changed, mean_confidence}
-    correction  {method, basis: "neighbours" | "raters" | "none", levels, level_scores [L], prior [L], transition [R][L][6],
-                 transition_se [R][L][6], identified [L], stability: [{levels, error}], agreement {near, far, chance},
+    correction  {method, basis: "neighbours" | "raters" | "none", levels, level_scores [L], prior [L],
+                 transition [R][L][6], transition_se [R][L][6], identified [L], stability: [{levels, error}], agreement {near, far, chance},
                  notes [str]}
     pool        {rows, rule, threshold, high_quality}
     purge       {rows_in, rows_out, rules: {rule: {found, repaired, dropped, flagged, seconds}}, warnings [str],

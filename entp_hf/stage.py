@@ -52,11 +52,19 @@ def apply(rows: Dataset, stage: Stage, desc: str, batch_size: int = 256, num_pro
     )
 
 
+def rows_of(batch: Batch) -> list[dict[str, Any]]:
+    """A batch of columns as a list of rows."""
+    names = list(batch)
+    return [dict(zip(names, values, strict=True)) for values in zip(*batch.values(), strict=True)]
+
+
 def set_columns(rows: Dataset, columns: Mapping[str, Sequence[Any]]) -> Dataset:
     """Replace whole columns at once (what a fit learned of every row); types are those of `rows.features`."""
     table = rows.with_format("arrow")[:]
     schema = rows.features.arrow_schema
+    digest = hashlib.blake2b(rows._fingerprint.encode(), digest_size=8)
     for name, values in columns.items():
         array = pa.array(values, type=schema.field(name).type, from_pandas=True)
+        digest.update(name.encode() + repr(array.to_pylist()).encode())
         table = table.set_column(table.schema.get_field_index(name), schema.field(name), array)
-    return Dataset(table, info=rows.info, fingerprint=Hasher.hash((rows._fingerprint, sorted(columns), source_hash())))
+    return Dataset(table, info=rows.info, fingerprint=digest.hexdigest())

@@ -1,0 +1,91 @@
+"""The builder behind `load_dataset("entp", data_files=..., **knobs)`: runs the pipeline and caches what it made."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow as pa
+from datasets.fingerprint import Hasher
+
+from ..config import EntpConfig
+from ..errors import ConfigError
+from ..files import EXTENSIONS, extension
+from ..schema import FEATURES
+from ..stage import source_hash
+
+# `split` and `cache_dir` are load_dataset's own arguments; the pipeline's cache is set by $ENTP_CACHE here.
+_KNOBS = [knob for knob in dataclasses.fields(EntpConfig) if knob.name not in ("split", "cache_dir")]
+_NO_EFFECT = {"num_proc", "concurrency", "timeout", "price_in", "price_out"}  # on the rows that come out
+
+
+class _Base(datasets.BuilderConfig):
+    """datasets' own fields: name, version, data_dir, data_files, description; those of EntpConfig are added below."""
+
+    def create_config_id(self, config_kwargs: dict[str, Any], custom_features: datasets.Features | None = None) -> str:
+        """Hash of the knobs in force, so that spelling out a default hits the cache, and of the files' contents."""
+        values = {knob.name: getattr(self, knob.name) for knob in _KNOBS if knob.name not in _NO_EFFECT}
+        files = {split: [_content(str(file)) for file in files] for split, files in (self.data_files or {}).items()}
+        return f"{self.name}-{Hasher.hash((values, files, source_hash()))}"
+
+
+def _content(file: str) -> str:
+    """What tells that a file has changed: its bytes where it is here, its address (with revision) where it is not."""
+    if not Path(file).is_file():
+        return file
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "blake2b").hexdigest()
+
+
+def _default(knob: dataclasses.Field[Any]) -> Any:
+    if knob.default_factory is not dataclasses.MISSING:
+        return dataclasses.field(default_factory=knob.default_factory)
+    return dataclasses.field(default=knob.default)
+
+
+EntpBuilderConfig = dataclasses.make_dataclass(
+    "EntpBuilderConfig", [(k.name, k.type, _default(k)) for k in _KNOBS], bases=(_Base,), eq=False,
+    namespace={"__module__": __name__},
+)  # fmt: skip
+
+
+class Entp(datasets.ArrowBasedBuilder):
+    """Each split of `data_files` is a pool of its own; its rows are the hybrid dataset made of it."""
+
+    BUILDER_CONFIG_CLASS = EntpBuilderConfig
+
+    def _knobs(self) -> EntpConfig:
+        return EntpConfig.from_dict({knob.name: getattr(self.config, knob.name) for knob in _KNOBS})
+
+    def _info(self) -> datasets.DatasetInfo:
+        # Here, and not in generation, where datasets wraps every error in a DatasetGenerationError.
+        self._knobs()
+        self._check_files()
+        return datasets.DatasetInfo(description="Hybrid dataset made by entp-hf", features=FEATURES)
+
+    def _check_files(self) -> None:
+        names = [str(file) for files in (self.config.data_files or {}).values() for file in files]
+        if not names:
+            raise ConfigError(["data_files: none given; load_dataset('entp', data_files='pool.jsonl')"])
+        unknown = [name for name in names if not extension(Path(name))]
+        if unknown:  # without data_files, datasets hands over everything in the working directory
+            raise ConfigError(
+                [f"data_files: {unknown[0]} is none of {', '.join(EXTENSIONS)}; name the files of the pool"]
+            )
+
+    def _split_generators(self, dl_manager: datasets.DownloadManager) -> list[datasets.SplitGenerator]:
+        local = dl_manager.download(self.config.data_files)
+        # A tuple, because datasets shards lists over num_proc, and the clusters must see the whole split.
+        return [
+            datasets.SplitGenerator(name=split, gen_kwargs={"files": tuple(files)}) for split, files in local.items()
+        ]
+
+    def _generate_tables(self, files: tuple[str, ...]) -> Iterator[tuple[Any, pa.Table]]:
+        from ..pipeline import run
+
+        kept = run(list(files), self._knobs()).kept
+        yield datasets.builder.Key(0, 0), kept.with_format("arrow")[:]

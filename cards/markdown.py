@@ -1,0 +1,33 @@
+"""Strangers' text inside Markdown: names and rules that may hold any character must not change a card's layout."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~$&])")
+_BLOCK = re.compile(r"^(\d*)([-=]|[.)](?=\s|$))")  # at a line's start: a rule, an underlined heading, a list
+_RUN = re.compile(r"`+")
+
+
+def inline(value: Any, limit: int = 200) -> str:
+    """Plain text on one line: every character with a meaning in Markdown or HTML is escaped, addresses do not link."""
+    line = _one_line(value, limit)
+    return _BLOCK.sub(r"\1\\\2", _SPECIAL.sub(r"\\\1", line)).replace("://", ":\u200b//")
+
+
+def code(value: Any, limit: int = 200) -> str:
+    """A code span that holds any text, in a table too; its fence is longer than any run of backticks inside."""
+    line = _one_line(value, limit).replace("|", "\uff5c")  # a code span can't escape the bar that ends a table's cell
+    if not line:
+        return ""
+    longest = max((len(run) for run in _RUN.findall(line)), default=0)
+    fence = "`" * (longest + 1)
+    pad = " " if line[0] == "`" or line[-1] == "`" else ""
+    return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def _one_line(value: Any, limit: int) -> str:
+    line = " ".join(str(value).split())
+    line = "".join(c for c in line if c.isprintable())
+    return line if len(line) <= limit else line[: limit - 1] + "…"

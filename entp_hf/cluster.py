@@ -1,0 +1,165 @@
+"""Cluster the purged pool and pick representatives (method section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from datasets.utils import tqdm
+from sklearn.metrics import silhouette_score
+
+from .neighbours import Floats, Ints
+
+MAP_POINTS = 1500  # most points of the cluster map in the manifest (ours)
+COLLAPSED_SHARE = 0.5  # a cluster with more of the pool than this is warned of (ours)
+LOW_SILHOUETTE = 0.02  # so is a mean silhouette below this (ours)
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """k clusters of n rows; labels 0..k-1 by falling size. `curve`: mean silhouette of each k tried."""
+
+    label: Ints  # (n,)
+    centroid: Floats  # (k, d), unit length
+    silhouette: float
+    curve: list[tuple[int, float]] = field(default_factory=list)
+
+    @property
+    def k(self) -> int:
+        """Number of clusters."""
+        return len(self.centroid)
+
+    def sizes(self) -> list[int]:
+        """Rows in each cluster, largest first."""
+        return [int(n) for n in np.bincount(self.label, minlength=self.k)]
+
+    def warnings(self) -> list[str]:
+        """What looks like a collapse, in words."""
+        found = []
+        if self.k > 1 and (share := max(self.sizes()) / len(self.label)) > COLLAPSED_SHARE:
+            found.append(f"the largest of {self.k} clusters holds {share:.0%} of the rows (bound {COLLAPSED_SHARE}); "
+                         "try more cluster_counts, or look for boilerplate that all rows share")  # fmt: skip
+        if self.k > 1 and self.silhouette < LOW_SILHOUETTE:
+            found.append(f"the mean silhouette is {self.silhouette:.3f} (bound {LOW_SILHOUETTE}): the clusters "
+                         "hardly differ; another embedder or other cluster_counts may part them better")  # fmt: skip
+        return found
+
+
+def default_grid(rows: int) -> list[int]:
+    """Eight numbers of clusters from sqrt(n)/4 to 2 sqrt(n), evenly in ratio (ours)."""
+    low, high = max(2.0, rows**0.5 / 4), max(2.0, min(rows / 3, 2 * rows**0.5))
+    return sorted({int(round(k)) for k in np.geomspace(low, max(low, high), 8) if 2 <= round(k) < rows})
+
+
+def cluster(embeddings: Floats, counts: Sequence[int] = (), sample: int = 5000, seed: int = 0) -> Clusters:
+    """Spherical k-means with the k of the highest average silhouette (cosine) over a grid.
+
+    `embeddings` (n, d), unit length. Silhouettes are computed on a seeded sample of at most `sample` rows. Fewer than
+    four rows are one cluster.
+    """
+    n = len(embeddings)
+    grid = [k for k in (counts or default_grid(n)) if 2 <= k < n]
+    if n < 4 or not grid:
+        centre = embeddings.mean(axis=0, keepdims=True) if n else np.zeros((1, 1), np.float32)
+        return Clusters(np.zeros(n, np.int64), centre.astype(np.float32), 0.0)
+    picked = np.random.default_rng(seed).permutation(n)[:sample]
+    apart = np.clip(1 - embeddings[picked] @ embeddings[picked].T, 0, 2)
+    np.fill_diagonal(apart, 0)
+    best: Clusters | None = None
+    curve = []
+    for k in tqdm(grid, desc="cluster", unit="k"):
+        label, centroid = _kmeans(embeddings, k, seed)
+        parts = len(np.unique(label[picked]))
+        mean = (
+            float(silhouette_score(apart, label[picked], metric="precomputed")) if 2 <= parts < len(picked) else -1.0
+        )
+        curve.append((k, round(mean, 4)))
+        if best is None or mean > best.silhouette:
+            best = Clusters(label, centroid, mean)
+    assert best is not None
+    return Clusters(*_by_size(best.label, best.centroid), best.silhouette, curve)
+
+
+def _kmeans(embeddings: Floats, k: int, seed: int) -> tuple[Ints, Floats]:
+    import faiss
+
+    model = faiss.Kmeans(embeddings.shape[1], k, niter=25, spherical=True, seed=seed, min_points_per_centroid=1)
+    data = np.ascontiguousarray(embeddings, dtype=np.float32)
+    model.train(data)
+    _, label = model.index.search(data, 1)
+    return label[:, 0].astype(np.int64), model.centroids
+
+
+def _by_size(label: Ints, centroid: Floats) -> tuple[Ints, Floats]:
+    size = np.bincount(label, minlength=len(centroid))
+    order = np.argsort(-size, kind="stable")
+    order = order[size[order] > 0]
+    rank = np.zeros(len(centroid), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return rank[label], centroid[order]
+
+
+def representatives(
+    embeddings: Floats, clusters: Clusters, total: int, eligible: Sequence[bool] | None = None
+) -> list[int]:
+    """Row numbers of up to `total` representatives, cluster by cluster: the medoid, then farthest-point picks.
+
+    A cluster's number is proportional to the square root of its size, at least one while `total` lasts (largest
+    clusters first), so that rare kinds of instruction are represented too. At most every second row of a cluster.
+    """
+    open_to = np.ones(len(embeddings), bool) if eligible is None else np.asarray(eligible, bool)
+    members = [np.flatnonzero((clusters.label == c) & open_to) for c in range(clusters.k)]
+    wanted = _shares([len(m) for m in members], total)
+    chosen: list[int] = []
+    for rows, number in zip(members, wanted, strict=True):
+        if not number:
+            continue
+        points = embeddings[rows]
+        first = int((points @ points.mean(axis=0)).argmax())
+        picks, nearest = [first], points @ points[first]
+        while len(picks) < number:
+            nearest[picks] = np.inf
+            picks.append(int(nearest.argmin()))
+            nearest = np.minimum(nearest, points @ points[picks[-1]])
+        chosen.extend(int(rows[p]) for p in picks)
+    return chosen
+
+
+def _shares(sizes: Sequence[int], total: int) -> list[int]:
+    """How many of `total` each cluster gets."""
+    root = np.sqrt(np.array(sizes, dtype=float))
+    most = np.array([-(-size // 2) for size in sizes])
+    if total <= 0 or root.sum() == 0:
+        return [0] * len(sizes)
+    ideal = total * root / root.sum()
+    got = np.minimum(np.maximum(np.floor(ideal), most > 0), most).astype(int)
+    for c in np.argsort(-(ideal - got), kind="stable"):
+        if got.sum() >= total:
+            break
+        got[c] = min(got[c] + 1, most[c])
+    while got.sum() < total and (got < most).any():
+        got[np.argmax(np.where(got < most, ideal - got, -np.inf))] += 1
+    for c in range(len(got) - 1, -1, -1):
+        while got.sum() > total and got[c] > 0:
+            got[c] -= 1
+    return [int(g) for g in got]
+
+
+def map_of(embeddings: Floats, clusters: Clusters, marked: set[int], texts: Sequence[str], ids: Sequence[str],
+           seed: int = 0) -> list[dict[str, Any]]:  # fmt: skip
+    """Two-dimensional picture: first principal components of a seeded sample; representatives are always in it."""
+    n = len(embeddings)
+    if n < 3:
+        return []
+    rest = [int(i) for i in np.random.default_rng(seed).permutation(n) if i not in marked]
+    keep = sorted([*sorted(marked)[:MAP_POINTS], *rest[: max(0, MAP_POINTS - len(marked))]])
+    centred = embeddings[keep] - embeddings[keep].mean(axis=0)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    flat = centred @ axes[:2].T
+    return [
+        {"x": round(float(x), 4), "y": round(float(y), 4), "cluster": int(clusters.label[i]),
+         "representative": i in marked, "id": ids[i], "text": texts[i][:120]}
+        for i, (x, y) in zip(keep, flat, strict=True)
+    ]  # fmt: skip

@@ -1,0 +1,172 @@
+"""Fusion of a group into one new row: by an LLM (entp, mergeit, rewrite) or by composition (mosaic)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel, Field
+
+from .config import EntpConfig
+from .groups import BROKEN, Group
+from .llm import ChatReply, ChatRequest
+from .prompting import load_prompt, shorten
+from .schema import JOIN, Message, Row, instruction_of, new_row, response_of
+
+ROW_CHARS = 3000  # of a row's response that a fusion prompt shows (ours)
+
+# One line before the parts of a mosaic, where we can say it in the rows' own language; else the parts stand alone.
+PREFACE = {
+    "en": "Answer each of the following in order.",
+    "zh": "请依次回答以下各题。",
+    "es": "Responde en orden a cada punto.",
+    "fr": "Répondez dans l'ordre à chaque point.",
+    "de": "Beantworte der Reihe nach jeden Punkt.",
+    "pt": "Responda a cada item, na ordem.",
+    "ja": "次の各項目に順に答えてください。",
+    "ko": "다음 각 항목에 차례로 답하세요.",
+    "ru": "Ответьте по порядку на каждый пункт.",
+    "ar": "أجب عن كل بند مما يلي بالترتيب.",
+}
+
+
+class Fused(BaseModel):
+    """What the fusion model must answer."""
+
+    instruction: str = Field(min_length=1)
+    response: str = Field(min_length=1)
+
+
+_SCHEMA = json.dumps(Fused.model_json_schema())
+
+
+@dataclass(frozen=True)
+class Fuser:
+    """How a group is turned into a request; `size`: how many neighbours it merges with the representative."""
+
+    prompt: str
+    size: int | None = None  # None: as many as the group has
+    direct: bool = True
+    context: bool = True
+
+
+FUSERS: dict[str, Fuser | None] = {
+    "entp": Fuser("fuse"),
+    "mergeit": Fuser("mergeit", size=1, direct=False, context=False),  # MergeIT, arXiv 2503.00034
+    "rewrite": Fuser("rewrite", size=0),
+    "mosaic": None,  # Mosaic-IT, arXiv 2405.13326: no LLM
+    "none": None,
+}
+
+
+def direct_request(group: Group, config: EntpConfig) -> ChatRequest:
+    """The model's own answer to the representative's instruction (ENTP: model knowledge)."""
+    question = next(m["content"] for m in group.representative["messages"] if m["role"] == "user")
+    return ChatRequest(
+        (("user", shorten(question, ROW_CHARS)),), max(64, config.max_new_tokens // 2), 0.0, "", "direct@1"
+    )
+
+
+def fusion_request(
+    group: Group, fuser: Fuser, config: EntpConfig, direct: str, reason: str, attempt: int
+) -> ChatRequest:
+    """The request to merge `group`; `reason` says why the attempt before was refused."""
+    prompt = load_prompt(fuser.prompt, config.prompt_dir)
+    context = ""
+    if fuser.context and group.context is not None:
+        context = f"A related row, for reference only:\n{_shown(group.context)}\n\n"
+    text = prompt.fill(
+        count=str(len(group.rows)),
+        rows=JOIN.join(f"Row {i}:\n{_shown(row)}" for i, row in enumerate(group.rows, 1)),
+        context=context,
+        direct=f"A first answer to row 1, to be checked before use:\n{shorten(direct, ROW_CHARS)}\n\n"
+        if direct
+        else "",
+        retry=f"- Your last attempt was refused: {reason}. Mend that.\n" if reason else "",
+    )
+    return ChatRequest((("user", text),), config.max_new_tokens, config.temperature, _SCHEMA, prompt.version, attempt)
+
+
+def read_fused(reply: ChatReply) -> tuple[Fused | None, str]:
+    """The merged pair, or None and why not. A reply cut off at the token limit is a failure, not an answer."""
+    from .llm.structured import parse_json
+
+    if reply.error:
+        return None, f"call failed: {reply.error}"
+    if reply.finish_reason == "length":
+        return None, "cut off at the token limit"
+    fused, why = parse_json(reply.text, Fused)
+    return (fused, "") if fused is not None else (None, f"not the JSON asked for: {why}")
+
+
+def fused_row(group: Group, fused: Fused, model: str, version: str, round_: int) -> Row:
+    """The new row; a system turn of the representative is kept."""
+    system = [m for m in group.representative["messages"] if m["role"] == "system"]
+    turns = [*system, _turn("user", fused.instruction.strip()), _turn("assistant", fused.response.strip())]
+    return _made(turns, group.rows, "fused", model, version, round_)
+
+
+def mosaic(group: Group, round_: int) -> Row | None:
+    """Several rows as one, nothing invented: their instructions numbered in one, their answers in the same order.
+
+    Conversations of several turns are played one after the other. Rows with a defect that repair could not mend stay
+    out. None where fewer than two rows are left.
+    """
+    parts = [row for row in group.rows if not BROKEN & {finding["rule"] for finding in row["findings"]}]
+    if len(parts) < 2:
+        return None
+    if group.multi_turn:
+        system = [m for m in parts[0]["messages"] if m["role"] == "system"]
+        turns = system + [
+            _turn(m["role"], m["content"]) for row in parts for m in row["messages"] if m["role"] != "system"
+        ]
+        return _made(turns, parts, "mosaic", "", "mosaic@1", round_)
+    from .purge.scripts import language_of, script_of
+
+    asked = [next(m["content"] for m in row["messages"] if m["role"] == "user") for row in parts]
+    text = JOIN.join(asked)
+    preface = PREFACE.get(language_of(text, script_of(text))[0], "")
+    instruction = (preface + JOIN if preface else "") + _numbered(asked)
+    turns = [_turn("user", instruction), _turn("assistant", _numbered([response_of(row) for row in parts]))]
+    return _made(turns, parts, "mosaic", "", "mosaic@1", round_)
+
+
+def _made(turns: list[Message], parents: Sequence[Row], origin: str, model: str, version: str, round_: int) -> Row:
+    return new_row(
+        turns,
+        origin=origin,
+        parents=[row["id"] for row in parents],
+        round=round_,
+        model=model,
+        prompt_version=version,
+        source="entp",
+        cluster=parents[0]["cluster"],
+    )
+
+
+def _turn(role: str, content: str) -> Message:
+    return {"role": role, "content": content}
+
+
+def _numbered(texts: Sequence[str]) -> str:
+    """1., 2., ...; further lines are indented so that a list or a fence inside a part stays inside it."""
+    return JOIN.join(f"{i}. " + re.sub(r"\n(?=[^\n])", "\n   ", text.strip()) for i, text in enumerate(texts, 1))
+
+
+def _shown(row: Row) -> str:
+    """A row as a fusion prompt shows it, with the defects that the purge saw."""
+    if is_conversation(row):
+        body = "\n".join(f"{m['role']}: {shorten(m['content'], ROW_CHARS // 2)}" for m in row["messages"])
+    else:
+        given = f"\nInput: {shorten(row['input'], ROW_CHARS)}" if row["input"] else ""
+        body = f"Instruction: {shorten(instruction_of(row), ROW_CHARS)}{given}"
+        body += f"\nResponse: {shorten(response_of(row), ROW_CHARS)}"
+    defects = sorted({f["rule"].replace("_", " ") for f in row["findings"] if f["action"] == "flag"})
+    return body + (f"\nDefects seen: {', '.join(defects)}" if defects else "")
+
+
+def is_conversation(row: Row) -> bool:
+    """More turns than a question and its answer."""
+    return len([m for m in row["messages"] if m["role"] != "system"]) > 2

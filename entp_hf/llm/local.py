@@ -1,0 +1,143 @@
+"""A causal language model in this process: batched chat, and ratings read off its next-token probabilities."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from datasets.utils import tqdm
+from numpy.typing import NDArray
+
+from ..errors import EntpError
+from . import ChatReply, ChatRequest
+from .engine import Engine, digit_ids, generate, load, next_token, prefill, shared_count
+
+BATCH_TOKENS = 16_384  # most tokens in one forward pass, padding included: bounds memory for long prompts (ours)
+LEAST_MASS = 1e-4  # with less probability on all digits together the expectation is noise: NaN (ours)
+
+
+@dataclass(frozen=True)
+class LocalChat:
+    """A model loaded by this process at its first use, and kept until the process ends.
+
+    Replies do not depend on which requests share a batch, up to rounding of the arithmetic: temperature 0 is greedy,
+    and else each request draws from its own random numbers, seeded by the request.
+    """
+
+    model: str
+    device: str = "auto"
+    batch_size: int = 16
+    cache_dir: str = ""
+
+    @property
+    def name(self) -> str:
+        """`local:` and the model; a folder by its last part and a hash of its files, so that new weights show."""
+        path = Path(self.model)
+        if not path.is_dir():
+            return f"local:{self.model}"
+        files = sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in path.iterdir() if p.is_file())
+        return f"local:{path.resolve().name}#{hashlib.blake2b(repr(files).encode(), digest_size=4).hexdigest()}"
+
+    def chat(self, requests: Sequence[ChatRequest], desc: str = "") -> list[ChatReply]:
+        """Answer all requests, in order. A prompt too long for the model is a reply with `error`, never cut."""
+        replies = dict(self.stream(requests, desc))
+        return [replies[i] for i in range(len(requests))]
+
+    def stream(self, requests: Sequence[ChatRequest], desc: str = "") -> Iterator[tuple[int, ChatReply]]:
+        """Yield (index, reply) as batches finish: shortest prompts first."""
+        if not requests:
+            return
+        engine = self._engine()
+        if not getattr(engine.tokenizer, "chat_template", None):
+            raise EntpError(f"{self.model} has no chat template, so it can't chat; name an instruction-tuned model")
+        prompts: dict[int, list[int]] = {}
+        with tqdm(total=len(requests), desc=desc or "Asking", unit="call") as bar:
+            for i, request in enumerate(requests):
+                ids, problem = engine.prompt_ids(request)
+                if problem:
+                    bar.update()
+                    yield i, ChatReply(finish_reason="error", error=problem)
+                else:
+                    prompts[i] = ids
+            sizes = {i: len(ids) + requests[i].max_tokens for i, ids in prompts.items()}
+            for batch in _batches({i: len(ids) for i, ids in prompts.items()}, self.batch_size, sizes):
+                for i, ids, done in generate(engine, [prompts[i] for i in batch], [requests[i] for i in batch]):
+                    bar.update()
+                    yield batch[i], _reply(engine, len(prompts[batch[i]]), ids, done)
+
+    def digit_expectations(
+        self, prompts: Sequence[str], prefix: str, digits: Sequence[int] = range(6), desc: str = ""
+    ) -> NDArray[np.float64]:
+        """(N, 2) float64: expected digit after `prefix + prompt`, and the probability of all digits together.
+
+        The expectation is over the digits' next-token probabilities, renormalised; NaN where they sum to less than
+        `LEAST_MASS`. The text goes in as it is, without a chat template. The keys and values of the tokens of `prefix`
+        are computed once for all rows.
+        """
+        found = np.full((len(prompts), 2), np.nan)
+        for part in self.digit_stream(prompts, prefix, digits, desc):
+            for i, expected, mass in part:
+                found[i] = expected, mass
+        return found
+
+    def digit_stream(
+        self, prompts: Sequence[str], prefix: str, digits: Sequence[int] = range(6), desc: str = ""
+    ) -> Iterator[list[tuple[int, float, float]]]:
+        """Yield batches of (index, expected digit, mass), shortest first; else as `digit_expectations`.
+
+        Raises EntpError where a digit is no token of its own, or a row is over the model's context.
+        """
+        if not prompts:
+            return
+        engine = self._engine()
+        whole = [engine.tokenizer(prefix + prompt)["input_ids"] for prompt in prompts]
+        longest = max(len(ids) for ids in whole)
+        if engine.context and longest > engine.context:
+            raise EntpError(
+                f"a rating prompt has {longest} tokens, over the {engine.context} of {self.model}; shorten the rows"
+            )
+        shared = shared_count(engine.tokenizer(prefix)["input_ids"] if prefix else [], whole)
+        wanted = digit_ids(engine.tokenizer, prefix + prompts[0], digits, self.model)
+        base = prefill(engine, whole[0][:shared])
+        lengths = {i: len(ids) - shared for i, ids in enumerate(whole)}
+        with tqdm(total=len(prompts), desc=desc or "Rating", unit="row") as bar:
+            for batch in _batches(lengths, self.batch_size, {i: len(ids) for i, ids in enumerate(whole)}):
+                chances = next_token(engine, base, [whole[i][shared:] for i in batch])[:, wanted].astype(np.float64)
+                bar.update(len(batch))
+                yield [(i, *_expectation(row, digits, self.model)) for i, row in zip(batch, chances, strict=True)]
+
+    def _engine(self) -> Engine:
+        return load(self.model, self.device, self.cache_dir)
+
+
+def _expectation(chances: NDArray[np.float64], digits: Sequence[int], model: str) -> tuple[float, float]:
+    mass = float(chances.sum())
+    if not np.isfinite(mass):
+        raise EntpError(f"{model} gives probabilities that are not numbers: its weights or its precision are broken")
+    return float(chances @ np.array(digits) / mass) if mass >= LEAST_MASS else float("nan"), mass
+
+
+def _batches(lengths: dict[int, int], batch_size: int, sizes: dict[int, int]) -> list[list[int]]:
+    """Indices in fixed batches by (length, index): at most `batch_size` rows, and `BATCH_TOKENS` in rows x size."""
+    batches: list[list[int]] = []
+    widest = 0
+    for i in sorted(lengths, key=lambda i: (lengths[i], i)):
+        widest = max(widest, sizes[i])
+        full = not batches or len(batches[-1]) == batch_size or (len(batches[-1]) + 1) * widest > BATCH_TOKENS
+        if full:
+            batches.append([])
+            widest = sizes[i]
+        batches[-1].append(i)
+    return batches
+
+
+def _reply(engine: Engine, prompt_tokens: int, ids: list[int], done: bool) -> ChatReply:
+    """`ids` are all tokens that were drawn; the end token counts as one of the reply's tokens."""
+    text = engine.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    reason, error = ("stop", "") if done else ("length", "")
+    if done and not text.strip():
+        reason, error = "error", "the model gave an empty answer"
+    return ChatReply(text, reason, prompt_tokens, len(ids), error)

@@ -1,0 +1,48 @@
+"""Calls and tokens of a run: whoever has the replies records them, whoever opened a meter reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from . import ChatReply
+
+
+@dataclass
+class Usage:
+    """Sums over replies; tokens of replies from the cache are counted too, since they tell what the run is worth."""
+
+    calls: int = 0
+    cached_calls: int = 0
+    prompt: int = 0
+    completion: int = 0
+
+    def add(self, replies: Iterable[ChatReply]) -> None:
+        """Count these replies."""
+        for reply in replies:
+            self.calls += 1
+            self.cached_calls += reply.cached
+            self.prompt += reply.prompt_tokens
+            self.completion += reply.completion_tokens
+
+
+_open: list[Usage] = []
+
+
+@contextmanager
+def metered() -> Iterator[Usage]:
+    """Everything recorded inside the block is added to the usage that it yields. Meters nest."""
+    usage = Usage()
+    _open.append(usage)
+    try:
+        yield usage
+    finally:
+        _open.remove(usage)
+
+
+def record(replies: Iterable[ChatReply]) -> None:
+    """Add `replies` to every open meter."""
+    replies = list(replies)
+    for usage in _open:
+        usage.add(replies)

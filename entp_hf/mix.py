@@ -1,0 +1,208 @@
+"""Mix: rounds of fusion over a shrinking corpus, then the hybrid dataset (method sections 6 and 7)."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .cluster import Clusters, representatives
+from .config import EntpConfig
+from .fuse import FUSERS, direct_request, fused_row, fusion_request, mosaic, read_fused
+from .gate import Gate, Verdict, reason_kind
+from .groups import Group, add_context, build_groups, kind_of
+from .llm import ChatClient
+from .llm.usage import metered, record
+from .neighbours import Floats
+from .schema import Row
+
+
+@dataclass
+class Mixed:
+    """What the rounds left: made rows, and for each row of the pool what became of it."""
+
+    made: list[Row] = field(default_factory=list)
+    passed: list[Row] = field(
+        default_factory=list
+    )  # representatives that could not be fused: they go through as they are
+    used: list[Row] = field(default_factory=list)  # rows that a made row replaced, `dropped_by` set
+    unused: list[Row] = field(default_factory=list)
+    rounds: list[dict[str, Any]] = field(default_factory=list)
+    stopped_by: str = ""
+
+
+def made_wanted(config: EntpConfig) -> int:
+    """How many made rows the hybrid dataset asks for."""
+    return 0 if config.fuser == "none" else round(config.target_size * config.fusion_ratio)
+
+
+def group_size(config: EntpConfig) -> int:
+    """Rows in a full fusion group, the representative included."""
+    fuser = FUSERS[config.fuser]
+    return 1 + (fuser.size if fuser and fuser.size is not None else config.group_neighbors)
+
+
+def groups_possible(rows: int, have: int, config: EntpConfig) -> int:
+    """Fusion groups of a round over `rows` rows that may be fused, when `have` made rows are there already."""
+    return max(0, min(made_wanted(config) - have, config.max_groups or rows, rows // group_size(config)))
+
+
+def run_rounds(
+    pool: Sequence[Row], embeddings: Floats, clusters: Clusters, context: tuple[Sequence[Row], Floats],
+    config: EntpConfig, client: ChatClient | None, gate: Gate,
+) -> Mixed:  # fmt: skip
+    """Fuse until enough rows are made, nothing new comes of it (`min_novelty`), rows or rounds run out.
+
+    `pool` are the purged rows with embeddings (n, d) and clusters; `context` all rows that may be shown beside a
+    group, with theirs. Made rows replace the rows that they used up, are embedded, and may be fused further;
+    compositions (mosaic) are not, and a representative that failed is not tried again.
+    """
+    mixed = Mixed(stopped_by="round limit")
+    corpus, vectors, label = list(pool), embeddings, clusters.label
+    kinds = [kind_of(row) for row in corpus]
+    accepted = embeddings[:0]
+    done: set[str] = set()
+    for number in range(1, config.rounds + 1):
+        can = np.array([bool(kind) and row["id"] not in done for row, kind in zip(corpus, kinds, strict=True)], bool)
+        have = sum(row["origin"] != "input" for row in corpus)
+        wanted = groups_possible(int(can.sum()), have, config)
+        if not wanted:
+            mixed.stopped_by = "enough rows made" if have >= made_wanted(config) else "no rows left to fuse"
+            break
+        now = Clusters(label, clusters.centroid, clusters.silhouette)
+        seeds = representatives(vectors, now, wanted, can & np.array([row["origin"] == "input" for row in corpus]))
+        groups = build_groups(corpus, vectors, label, [k if c else "" for k, c in zip(kinds, can, strict=True)], seeds,
+                              group_size(config) - 1, config.group_similarity)  # fmt: skip
+        if config.context_row:
+            groups = add_context(groups, vectors[seeds], *context)
+        fusion = Round(groups, config, gate, accepted, number)
+        figures = fusion.run(client)
+        outcome, accepted = fusion.rows, np.concatenate([accepted, fusion.new_vectors()])
+        mixed.rounds.append(figures)
+        at = {row["id"]: i for i, row in enumerate(corpus)}
+        keep = np.ones(len(corpus), bool)
+        for group, row in zip(groups, outcome, strict=True):
+            if row is None:
+                done.add(group.representative["id"])
+                continue
+            for parent in row["parents"]:
+                keep[at[parent]] = False
+                mixed.used.append(
+                    {**corpus[at[parent]], "dropped_by": f"mix:{row['origin']}", "notes": f"into {row['id']}"}
+                )
+            if row["origin"] == "mosaic":
+                done.add(row["id"])
+        made = [row for row in outcome if row is not None]
+        kept = np.flatnonzero(keep)
+        label = np.concatenate([label[kept], np.array([row["cluster"] for row in made], np.int64)])
+        vectors = np.concatenate([vectors[kept], fusion.new_vectors()])
+        corpus = [corpus[i] for i in kept] + made
+        kinds = [kinds[i] for i in kept] + [kind_of(row) for row in made]
+        if figures["novelty"] is not None and figures["novelty"] < config.min_novelty:
+            mixed.stopped_by = f"mean novelty {figures['novelty']} under {config.min_novelty}"
+            break
+    for row in corpus:
+        rest = mixed.passed if row["id"] in done else mixed.unused
+        (mixed.made if row["origin"] != "input" else rest).append(row)
+    return mixed
+
+
+class Round:
+    """One round of fusion: `rows` holds a made row for each group, or None where its representative goes through."""
+
+    def __init__(self, groups: Sequence[Group], config: EntpConfig, gate: Gate, accepted: Floats, number: int) -> None:
+        self.groups, self.config, self.gate, self.accepted, self.number = groups, config, gate, accepted, number
+        self.rows: list[Row | None] = [None] * len(groups)
+        self.verdicts: dict[int, Verdict] = {}  # of the rows that passed, by group number
+        self.vectors: dict[int, Floats] = {}
+        self.reasons: Counter[str] = Counter()
+        self.attempts = 0
+
+    def run(self, client: ChatClient | None) -> dict[str, Any]:
+        """Ask the model, compose what it could not fuse, and return the round's figures (manifest.py)."""
+        begun = time.perf_counter()
+        with metered() as usage:
+            if FUSERS[self.config.fuser] is not None and client is not None:
+                self._ask(client)
+            if "mosaic" in (self.config.on_reject, self.config.fuser):
+                self._compose()
+        origins = Counter(row["origin"] for row in self.rows if row is not None)
+        return {
+            "round": self.number,
+            "groups": len(self.groups),
+            "fused": origins["fused"],
+            "mosaic": origins["mosaic"],
+            "passthrough": len(self.groups) - len(self.verdicts),
+            "attempts": self.attempts,
+            "reasons": dict(self.reasons.most_common()),
+            "similarity": self._mean("similarity"),
+            "novelty": self._mean("novelty"),
+            "reject_rate": round(1 - origins["fused"] / self.attempts, 4) if self.attempts else None,
+            "prompt_tokens": usage.prompt,
+            "completion_tokens": usage.completion,
+            "seconds": round(time.perf_counter() - begun, 3),
+        }
+
+    def new_vectors(self) -> Floats:
+        """Embeddings of the made rows, (m, d), in the order of their groups."""
+        passed = [self.vectors[i] for i in sorted(self.vectors)]
+        return np.stack(passed) if passed else self.accepted[:0]
+
+    def _mean(self, figure: str) -> float | None:
+        values = [verdict.figures[figure] for verdict in self.verdicts.values()]
+        return round(float(np.mean(values)), 4) if values else None
+
+    def _ask(self, client: ChatClient) -> None:
+        """Let the model fuse each group; what the gate refuses is asked again with the reason, `retries` times."""
+        fuser = FUSERS[self.config.fuser]
+        assert fuser is not None
+        todo = [i for i, group in enumerate(self.groups) if not group.multi_turn]
+        direct = self._direct_answers(todo, client) if fuser.direct and self.config.direct_answer else {}
+        why = dict.fromkeys(todo, "")
+        for attempt in range(self.config.retries + 1):
+            asks = {
+                i: fusion_request(self.groups[i], fuser, self.config, direct.get(i, ""), why[i], attempt) for i in todo
+            }
+            replies = client.chat(list(asks.values()), desc=f"fuse (round {self.number}, attempt {attempt + 1})")
+            record(replies)
+            self.attempts += len(asks)
+            found = {}
+            for i, reply in zip(asks, replies, strict=True):
+                fused, why[i] = read_fused(reply)
+                if fused is not None:
+                    version = asks[i].prompt_version
+                    found[i] = fused_row(self.groups[i], fused, client.name, version, self.number)
+            why |= self._judge(found)
+            todo = [i for i in todo if self.rows[i] is None]
+            self.reasons.update(reason_kind(why[i]) for i in todo)
+            if not todo:
+                break
+
+    def _direct_answers(self, todo: Sequence[int], client: ChatClient) -> dict[int, str]:
+        replies = client.chat([direct_request(self.groups[i], self.config) for i in todo], desc="direct answers")
+        record(replies)
+        # One that was cut off still holds knowledge; the fusion prompt says that it must be checked.
+        return {i: reply.text for i, reply in zip(todo, replies, strict=True) if not reply.error}
+
+    def _compose(self) -> None:
+        """Mosaics for the groups that have no row yet."""
+        open_groups = [i for i, row in enumerate(self.rows) if row is None]
+        found = {i: made for i in open_groups if (made := mosaic(self.groups[i], self.number)) is not None}
+        why = self._judge(found)
+        self.reasons.update(f"mosaic: {reason_kind(reason)}" for reason in why.values() if reason)
+
+    def _judge(self, found: Mapping[int, Row]) -> dict[int, str]:
+        """Let the gate judge rows, by group number; keeps those that pass and returns every row's reason."""
+        order = sorted(found)
+        parents = [[row for row in self.groups[i].rows if row["id"] in found[i]["parents"]] for i in order]
+        before = np.concatenate([self.accepted, self.new_vectors()])
+        judged, now = self.gate.judge([found[i] for i in order], parents, before)
+        new = iter(now[len(before) :])
+        for i, verdict in zip(order, judged, strict=True):
+            if not verdict.reason:
+                self.rows[i], self.verdicts[i], self.vectors[i] = verdict.row, verdict, next(new)
+        return {i: verdict.reason for i, verdict in zip(order, judged, strict=True)}

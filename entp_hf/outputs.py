@@ -1,0 +1,115 @@
+"""The output folder, which appears whole or not at all, and Parquet files with the same bytes for the same rows."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Dataset
+
+from .errors import OutputError
+
+MANIFEST = "manifest.json"
+ROW_GROUP = 1000  # rows; small groups let the Hub's viewer page through a file (ours)
+
+
+class OutputFolder:
+    """Context manager: gives a temporary folder beside `path` to write to, and renames it to `path` at the end.
+
+    On an exception, Ctrl-C included, the temporary folder goes and `path` is as it was. With `overwrite`, a folder
+    is replaced only if it holds a manifest.json, as those that this package wrote do.
+    """
+
+    def __init__(self, path: str | Path, overwrite: bool = False) -> None:
+        self.path = Path(path).expanduser().resolve()
+        self.overwrite = overwrite
+        self._temporary: Path | None = None
+        self._made: list[Path] = []
+
+    def check(self) -> None:
+        """Raise OutputError if the folder can't be written, or may not be replaced. Writes nothing."""
+        path = self.path
+        if path == Path.cwd() or path in Path.cwd().parents:
+            raise OutputError(f"{path} is or holds the working directory; name a folder to be made")
+        if path.exists() and not path.is_dir():
+            raise OutputError(f"{path} is a file; name a folder to be made")
+        if path.is_dir() and any(path.iterdir()):
+            if not self.overwrite:
+                raise OutputError(f"{path} exists and is not empty; name another folder, or allow to overwrite it")
+            if not (path / MANIFEST).is_file():
+                raise OutputError(f"{path} holds no {MANIFEST}, so it is none of ours and is not replaced")
+        parent = next(p for p in path.parents if p.exists())
+        if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+            raise OutputError(f"{path} can't be made: {parent} is not a folder that can be written to")
+
+    def __enter__(self) -> Path:
+        self.check()
+        parent = self.path.parent
+        self._made = [p for p in (parent, *parent.parents) if not p.exists()]
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            self._temporary = self._beside("part")
+            self._temporary.mkdir()
+        except OSError as error:
+            self._discard()
+            raise OutputError(f"{self.path} can't be made: {error}") from error
+        return self._temporary
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        if self._temporary is None or kind is not None:
+            self._discard()
+            return
+        try:
+            self._swap(self._temporary)
+        except (OSError, OutputError) as failure:  # the results are whole, so they are not thrown away
+            raise OutputError(f"{self.path} can't be put in place: {failure}. {self._temporary} holds it") from failure
+        except BaseException:
+            self._discard()
+            raise
+
+    def _beside(self, kind: str) -> Path:
+        """A new name in the same folder, for a rename is atomic only within one file system."""
+        return self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.{kind}")
+
+    def _swap(self, new: Path) -> None:
+        """Put `new` in place; an old folder is moved aside first, for a rename needs an empty place."""
+        if not self.path.exists():
+            new.rename(self.path)
+            return
+        self.check()  # it may have been filled since
+        old = self._beside("old")
+        self.path.rename(old)
+        try:
+            new.rename(self.path)
+        except BaseException:
+            old.rename(self.path)
+            raise
+        shutil.rmtree(old)
+
+    def _discard(self) -> None:
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+        for folder in self._made:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def write_rows(dataset: Dataset, path: Path) -> None:
+    """Write as Parquet: the same rows give the same bytes, however they lie in memory. Raises OutputError."""
+    schema = dataset.features.arrow_schema
+    rows = dataset.with_format("arrow")
+    try:
+        with pq.ParquetWriter(path, schema, compression="zstd", compression_level=3) as writer:
+            for start in range(0, len(dataset), ROW_GROUP):
+                table: pa.Table = rows[start : start + ROW_GROUP]
+                writer.write_table(table.cast(schema).combine_chunks(), row_group_size=ROW_GROUP)
+    except (OSError, pa.ArrowException) as error:
+        path.unlink(missing_ok=True)
+        raise OutputError(f"{path} can't be written: {error}") from error

@@ -1,0 +1,193 @@
+"""The whole method, in the order of the paper: rate, correct, pool, purge, cluster, mix, gate, hybrid dataset."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset, concatenate_datasets
+
+from . import steps
+from .config import EntpConfig
+from .embed import Embed
+from .fuse import FUSERS
+from .gate import Gate
+from .hybrid import as_dataset, assemble, preference_pairs
+from .inputs import Source, read_rows
+from .llm import make_client
+from .llm.usage import Usage, metered
+from .manifest import Manifest
+from .mix import run_rounds
+from .neighbours import Floats
+from .outputs import OutputFolder, write_rows
+from .purge.contamination import Contamination
+from .rate import rate_rows
+from .schema import text_of
+
+
+@dataclass(frozen=True)
+class Result:
+    """`kept`: the hybrid dataset. `dropped`: every other row, `dropped_by` saying why. Columns: `schema.FEATURES`."""
+
+    kept: Dataset
+    dropped: Dataset
+    manifest: Manifest
+    preference: Dataset | None = None
+
+    def save(self, folder: str | Path, overwrite: bool = False) -> Path:
+        """Write dataset, manifest, recipe, card and report to a new folder; it appears whole or not at all."""
+        with OutputFolder(folder, overwrite) as path:
+            self.write(path)
+        return Path(folder)
+
+    def write(self, path: Path) -> None:
+        """Write all files into an existing folder."""
+        from .cards import dataset_card
+        from .report import write_report
+
+        write_rows(self.kept, path / "data" / "train.parquet")
+        write_rows(self.dropped, path / "dropped" / "train.parquet")
+        if self.preference is not None:
+            write_rows(self.preference, path / "preference" / "train.parquet")
+        self.manifest.save(path / "manifest.json")
+        (path / "config.yaml").write_text(EntpConfig.from_dict(self.manifest["config"]).to_yaml(), encoding="utf-8")
+        (path / "README.md").write_text(dataset_card(self.manifest, self.kept, self.dropped), encoding="utf-8")
+        write_report(path)
+
+
+def run(inputs: Source | Sequence[Source], config: EntpConfig | None = None) -> Result:
+    """Turn a pool of SFT rows into a hybrid dataset.
+
+    `inputs`: files, folders, globs, Hub ids, or datasets in memory. Raises ConfigError, InputError, ModelNotFound or
+    MissingExtra before anything expensive, and StageError where a stage can't go on.
+    """
+    config = (config or EntpConfig()).validate()
+    check_models(config)
+    manifest = Manifest.start(config.to_dict())
+    with metered() as usage:
+        result = _run(inputs, config, manifest)
+    manifest["tokens"] = _tokens(usage, config)
+    return result
+
+
+def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manifest) -> Result:
+    rows, out, vectors = _scored(inputs, config, manifest)
+    total = len(rows) + sum(len(part) for part in out)
+    contamination = _contamination(config)
+    rows, low, manifest["pool"] = steps.choose_pool(rows, config)
+    good = list(rows.select(np.flatnonzero(~low)))
+    with manifest.stage("purge", int(low.sum())) as stage:
+        left, purged, manifest["purge"] = steps.purge(
+            rows.select(np.flatnonzero(low)), vectors[low], config, contamination
+        )
+        stage["rows_out"] = len(left)
+        pool = list(left)
+    with manifest.stage("cluster", len(pool)) as stage:
+        repaired = Embed.from_config(config).encode([text_of(row) for row in pool], desc="embed repaired rows")
+        clusters, manifest["clusters"] = steps.find_clusters(pool, repaired, config)
+        stage["rows_out"] = manifest["clusters"]["representatives"]
+    client = make_client(config) if FUSERS[config.fuser] is not None else None
+    with manifest.stage("mix", len(pool)) as stage:
+        around = [*good, *pool], np.concatenate([vectors[~low], repaired])
+        gate = Gate.from_config(config, contamination)
+        mixed = run_rounds(pool, repaired, clusters, around, config, client, gate)
+        stage["rows_out"] = len(mixed.made)
+    manifest["fusion"] = {
+        "fuser": config.fuser,
+        "model": client.name if client else "",
+        "rounds": mixed.rounds,
+        "stopped_by": mixed.stopped_by,
+    }
+    kept, rest = assemble(mixed, steps.usable(good, config, contamination), config)
+    placed = {row["id"] for row in (*kept, *rest)}
+    rest += [{**row, "dropped_by": "pool:high_quality"} for row in good if row["id"] not in placed]
+    dropped = concatenate_datasets(
+        [part for part in (*out, purged, as_dataset(rest)) if len(part)] or [as_dataset([])]
+    )
+    made = len(mixed.made) + sum(row["origin"] != "input" for row in mixed.used)
+    steps.account(total, made, kept, dropped)
+    pairs = preference_pairs(kept, {row["id"]: row for row in pool}) if config.emit_preference else None
+    manifest["dataset"] = {
+        "rows": len(kept),
+        "by_origin": dict(Counter(row["origin"] for row in kept)),
+        "dropped": len(dropped),
+        "dropped_by": dict(Counter(dropped["dropped_by"]).most_common()),
+        "preference": len(pairs) if pairs is not None else 0,
+    }
+    manifest["warnings"] += [*manifest["purge"]["warnings"], *manifest["clusters"]["warnings"]]
+    return Result(as_dataset(kept), dropped, manifest, pairs)
+
+
+def _scored(
+    inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manifest
+) -> tuple[Dataset, list[Dataset], Floats]:
+    """Read, rate, embed, correct: rows that can be used, those that can't, and embeddings (n, d) of the former."""
+    with manifest.stage("read", 0) as stage:
+        rows, manifest["input"] = read_rows(inputs, config)
+        stage["rows_in"] = stage["rows_out"] = len(rows)
+    rows, unusable = steps.set_aside(rows)
+    with manifest.stage("rate", len(rows)) as stage:
+        rows, names = rate_rows(rows, config)
+        rows, unrated = steps.set_aside(steps.mark_unrated(rows) if names else rows)
+        stage["rows_out"] = len(rows)
+    with manifest.stage("embed", len(rows)):
+        vectors = Embed.from_config(config).encode([text_of(row) for row in rows], desc="embed")
+    with manifest.stage("correct", len(rows)):
+        rows, found = steps.correct(rows, vectors, names, config)
+    manifest.update(found)
+    return rows, [unusable, unrated], vectors
+
+
+def score_rows(inputs: Source | Sequence[Source], config: EntpConfig) -> tuple[Dataset, Dataset, Manifest]:
+    """Rate and correct alone: rows with scores, rows without, and the figures."""
+    check_models(config.validate())
+    manifest = Manifest.start(config.to_dict())
+    with metered() as usage:
+        rows, out, _ = _scored(inputs, config, manifest)
+    manifest["tokens"] = _tokens(usage, config)
+    return rows, concatenate_datasets(out), manifest
+
+
+def purge_rows(rows: Dataset, config: EntpConfig) -> tuple[Dataset, Dataset, dict[str, Any]]:
+    """The symbolic rules alone, over all rows of `schema.FEATURES`: kept, dropped, and the manifest's `purge`.
+
+    Without embeddings, so semantic duplicates are not looked for.
+    """
+    return steps.purge(rows, None, config, _contamination(config))
+
+
+def check_models(config: EntpConfig) -> None:
+    """Raise ModelNotFound or MissingExtra now, for every model that this run will need, before anything expensive."""
+    from .errors import require
+    from .models import resolve
+
+    cache = str(config.cache_path())
+    require("sentence_transformers", "models", f"the embedder {config.embedder}")
+    resolve(config.embedder, cache)
+    needs_chat = FUSERS[config.fuser] is not None or "llm" in config.raters
+    in_process = not (config.endpoint or config.provider)
+    if "logits" in config.raters or (needs_chat and in_process):
+        require("transformers", "models", "a model in this process")
+        for name in {config.model if needs_chat else "", config.rater_model or config.model} - {""}:
+            resolve(name, cache)
+
+
+def _contamination(config: EntpConfig) -> Contamination | None:
+    if not config.benchmark_files:
+        return None
+    return Contamination.from_files(config.benchmark_files, config.contamination_coverage)
+
+
+def _tokens(usage: Usage, config: EntpConfig) -> dict[str, Any]:
+    cost = (usage.prompt * config.price_in + usage.completion * config.price_out) / 1e6
+    return {
+        "calls": usage.calls,
+        "cached_calls": usage.cached_calls,
+        "prompt": usage.prompt,
+        "completion": usage.completion,
+        "cost": round(cost, 6),
+    }

@@ -1,0 +1,260 @@
+"""K1, K2: rows that hold test items of benchmarks, found by hashed word n-grams."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import hashlib
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputError
+from ..schema import Finding
+
+if TYPE_CHECKING:
+    from ..config import EntpConfig
+
+LONG, SHORT = 13, 8  # words an n-gram: of items from LONG words on, and of shorter ones
+LEAST_WORDS = 5  # shorter items ("What is 2 + 2?") are found in any pool and prove nothing
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_]+")
+SLACK = 3  # words that a prompt may have beside a test question of under SHORT words
+_QUESTION = re.compile(r"(?i)^(?:question|input|prompt|query|problem|instruction|ctx|sentence)(?:_\w+)?$")
+_IGNORED = re.compile(r"(?i)^(?:id|source|url|type|category|language|subject|title|canary|split|index|task)$")
+_BITS = 24  # of the filter that spares most look-ups: 2^24 bytes
+Hashes = npt.NDArray[np.uint64]
+
+
+def words_of(text: str) -> list[str]:
+    """Words in NFKC and lower case, marks left out; each Han or kana character is a word."""
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def _codes(words: Sequence[str]) -> Hashes:
+    return np.fromiter((_code(word) for word in words), np.uint64, len(words))
+
+
+def _grams(codes: Hashes, size: int) -> Hashes:
+    """Hashes of all n-grams in order (len(codes) - size + 1); none if there are too few words."""
+    count = len(codes) - size + 1
+    if count < 1:
+        return np.empty(0, np.uint64)
+    out = np.full(count, size, np.uint64)
+    for k in range(size):
+        out = out * np.uint64(0x9E3779B97F4A7C15) + codes[k : count + k]
+    return out ^ (out >> np.uint64(31))
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _code(word: str) -> int:
+    return int.from_bytes(hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+@functools.lru_cache(maxsize=4)
+def _filter(grams: bytes) -> npt.NDArray[np.bool_]:
+    """True where some hash has these low bits."""
+    bits = np.zeros(1 << _BITS, bool)
+    bits[np.frombuffer(grams, np.uint64) & np.uint64((1 << _BITS) - 1)] = True
+    return bits
+
+
+@dataclass(frozen=True)
+class Contamination:
+    """Knows benchmark items by the hashes of their n-grams only; frozen, picklable, usable in `datasets.map`.
+
+    An item of 13 words or more is cut into 13-grams, a shorter one into 8-grams (or taken whole, from 5 words on).
+    A row is contaminated where it holds at least `coverage` of an item's n-grams, or where an answer shares a full
+    13-gram with an item. As a map transform it sets `dropped_by` "purge:contamination" on rows that are not dropped.
+    """
+
+    coverage: float = 0.5
+    only_pool: bool = True
+    items: tuple[str, ...] = ()  # name of each item: file and number
+    sizes: bytes = field(default=b"", repr=False)  # n-gram size of each item, uint8
+    counts: bytes = field(default=b"", repr=False)  # distinct n-grams of each item, uint32
+    grams: bytes = field(default=b"", repr=False)  # sorted hashes, uint64
+    owners: bytes = field(default=b"", repr=False)  # item of each hash, uint32
+    digest: str = ""  # of the hashes: what tells two indexes apart in a repr
+
+    @classmethod
+    def from_files(cls, paths: Sequence[str | Path], coverage: float = 0.5, only_pool: bool = True) -> Contamination:
+        """Index JSONL, JSON or CSV files, or folders of them. Raises InputError for what can't be read or is empty."""
+        named = [(f"{file.name}:{number}", text) for path in paths for file in _files(Path(path))
+                 for number, text in _texts(file)]  # fmt: skip
+        return cls.from_texts(named, coverage, only_pool)
+
+    @classmethod
+    def from_texts(
+        cls, named: Iterable[tuple[str, str]], coverage: float = 0.5, only_pool: bool = True
+    ) -> Contamination:
+        """Index (name, text) pairs; equal texts count once, texts under 5 words are left out."""
+        names, sizes, counts, grams, owners = [], [], [], [], []
+        seen: set[str] = set()
+        for name, text in named:
+            words = words_of(text)
+            key = " ".join(words)
+            if len(words) < LEAST_WORDS or key in seen:
+                continue
+            seen.add(key)
+            size = LONG if len(words) >= LONG else min(SHORT, len(words))
+            hashes = np.unique(_grams(_codes(words), size))
+            owners.append(np.full(len(hashes), len(names), np.uint32))
+            names.append(name)
+            sizes.append(size)
+            counts.append(len(hashes))
+            grams.append(hashes)
+        every = np.concatenate(grams) if grams else np.empty(0, np.uint64)
+        order = np.argsort(every, kind="stable")
+        owner = np.concatenate(owners)[order] if owners else np.empty(0, np.uint32)
+        stored = every[order].tobytes()
+        digest = hashlib.blake2b(stored, digest_size=8).hexdigest()
+        return cls(
+            coverage, only_pool, tuple(names), np.asarray(sizes, np.uint8).tobytes(),
+            np.asarray(counts, np.uint32).tobytes(), stored, owner.tobytes(), digest,
+        )  # fmt: skip
+
+    @classmethod
+    def from_config(cls, config: EntpConfig) -> Contamination | None:
+        """The index of `benchmark_files`; None if there are none."""
+        if not config.benchmark_files:
+            return None
+        return cls.from_files(config.benchmark_files, config.contamination_coverage)
+
+    def __repr__(self) -> str:
+        return f"Contamination(coverage={self.coverage}, only_pool={self.only_pool}, items={len(self)}, {self.digest})"
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def covered(self, text: str) -> dict[int, float]:
+        """Item number -> share of its n-grams that the text holds; items without any are left out."""
+        return self._covered(_codes(words_of(text)))
+
+    def _covered(self, codes: Hashes) -> dict[int, float]:
+        known, owners = np.frombuffer(self.grams, np.uint64), np.frombuffer(self.owners, np.uint32)
+        counts, sizes = np.frombuffer(self.counts, np.uint32), np.frombuffer(self.sizes, np.uint8)
+        found: Counter[int] = Counter()
+        for size in np.unique(sizes) if len(codes) >= LEAST_WORDS else ():
+            grams = _grams(codes, int(size))
+            grams = grams[_filter(self.grams)[grams & np.uint64((1 << _BITS) - 1)]]
+            if not len(grams):
+                continue
+            grams = np.unique(grams)
+            left, right = np.searchsorted(known, grams), np.searchsorted(known, grams, "right")
+            for begin, end in zip(left, right, strict=True):
+                found.update(owners[begin:end].tolist())
+        return {item: number / int(counts[item]) for item, number in sorted(found.items())}
+
+    def find(self, row: Mapping[str, Any] | str) -> list[Finding]:
+        """The items that a row, or a text, holds: worst first. `detail` names item and share, `score` is the share."""
+        if isinstance(row, str):
+            return self._hits([("response", 0, _codes(words_of(row)))])
+        fields = {"user": "instruction", "assistant": "response", "system": "system"}
+        parts = [(fields.get(m["role"], "tool"), turn, _codes(words_of(m["content"] or "")))
+                 for turn, m in enumerate(row["messages"])]  # fmt: skip
+        # The bridge: an item may be parted between a question and its answer.
+        bridges = [("response", -1, np.concatenate([a[2][-LONG * 8 :], b[2][: LONG * 8]]))
+                   for a, b in pairwise(parts) if b[0] == "response"]  # fmt: skip
+        return self._hits([*parts, *bridges])
+
+    def _hits(self, parts: Sequence[tuple[str, int, Hashes]]) -> list[Finding]:
+        sizes = np.frombuffer(self.sizes, np.uint8)
+        best: dict[int, Finding] = {}
+        for where, turn, codes in parts:
+            for item, share in self._covered(codes).items():
+                if sizes[item] < SHORT and (where != "instruction" or len(codes) > sizes[item] + SLACK):
+                    continue  # a short question is an item only where it is the prompt
+                full = where == "response" and turn >= 0 and sizes[item] == LONG
+                if share < self.coverage and not full:
+                    continue
+                if item not in best or share > best[item].score:
+                    detail = f"{self.items[item]}, {share:.0%} of it"
+                    best[item] = Finding("contamination", where, "drop", turn, score=share, detail=detail)
+        return sorted(best.values(), key=lambda f: (-f.score, f.detail))[:5]
+
+    def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        """Mark the contaminated rows of a batch; needs `messages`, adds `findings` and `dropped_by` if missing."""
+        count = len(batch["messages"])
+        findings = [list(f or ()) for f in batch.get("findings") or [()] * count]
+        dropped = list(batch.get("dropped_by") or [None] * count)
+        in_pool = batch.get("in_pool") or [True] * count
+        for i, messages in enumerate(batch["messages"]):
+            if dropped[i] or (self.only_pool and not in_pool[i]):
+                continue
+            hits = self.find({"messages": messages})
+            if hits:
+                findings[i] += [hit.as_dict() for hit in hits]
+                dropped[i] = "purge:contamination"
+        return {**batch, "findings": findings, "dropped_by": dropped}
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = sorted(p for p in path.rglob("*") if p.suffix in (".jsonl", ".json", ".csv"))
+        if not found:
+            raise InputError(f"benchmark folder {path} holds no .jsonl, .json or .csv file")
+        return found
+    if path.suffix not in (".jsonl", ".json", ".csv"):
+        raise InputError(
+            f"benchmark file {path} is {path.suffix or 'without a suffix'}; it must be .jsonl, .json or .csv"
+        )
+    return [path]
+
+
+def _texts(path: Path) -> Iterator[tuple[int, str]]:
+    """(row number from 1, text) of each question in a file, and the texts of rows that have no question."""
+    try:
+        rows = list(_rows(path))
+    except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
+        raise InputError(f"benchmark file {path}: {error}; it must be UTF-8 JSONL, JSON or CSV") from error
+    texts = [(number, text) for number, row in enumerate(rows, 1) for text in _strings(row)]
+    if not texts:  # no column is called a question: every text is one
+        texts = [(number, text) for number, row in enumerate(rows, 1) for text in _every(row)]
+    if not texts:
+        raise InputError(f"benchmark file {path} holds no text; its rows need string fields such as question or input")
+    yield from texts
+
+
+def _rows(path: Path) -> Iterator[Any]:
+    text = path.read_text(encoding="utf-8-sig")
+    if path.suffix == ".csv":
+        yield from csv.DictReader(text.splitlines(keepends=True))
+    elif path.suffix == ".jsonl":
+        yield from (json.loads(line) for line in text.splitlines() if line.strip())
+    else:
+        loaded = json.loads(text)
+        if isinstance(loaded, dict):
+            loaded = next((v for v in (loaded.get("examples"), loaded.get("data"), loaded.get("rows")) if v), [loaded])
+        yield from loaded
+
+
+def _strings(row: Any, question: bool = True) -> Iterator[str]:
+    """A row's texts: its question, and whatever else is 13 words long. Short choices and answers are no items."""
+    if isinstance(row, str):
+        if question or len(words_of(row)) >= LONG:
+            yield row
+    elif isinstance(row, Mapping):
+        for name, value in row.items():
+            if name is not None and not _IGNORED.match(str(name)):
+                yield from _strings(value, bool(_QUESTION.match(str(name))))
+    elif isinstance(row, list):
+        for value in row:
+            yield from _strings(value, question and not isinstance(value, str))
+
+
+def _every(row: Any) -> Iterator[str]:
+    values = row.values() if isinstance(row, Mapping) else row if isinstance(row, list) else ()
+    for value in values:
+        if isinstance(value, str):
+            yield value
+        else:
+            yield from _every(value)

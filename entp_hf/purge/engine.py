@@ -1,0 +1,200 @@
+"""The purge as a `datasets.map` transform: repair first, then flag, drop only where nothing usable is left."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..schema import JOIN, Finding, Message
+from .config_rules import parse_thresholds, selected, thresholds_of
+from .rows import Fields, Hit, Rule
+
+if TYPE_CHECKING:
+    from ..config import EntpConfig
+
+Batch = dict[str, list[Any]]
+ROUNDS = 8  # one repair can uncover another; eight in a row have not been seen
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """A row after the purge: its turns, its separate input, what was found, and "purge:rule" if it is dropped."""
+
+    messages: list[Message]
+    input: str
+    findings: list[Finding]
+    dropped_by: str | None
+    changed: bool
+
+
+@dataclass(frozen=True)
+class Purge:
+    """Runs the rules over rows of `schema.FEATURES`, or over any rows with `messages`.
+
+    `rules` empty: the default set. `drop` names rules whose flags shall drop; `thresholds` are (rule, number)
+    pairs. Rows with `dropped_by` set, and with `only_pool` those outside the pool, pass untouched. Needs the column
+    `messages`; adds `findings` and `dropped_by` where they are missing and returns every column it was given. A
+    second run changes nothing.
+    """
+
+    rules: tuple[str, ...] = ()
+    off: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    thresholds: tuple[tuple[str, float], ...] = ()
+    only_pool: bool = False
+
+    @classmethod
+    def from_config(cls, config: EntpConfig) -> Purge:
+        """The purge that a configuration asks for: rows outside the low-quality pool are left alone."""
+        return cls(
+            tuple(config.purge_rules),
+            tuple(config.purge_off),
+            tuple(config.purge_drop),
+            parse_thresholds(config.purge_thresholds),
+            only_pool=True,
+        )
+
+    def __call__(self, batch: Batch) -> Batch:
+        """One batch of columns in, the same columns (and `findings`, `dropped_by`) out."""
+        count = len(batch["messages"])
+        messages, findings = list(batch["messages"]), [list(f or ()) for f in batch.get("findings") or [()] * count]
+        inputs, dropped = list(batch.get("input") or [""] * count), list(batch.get("dropped_by") or [None] * count)
+        in_pool = batch.get("in_pool") or [True] * count
+        for i in range(count):
+            if dropped[i] or (self.only_pool and not in_pool[i]):
+                continue
+            result = self.row(messages[i], inputs[i] or "")
+            if result.changed:
+                messages[i], inputs[i] = result.messages, result.input
+            _extend(findings[i], result.findings)
+            dropped[i] = result.dropped_by
+        given = {"input": inputs} if "input" in batch else {}
+        return {**batch, "messages": messages, **given, "findings": findings, "dropped_by": dropped}
+
+    def row(self, messages: list[Message], given: str = "") -> Purged:
+        """Purge one conversation. `given` is the part of its first user turn that is a separate input."""
+        return _Run(_plan(self), messages, given).purged()
+
+    def timed(self, batch: Batch) -> dict[str, float]:
+        """Seconds that each rule takes on a batch, each on rows as they stand: for reports, not part of the map."""
+        seconds: dict[str, float] = defaultdict(float)
+        plan = _plan(self)
+        for messages, given in zip(
+            batch["messages"], batch.get("input") or [""] * len(batch["messages"]), strict=True
+        ):
+            fields = Fields(messages, given or "")
+            for rule in plan.rules:
+                begun = time.perf_counter()
+                list(rule.check(fields, plan.thresholds[rule.name]))
+                seconds[rule.name] += time.perf_counter() - begun
+        return dict(seconds)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    rules: tuple[Rule, ...]
+    thresholds: Mapping[str, float]
+    drop: frozenset[str]
+    repairing: tuple[Rule, ...] = field(init=False)
+    marking: tuple[Rule, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "repairing", tuple(r for r in self.rules if r.repairs))
+        object.__setattr__(self, "marking", tuple(r for r in self.rules if not r.repairs))
+
+
+@functools.lru_cache(maxsize=16)
+def _plan(purge: Purge) -> _Plan:
+    rules = selected(purge.rules, purge.off)
+    return _Plan(tuple(rules), thresholds_of(rules, dict(purge.thresholds)), frozenset(purge.drop))
+
+
+class _Run:
+    """One row on its way through the rules."""
+
+    def __init__(self, plan: _Plan, messages: list[Message], given: str) -> None:
+        self.plan, self.given = plan, given
+        self.messages = [{"role": m["role"] or "", "content": m["content"] or ""} for m in messages]
+        self.findings: list[Finding] = []
+        self.changed = False
+
+    def purged(self) -> Purged:
+        fields, marks = self._repair()
+        for rule in self.plan.marking:
+            marks += [(rule, hit) for hit in rule.check(fields, self.plan.thresholds[rule.name])]
+        order = {rule.name: place for place, rule in enumerate(self.plan.rules)}
+        dropped_by = None
+        for rule, hit in sorted(marks, key=lambda mark: order[mark[0].name]):
+            finding = _finding(rule, hit, self.plan.drop)
+            self.findings.append(finding)
+            if finding.action == "drop" and dropped_by is None:
+                dropped_by = f"purge:{rule.name}"
+        return Purged(self.messages, self.given, self.findings, dropped_by, self.changed)
+
+    def _repair(self) -> tuple[Fields, list[tuple[Rule, Hit]]]:
+        """Apply repairs until none is left; the marks come from the last pass, so they fit the text as it is then."""
+        fields = Fields(self.messages, self.given)
+        for _ in range(ROUNDS):
+            marks: list[tuple[Rule, Hit]] = []
+            mended = False
+            for rule in self.plan.repairing:
+                hits = list(rule.check(fields, self.plan.thresholds[rule.name]))
+                repairs = [hit for hit in hits if hit.repairs]
+                marks += [(rule, hit) for hit in hits if not hit.repairs]
+                if repairs and self._apply(rule, repairs, fields):
+                    fields, mended = Fields(self.messages, self.given), True
+            if not mended:
+                break
+        return fields, marks
+
+    def _apply(self, rule: Rule, repairs: list[Hit], fields: Fields) -> bool:
+        before = (self.messages, self.given)
+        for hit in repairs:
+            if hit.messages is not None:
+                self.messages = list(hit.messages)
+            elif hit.part is not None and hit.text is not None:
+                self._rewrite(hit, fields)
+            self.findings.append(_finding(rule, hit, frozenset(), "repair"))
+        mended = before != (self.messages, self.given)
+        if not mended:
+            del self.findings[-len(repairs) :]
+        self.changed |= mended
+        return mended
+
+    def _rewrite(self, hit: Hit, fields: Fields) -> None:
+        assert hit.part is not None and hit.text is not None
+        part, text = hit.part, hit.text
+        if part.field == "input":
+            instruction = next(p.text for p in fields.parts if p.field == "instruction" and p.turn == part.turn)
+            # Another repair of the same rule may have rewritten the instruction already.
+            current = self.messages[part.turn]["content"].removesuffix(JOIN + self.given)
+            content = (current or instruction) + (JOIN + text if text else "")
+            self.given = text
+        elif part.field == "instruction" and part.turn == fields.input.turn and self.given:
+            content = text + JOIN + self.given
+        else:
+            content = text
+        self.messages = [{**m, "content": content} if turn == part.turn else m for turn, m in enumerate(self.messages)]
+
+
+def _finding(rule: Rule, hit: Hit, drop: frozenset[str], action: str = "") -> Finding:
+    action = action or hit.action or ("flag" if rule.action == "repair" else rule.action)
+    if rule.name in drop and action == "flag":
+        action = "drop"
+    where, turn = (hit.part.field, hit.part.turn) if hit.part else ("response", -1)
+    return Finding(rule.name, where, action, turn, hit.start, hit.end, float(hit.score), hit.detail)
+
+
+def _extend(known: list[dict[str, Any]], new: list[Finding]) -> None:
+    """Append findings that are not there yet; scores are left out, since the column rounds them to 32 bits."""
+    seen = {tuple(v for k, v in sorted(f.items()) if k != "score") for f in known}
+    for finding in new:
+        entry = finding.as_dict()
+        key = tuple(v for k, v in sorted(entry.items()) if k != "score")
+        if key not in seen:
+            seen.add(key)
+            known.append(entry)

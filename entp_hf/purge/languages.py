@@ -1,0 +1,88 @@
+"""F12, F13: answers in another language than the question, and letters of another script inside words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from .cues import CODE, TRANSLATION
+from .masks import FILLER
+from .rows import Fields, Hit, Part, shown
+from .scripts import language_of, script_counts
+
+_ENGLISH = (" the ", " of ", " and ", " to ", " is ", " in ", " for ", " a ")
+_SAME = ({"zh", "wuu", "yue"}, {"ja"}, {"es", "gl", "ca"}, {"pt", "gl"}, {"ru", "uk", "bg", "be"}, {"no", "da", "sv", "nb", "nn"},
+         {"id", "ms"}, {"hr", "sr", "bs"}, {"cs", "sk"}, {"ar", "fa"}, {"en", "sco"})  # fmt: skip
+_LOOKALIKE = re.compile(r"(?=[^\W\d_]*[A-Za-z])(?=[^\W\d_]*[\u0370-\u03ff\u0400-\u052f])[^\W\d_]{2,}")
+_GREEK_TERM = re.compile(r"(?:[Α-Ωα-ω]{1,2}[A-Za-z]{0,2}|[A-Za-z]{1,2}[Α-Ωα-ωμ]{1,2}|[Δμπσλθ][A-Za-z]+)[²³]?")
+
+
+_IPA = re.compile("[\u0250-\u02ff]")
+
+
+def language_mismatch(row: Fields, threshold: float) -> Iterator[Hit]:
+    """Question and answer in different languages, each surely (`threshold`: least confidence), none asked for."""
+    if not row.single or row.response.is_json:
+        return
+    asked, answer = row.instruction, row.response
+    if len(answer.text) < 40 or len(asked.text) < 16 or row.input.text and len(row.input.text) > 20:
+        return
+    if row.ascii and _plainly_english(answer.text):
+        return
+    if asked.script.spaced == answer.script.spaced or asked.script.name == answer.script.name:
+        one, other = language_of(asked.prose, asked.script), language_of(answer.prose, answer.script)
+        sure = one[1] >= (threshold if len(asked.text) >= 40 else 0.9) and other[1] >= threshold
+    else:
+        one, other, sure = language_of(asked.prose, asked.script), language_of(answer.prose, answer.script), True
+    if not sure or one[0] == other[0] or any({one[0], other[0]} <= same for same in _SAME):
+        return
+    if (
+        answer.codelike
+        or script_counts(answer.prose)[asked.script.name] > 0.1 * len(answer.prose)
+        and asked.script != answer.script
+    ):
+        return
+    if answer.mask.spans or TRANSLATION.search(asked.lower) or CODE.search(asked.lower) or _listed(answer):
+        return
+    yield Hit(answer, detail=f"asked in {one[0]}, answered in {other[0]}", score=other[1])
+
+
+def _plainly_english(text: str) -> bool:
+    return sum(word in text for word in _ENGLISH) >= 2
+
+
+def _listed(part: Part) -> bool:
+    """Names, numbers and short lines tell no language."""
+    words = part.words
+    if part.script.spaced and len(words) < 12 and part.text.rstrip()[-1:] not in ".!?…":
+        return True
+    lower = sum(1 for w in words if w[:1].islower() or not w.isascii())
+    return part.script.spaced and (len(words) < 6 or lower < len(words) / 2)
+
+
+def mixed_script(row: Fields, threshold: float) -> Iterator[Hit]:
+    """Cyrillic or Greek letters inside Latin words, or a third script with over `threshold` of the letters."""
+    if row.ascii:
+        return
+    for part in row.answers:
+        if part.text.isascii():
+            continue
+        words = [
+            m
+            for m in _LOOKALIKE.finditer(part.prose)
+            if not _GREEK_TERM.fullmatch(m.group()) and not _IPA.search(m.group()) and FILLER not in m.group()
+        ]
+        if words:
+            yield Hit(part, *words[0].span(), f"{shown(words[0].group())} and {len(words) - 1} more")
+            continue
+        counts = script_counts(part.prose)
+        east = counts.pop("kana", 0)
+        counts["han"] += east  # one writing system
+        ranked = [name for name, _ in counts.most_common()]
+        if (
+            len(ranked) > 2
+            and counts.total() >= 40
+            and counts[ranked[2]] > threshold * counts.total()
+            and not TRANSLATION.search(row.prompt)
+        ):
+            yield Hit(part, detail=f"letters of {', '.join(ranked[:3])}", score=counts[ranked[2]] / counts.total())

@@ -1,0 +1,96 @@
+"""What the purge did, rule by rule: the manifest's `purge` entry."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from datasets import Dataset
+
+from ..schema import instruction_of, response_of
+from .registry import DATASET_RULES, RULES
+
+EXAMPLES = 5
+_LONGEST = 2000  # characters of an example
+_COUNT = {"repair": "repaired", "drop": "dropped", "flag": "flagged"}
+
+
+def purge_report(
+    before: Dataset, after: Dataset, seconds: Mapping[str, float] | None = None, warn_share: float = 0.1
+) -> dict[str, Any]:
+    """Rows found, repaired, dropped and flagged by each rule, examples, and warnings.
+
+    `before` and `after` hold the same rows in the same order. A row counts once for a rule and action. A rule that
+    drops more than `warn_share` of the rows that came in alive is warned of. Raises ValueError where the numbers
+    of rows differ.
+    """
+    if len(before) != len(after):
+        raise ValueError(
+            f"{len(before)} rows before the purge, {len(after)} after; give the same rows in the same order"
+        )
+    alive = [i for i, gone in enumerate(_column(before, "dropped_by")) if not gone]
+    dropped = _column(after, "dropped_by")
+    counts: dict[str, dict[str, float]] = {
+        name: {
+            "found": 0,
+            "repaired": 0,
+            "dropped": 0,
+            "flagged": 0,
+            "seconds": round((seconds or {}).get(name, 0.0), 4),
+        }
+        for name in (*RULES, *DATASET_RULES)
+    }
+    examples: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    findings = _column(after, "findings")
+    for index in alive:
+        for rule, actions in _by_rule(findings[index] or ()).items():
+            entry = counts.setdefault(rule, {"found": 0, "repaired": 0, "dropped": 0, "flagged": 0, "seconds": 0.0})
+            entry["found"] += 1
+            for action in {f["action"] for f in actions}:
+                if action != "drop" or dropped[index] == f"purge:{rule}":
+                    entry[_COUNT[action]] += 1
+            if len(examples[rule]) < EXAMPLES:
+                examples[rule].append(_example(before[index], after[index], actions[0]))
+    rows_out = sum(1 for i in alive if not dropped[i])
+    warnings = [
+        f"purge: rule {rule} dropped {entry['dropped']:.0f} of {len(alive)} rows ({entry['dropped'] / len(alive):.0%}, "
+        f"warned of over {warn_share:.0%}); look at its examples, or leave it out with purge_off"
+        for rule, entry in counts.items()
+        if alive and entry["dropped"] > warn_share * len(alive)
+    ]
+    return {
+        "rows_in": len(alive), "rows_out": rows_out, "rules": counts, "warnings": warnings, "examples": dict(examples)
+    }  # fmt: skip
+
+
+def _column(rows: Dataset, name: str) -> list[Any]:
+    return list(rows[name]) if name in rows.column_names else [None] * len(rows)
+
+
+def _by_rule(findings: Any) -> dict[str, list[dict[str, Any]]]:
+    grouped: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for finding in findings:
+        grouped[finding["rule"]].append(finding)
+    return grouped
+
+
+def _example(before: Mapping[str, Any], after: Mapping[str, Any], finding: Mapping[str, Any]) -> dict[str, Any]:
+    """One row's field before and after; they are equal where the rule only marks it."""
+    return {
+        "id": before.get("id") or "",
+        "before": _field(before, finding),
+        "after": _field(after, finding),
+        "detail": finding["detail"] or finding["action"],
+    }
+
+
+def _field(row: Mapping[str, Any], finding: Mapping[str, Any]) -> str:
+    field, turn = finding["field"], finding["turn"]
+    if field == "input":
+        return (row.get("input") or "")[:_LONGEST]
+    if field == "instruction" and turn <= 1:
+        return instruction_of(row)[:_LONGEST]
+    if 0 <= turn < len(row["messages"]):
+        return str(row["messages"][turn]["content"])[:_LONGEST]
+    return response_of(row)[:_LONGEST]

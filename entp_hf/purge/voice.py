@@ -1,0 +1,245 @@
+"""F6-F9, F14, F15, F19, F22: who speaks in an answer, and what is not prose in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from .cues import CODE, CREATE, DIALOGUE, ELABORATE, SYMBOLS, TEMPLATE
+from .lexicon import DISCLAIMER, IDENTITY, PAGE_CUES, PAGE_LINE, REFUSAL, REFUSAL_CUES, REFUSAL_CUES_BEYOND
+from .masks import FILLER
+from .rows import Fields, Hit, Part, has_any, shown
+
+_SENTENCE = re.compile(r"[^.!?。！？\n]+(?:[.!?。！？]+(?:[\"”’)]+)?|\n|\Z)")
+
+
+def refusal(row: Fields, threshold: float) -> Iterator[Hit]:
+    """An answer that declines as a whole: it says so at its start and has at most `threshold` words in all."""
+    for part in row.answers:
+        if len(part.text) > 1200:
+            continue
+        head = part.lower[:220]
+        cued = has_any(head, REFUSAL_CUES) or (not head.isascii() and has_any(head, REFUSAL_CUES_BEYOND))
+        if not cued or part.length > threshold:
+            continue
+        found = next((m for p in REFUSAL if (m := p.search(head))), None)
+        if found is None or found.start() >= 80:
+            continue
+        question = row.question_before(part)
+        wanted = DIALOGUE.search(question) or _WRITTEN.search(question)
+        if not wanted or DISCLAIMER.search(head) or IDENTITY.search(head):
+            yield Hit(part, *found.span(), shown(found.group()))
+
+
+_WRITTEN = re.compile(
+    r"\b(?:rewrite|reword|rephrase|translat|paraphras|apolog|sorry|decline|reject|refus|e-?mail|letter|reply|respond|story|sentence|customer"
+    r"|complete|classif|correct|edit|convert|sentiment|chat ?bot|message|poem|song|quote|lyric)"
+)
+
+
+def identity_leak(row: Fields, threshold: float) -> Iterator[Hit]:
+    """An answer that names its model, maker or cutoff: the sentence goes where others are left, else a flag.
+
+    "As an AI" without a name is only flagged, and only where the answer is no refusal: that has its own rule.
+    """
+    for part in row.answers:
+        lower = part.lower
+        if not any(cue in lower for cue in _IDENTITY_CUES) or len(lower) != len(part.text):
+            continue
+        named, said = IDENTITY.search(lower), DISCLAIMER.search(lower)
+        if not (named or said) or _ABOUT_MODELS.search(row.question_before(part)):
+            continue
+        if named:
+            yield _without_identity(part, named)
+        elif said and not any(p.search(lower[:220]) for p in REFUSAL):
+            yield Hit(part, *said.span(), shown(said.group()))
+
+
+def _without_identity(part: Part, named: re.Match[str]) -> Hit:
+    sentences = [m for m in _SENTENCE.finditer(part.prose) if m.group().strip()]
+    leaking = [m for m in sentences if IDENTITY.search(m.group().lower())]
+    left = sum(len(m.group().split()) for m in sentences if m not in leaking)
+    if not leaking or left < 5 or any(FILLER in m.group() for m in leaking):
+        return Hit(part, *named.span(), shown(named.group()))
+    text = part.text
+    for match in reversed(leaking):
+        text = text[: match.start()] + text[match.end() :]
+    return Hit(part, *leaking[0].span(), shown(leaking[0].group().strip()), text=text.strip())
+
+
+_ABOUT_MODELS = re.compile(
+    r"\bwho (?:are|made|created|trained) you|your name|are you (?:an? )?(?:ai|chatgpt|human)|chatgpt|language model|openai|\bai\b"
+    r"|\bgpt|你是谁|claude|gemini"
+)
+_IDENTITY_CUES = ("gpt", "openai", "open ai", "claude", "anthropic", "gemini", "bard", "llama", "deepseek", "qwen", "mistral", "copilot",
+                  "cutoff", "cut-off", "language model", "an ai", "my knowledge", "last update", "my training", "人工智能", "语言模型",
+                  "知识截止", "文心", "通义", "豆包", "openai", "modelo de lenguaje", "modèle de langage", "sprachmodell", "训练")  # fmt: skip
+_ROLE = re.compile(
+    r"(?m)^[ \t]*(?:#{1,4}[ \t]*|\*\*)?(Human|User|Assistant|AI|Q|A|Usuario|Asistente|Benutzer|Utilisateur|用户|助手|人类|ユーザー)(?:\*\*)?[ \t]*[:：]"
+)
+_FOREIGN = frozenset(("human", "user", "q", "usuario", "benutzer", "utilisateur", "用户", "人类", "ユーザー"))
+
+
+def role_confusion(row: Fields, threshold: float) -> Iterator[Hit]:
+    """Turns of other speakers inside an answer: cut at the first of the asker's; dialogues are meant to have them."""
+    for part in row.answers:
+        if ":" not in part.text and "：" not in part.text:
+            continue
+        found = [m for m in _ROLE.finditer(part.prose)]
+        foreign = next((m for m in found if m.group(1).lower() in _FOREIGN), None)
+        if foreign is None or (len(found) < 2 and foreign.group(1).lower() in ("q", "用户")):
+            continue
+        if DIALOGUE.search(row.question_before(part)) or row.asks(re.compile(r"\buser stor|\bq&a|question")):
+            continue
+        kept = part.text[: foreign.start()].rstrip()
+        if len(kept) >= 2:
+            yield Hit(part, foreign.start(), len(part.text), shown(part.text[foreign.start() :]), text=kept)
+        else:
+            yield Hit(part, *foreign.span(), shown(foreign.group()))
+
+
+_PLACEHOLDER = re.compile(
+    r"\{\{\s*[\w.]+\s*\}\}|\[(?:insert|enter|add|your|name|date|company|address|product|title|placeholder|recipient|city|phone)\b[^\[\]\n]{0,40}\]"
+    r"|<(?:insert|your|enter|placeholder)\b[^<>\n]{0,40}>|\{(?:placeholder|name|your_\w+|insert[^{}\n]{0,30})\}|\bX{3,}\b(?!-)|\bTODO\b(?=[:\s])|\bTBD\b",
+    re.I,
+)
+
+
+def placeholder(row: Fields, threshold: float) -> Iterator[Hit]:
+    """Template slots left in an answer, such as {{name}}; from `threshold` slots that are half the answer, it drops."""
+    for part in row.answers:
+        text = part.text
+        if not ("[" in text or "{" in text or "<" in text or "XXX" in text or "TODO" in text or "TBD" in text):
+            continue
+        found = [m for m in _PLACEHOLDER.finditer(part.prose) if m.group().isupper() or m.group()[0] in "[{<"]
+        if not found or _slots_wanted(row.question_before(part)):
+            continue
+        share = sum(len(m.group()) for m in found) / len(text)
+        drops = len(found) >= threshold and share > 0.5
+        yield Hit(part, *found[0].span(), shown(found[0].group()), share, "drop" if drops else "flag")
+
+
+def _slots_wanted(question: str) -> bool:
+    return (
+        CODE.search(question) is not None
+        or _SLOTS.search(question) is not None
+        or (TEMPLATE.search(question) is not None and CREATE.search(question) is not None)
+    )
+
+
+_SLOTS = re.compile(
+    r"\btemplate|\bplaceholder|\bfill.in|\bmessage\b|\btext to\b|\bmad ?lib|模板|plantilla|vorlage|шаблон"
+)
+
+
+_URL = re.compile(r"(?:https?://|www\.)[^\s<>\"'）)\]]+")
+_ODD = re.compile(
+    r"[^\w\s.,;:!?'\"()\-–—’‘“”…/%&$€£+*=#<>|\[\]{}°•·。，、！？；：「」『』（）《》〈〉【】~～؟،؛«»¿¡№§©®™^\\@`_\u0300-\u036f\u0600-\u06ff\u0900-\u0dff\u0e00-\u0e7f\u200c\u200d\ufe0f\U0001f000-\U0001faff\u2190-\u2bff]|[!?#@$%^&*=+~|<>_{}\\/\[\]()]{3,}"
+)
+
+
+def symbol_ratio(row: Fields, threshold: float) -> Iterator[Hit]:
+    """Prose whose characters, spaces aside, are over `threshold` symbols: no letters, digits or common marks."""
+    for part in row.answers:
+        text = part.text
+        if part.mask.spans or len(text) < 20:
+            continue
+        squeezed = "".join(part.words)
+        odd = (
+            len(squeezed) - sum(map(str.isalnum, squeezed)) if not text.isascii() else len(squeezed.translate(_ALNUM))
+        )
+        share = odd / len(squeezed) if squeezed else 0.0
+        if share <= threshold:
+            continue
+        question = row.question_before(part)
+        if (
+            CODE.search(question)
+            or SYMBOLS.search(question)
+            or not ELABORATE.search(question)
+            and share < 2 * threshold
+        ):
+            continue
+        noise = sum(len(m.group()) for m in _ODD.finditer(text)) / len(text)
+        if noise > threshold / 2:
+            yield Hit(part, detail=f"{share:.0%} symbols", score=share)
+
+
+_ALNUM = {code: None for code in range(128) if chr(code).isalnum()}
+
+
+def url_load(row: Fields, threshold: float) -> Iterator[Hit]:
+    """Answers that are over `threshold` (share of characters) web addresses, where none was asked for."""
+    for part in row.answers:
+        if "://" not in part.text and "www." not in part.text:
+            continue
+        urls = _URL.findall(part.prose)
+        share = sum(map(len, urls)) / len(part.text)
+        if (
+            share > threshold
+            and len(urls) >= 2
+            and not re.search(
+                r"\burls?\b|\blinks?\b|\bwebsites?\b|\bweb (?:page|site|address)|\bsources?\b|\breferences?\b|\bcit(?:e|ation)|网址|链接",
+                row.question_before(part),
+            )
+        ):
+            yield Hit(part, detail=f"{len(urls)} addresses", score=share)
+
+
+_THINK = re.compile(r"<(/?)(think|thinking|reasoning|scratchpad)>", re.I)
+_EMPTY_THINK = re.compile(r"<(think|thinking|reasoning|scratchpad)>\s*</\1>\s*", re.I)
+
+
+def think_tags(row: Fields, threshold: float) -> Iterator[Hit]:
+    """Reasoning tags: empty pairs are removed; open, stray or answerless ones are flagged."""
+    for part in row.answers:
+        if (
+            "<" not in part.text
+            or "think" not in row.text.lower()
+            and "<reason" not in row.text
+            and "<scratch" not in row.text
+        ):
+            continue
+        if hit := part.replaced(_EMPTY_THINK, ""):
+            if hit.text and hit.text.strip():
+                yield hit
+                continue
+        tags = [m for m in _THINK.finditer(part.prose)]
+        depth = 0
+        for tag in tags:
+            depth += -1 if tag.group(1) else 1
+            if depth not in (0, 1):
+                break
+        if depth != 0:
+            yield Hit(part, *tags[0].span(), "a reasoning tag is open or stray")
+        elif tags and not part.text[tags[-1].end() :].strip():
+            yield Hit(part, *tags[-1].span(), "no answer follows the reasoning")
+
+
+def page_boilerplate(row: Fields, threshold: float) -> Iterator[Hit]:
+    """Lines of web pages (cookies, rights, newsletters) of at most `threshold` words: removed where text is left."""
+    for part in row.answers:
+        lower = part.lower
+        if not has_any(lower, PAGE_CUES) or len(lower) != len(part.prose) or not PAGE_LINE.search(lower):
+            continue
+        if re.search(
+            r"privacy|copyright|cookie|terms|policy|footer|website|web page|newsletter|legal|social media|disclaimer|rights|call.to.action|e-?mail|\bapp\b|\bad\b|advert|\bpost\b|tweet|campaign",
+            row.question_before(part),
+        ):
+            continue
+        kept, first = [], None
+        at = 0
+        for line in part.text.split("\n"):
+            if (
+                PAGE_LINE.search(lower[at : at + len(line)])
+                and len(line.split()) <= threshold
+                and FILLER not in part.prose[at : at + len(line)]
+            ):
+                first = first or (at, at + len(line))
+            else:
+                kept.append(line)
+            at += len(line) + 1
+        text = "\n".join(kept).strip()
+        if first and text:
+            yield Hit(part, *first, shown(part.text[first[0] : first[1]].strip()), text=text)
+        elif first:
+            yield Hit(part, *first, shown(part.text[first[0] : first[1]].strip()))

@@ -1,0 +1,222 @@
+"""Fine-tune a chat model on a dataset's `messages` with TRL, on the assistant's tokens only.
+
+    python -m entp_hf.sft --model HuggingFaceTB/SmolLM2-135M-Instruct --dataset out --output_dir out/sft
+
+`--dataset` is a folder that `entp build` wrote, a Parquet or JSONL file, or a Hub id.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datasets import Dataset
+
+from .chat_rows import check_lengths, load_rows, messages_only, training_template
+from .config import SMOLLM2, EntpConfig
+from .errors import ConfigError, EntpError, OutputError, require
+from .evals import heldout_loss
+from .models import new_causal_lm, new_tokenizer, pick_device, pick_dtype, resolve
+
+if TYPE_CHECKING:
+    from transformers import TrainerCallback
+
+__all__ = ["SFTOptions", "heldout_loss", "load_rows", "main", "train"]
+
+_OURS = ("adapter_*", "checkpoint-*", "merged", "model*.safetensors*", "training.json")  # what `overwrite` removes
+
+
+def _knob(default: Any, text: str) -> Any:
+    return dataclasses.field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class SFTOptions:
+    """Every knob of a fine-tuning run, also a flag of `python -m entp_hf.sft`. Defaults suit LoRA (ours)."""
+
+    model: str = _knob(SMOLLM2, "chat model: Hub id or local folder")
+    dataset: str = _knob("", "folder of `entp build`, Parquet or JSONL file with `messages`, or Hub id")
+    output_dir: str = _knob("sft", "folder for the adapter (or model), tokenizer and training.json")
+    overwrite: bool = _knob(False, "replace what an earlier run left in output_dir")
+    max_steps: int = _knob(0, "optimiser steps; 0: as many as `epochs` needs")
+    epochs: float = _knob(1.0, "passes over the rows, where max_steps is 0")
+    batch_size: int = _knob(4, "rows in one forward pass")
+    gradient_accumulation: int = _knob(1, "forward passes in one optimiser step")
+    learning_rate: float = _knob(2e-4, "peak learning rate; 2e-5 is usual with --full")
+    warmup_steps: int = _knob(0, "steps of linear warm-up")
+    scheduler: str = _knob("linear", "learning rate schedule of transformers: linear, cosine, constant, ...")
+    max_length: int = _knob(512, "longest row in tokens; longer rows are cut, and their count is reported")
+    packing: bool = _knob(False, "put several short rows into one sequence")
+    lora_r: int = _knob(8, "rank of the LoRA matrices")
+    lora_alpha: int = _knob(16, "LoRA's scale is lora_alpha / lora_r")
+    lora_dropout: float = _knob(0.0, "dropout in front of LoRA's matrices")
+    lora_targets: str = _knob("all-linear", "modules with LoRA: all-linear, or names with commas between")
+    full: bool = _knob(False, "train all weights instead of an adapter")
+    merge: bool = _knob(False, "also write the model with the adapter merged in, to output_dir/merged")
+    gradient_checkpointing: bool = _knob(False, "less memory, a third more time")
+    save_steps: int = _knob(0, "write a checkpoint every so many steps; 0: none")
+    resume: bool = _knob(False, "go on from the last checkpoint in output_dir")
+    logging_steps: int = _knob(1, "steps between two logged losses")
+    report_to: str = _knob("none", "none, tensorboard, wandb, trackio, ...")
+    device: str = _knob("auto", "auto | cpu | cuda | mps; a GPU trains in bf16 where it can")
+    cache_dir: str = _knob("", "converted models; empty: $ENTP_CACHE or ~/.cache/entp")
+    seed: int = _knob(0, "seed of LoRA's initial weights and of the order of rows")
+
+    def problems(self) -> list[str]:
+        """Every problem of these values, in words; [] if there are none."""
+        least: dict[str, float] = {
+            "batch_size": 1, "gradient_accumulation": 1, "max_length": 8, "lora_r": 1, "lora_alpha": 1, "max_steps": 0,
+            "lora_dropout": 0, "save_steps": 0, "logging_steps": 1, "warmup_steps": 0, "seed": 0,
+        }  # fmt: skip
+        found = [f"{k}: {getattr(self, k)} is out of range; it must be at least {v}" for k, v in least.items()
+                 if not getattr(self, k) >= v]  # fmt: skip
+        for name in ("learning_rate", "epochs"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                found.append(f"{name}: {value} is out of range; it must be above 0")
+        if self.full and self.merge:
+            found.append("merge: there is no adapter to merge with full")
+        return found
+
+
+def train(
+    options: SFTOptions, rows: Dataset | None = None, callbacks: Sequence[TrainerCallback] = ()
+) -> dict[str, Any]:
+    """Train, save to `options.output_dir`, return the figures that training.json holds too.
+
+    Keys: rows, rows_too_long (cut at max_length), rows_unusable (no assistant token left by the cut; not trained on),
+    steps, loss_first, loss_last, seconds, trainable_parameters, model, adapter (folder; "" with full).
+    Raises ConfigError, InputError, OutputError, ModelNotFound or MissingExtra before any training.
+    """
+    if problems := options.problems():
+        raise ConfigError(problems)
+    for package in ("trl", "peft"):
+        require(package, "train", "fine-tuning")
+    from transformers import set_seed
+    from trl import SFTTrainer  # type: ignore[attr-defined,unused-ignore]
+
+    checkpoint = _prepare_output(options)
+    device = pick_device(options.device)
+    rows = messages_only(load_rows(options.dataset) if rows is None else rows)
+    path = resolve(options.model, options.cache_dir or str(EntpConfig().cache_path()))
+    tokenizer = new_tokenizer(path)
+    own_template, tokenizer.chat_template = tokenizer.chat_template, training_template(tokenizer)
+    lengths = check_lengths(rows, tokenizer, options.max_length)
+    set_seed(options.seed)
+    model = new_causal_lm(path, device)
+    trainer: Any = SFTTrainer(
+        model=model.float() if options.full else model,  # bf16 weights are too coarse for full training's small steps
+        args=_sft_config(options, device),
+        train_dataset=rows,
+        processing_class=tokenizer,
+        peft_config=None if options.full else _lora_config(options),
+        callbacks=list(callbacks),
+    )
+    trainable = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
+    begun = time.perf_counter()
+    trainer.train(resume_from_checkpoint=checkpoint)
+    seconds = time.perf_counter() - begun
+    tokenizer.chat_template = own_template
+    _save(trainer, tokenizer, options)
+    losses = [(entry["step"], entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
+    figures = {
+        "rows": len(rows), **lengths, "steps": trainer.state.global_step, "loss_first": losses[0][1],
+        "loss_last": losses[-1][1], "seconds": round(seconds, 3),
+        "trainable_parameters": trainable,
+        "model": options.model, "adapter": "" if options.full else options.output_dir,
+    }  # fmt: skip
+    record = {**figures, "options": dataclasses.asdict(options), "losses": losses}
+    Path(options.output_dir, "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return figures
+
+
+def _prepare_output(options: SFTOptions) -> str | None:
+    """Check the output folder; return the checkpoint to go on from."""
+    from transformers import trainer_utils
+
+    get_last_checkpoint: Any = trainer_utils.get_last_checkpoint
+    folder = Path(options.output_dir)
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"output_dir {folder}: is a file; give a folder")
+    if options.resume:
+        checkpoint: str | None = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+        if checkpoint is None:
+            raise OutputError(f"output_dir {folder}: holds no checkpoint to resume from; train with save_steps first")
+        return checkpoint
+    if folder.is_dir() and any(folder.iterdir()):
+        if not options.overwrite:
+            raise OutputError(f"output_dir {folder}: is not empty; give another folder, or overwrite, or resume")
+        for path in [path for pattern in _OURS for path in folder.glob(pattern)]:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return None
+
+
+def _sft_config(options: SFTOptions, device: str) -> Any:
+    import torch
+    from trl import SFTConfig  # type: ignore[attr-defined,unused-ignore]
+
+    known = {field.name for field in dataclasses.fields(SFTConfig)}
+    checkpointing = "activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing"
+    return SFTConfig(
+        output_dir=options.output_dir, max_steps=options.max_steps or -1, num_train_epochs=options.epochs,
+        per_device_train_batch_size=options.batch_size, gradient_accumulation_steps=options.gradient_accumulation,
+        learning_rate=options.learning_rate, lr_scheduler_type=options.scheduler, warmup_steps=options.warmup_steps,
+        max_length=options.max_length, packing=options.packing, assistant_only_loss=True, seed=options.seed,
+        logging_steps=options.logging_steps,
+        logging_first_step=True, save_strategy="steps" if options.save_steps else "no",
+        save_steps=options.save_steps or 500, report_to=options.report_to, use_cpu=device == "cpu",
+        **{checkpointing: options.gradient_checkpointing}, bf16=pick_dtype(device) is torch.bfloat16,
+        dataloader_pin_memory=device.startswith("cuda"),
+    )  # fmt: skip
+
+
+def _lora_config(options: SFTOptions) -> Any:
+    from peft import LoraConfig
+
+    names = options.lora_targets.split(",")
+    return LoraConfig(
+        r=options.lora_r, lora_alpha=options.lora_alpha, lora_dropout=options.lora_dropout, task_type="CAUSAL_LM",
+        target_modules=names[0] if names == ["all-linear"] else names,
+    )  # fmt: skip
+
+
+def _save(trainer: Any, tokenizer: Any, options: SFTOptions) -> None:
+    folder = Path(options.output_dir)
+    if not options.full and not Path(options.model).is_dir():
+        # The name that others can load, rather than the folder that it was resolved to on this machine.
+        trainer.model.peft_config["default"].base_model_name_or_path = options.model
+    had_card = (folder / "README.md").exists()
+    trainer.save_model(options.output_dir)
+    if not had_card:  # PEFT's draft card: nothing but headings
+        (folder / "README.md").unlink(missing_ok=True)
+    tokenizer.save_pretrained(folder)  # over the trainer's copy, whose template has the training marks
+    if options.merge:
+        trainer.model.merge_and_unload().save_pretrained(folder / "merged")
+        tokenizer.save_pretrained(folder / "merged")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line: the fields of SFTOptions are its flags. Returns the exit status."""
+    require("transformers", "train", "fine-tuning")
+    from transformers import HfArgumentParser
+
+    kind: Any = SFTOptions
+    (options,) = HfArgumentParser(kind, prog="python -m entp_hf.sft").parse_args_into_dataclasses(arguments)
+    try:
+        sys.stdout.write(json.dumps(train(options), indent=1) + "\n")
+    except EntpError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

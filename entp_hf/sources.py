@@ -1,0 +1,76 @@
+"""What a user may give as input, opened: files, folders, globs, Hub datasets and datasets in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from datasets import Dataset, DatasetDict
+from datasets.utils import tqdm
+
+from .errors import InputError
+from .files import RawRows, check_names, extension, find_files, read_file, table_rows
+from .turns import dump_json
+
+Source: TypeAlias = str | Path | Dataset | DatasetDict
+_HUB_ID = re.compile(r"(hf://)?(datasets/)?(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[^/]+))?(/(?P<path>.+))?")
+
+
+def open_sources(given: Sequence[Source], split: str, problems: list[str]) -> Iterator[RawRows]:
+    """Every source in turn, in the order given; what can't be read goes to `problems`."""
+    found: list[Source] = []
+    seen: set[Path] = set()
+    for item in given:
+        try:
+            files = find_files(str(item)) if isinstance(item, (str, Path)) else []
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        problems += [f"{path}: given twice" for path in files if path.resolve() in seen]
+        seen |= {path.resolve() for path in files}
+        found += files or [item]
+    for item in tqdm(found, desc="read", unit="file", disable=len(found) < 2):
+        try:
+            if isinstance(item, Path) and item.is_file():
+                yield read_file(item)
+            elif isinstance(item, (str, Path)):
+                yield _read_hub(str(item), split)
+            else:
+                yield _read_memory(item, split)
+        except InputError as error:
+            problems.append(str(error))
+
+
+def _read_memory(given: Any, split: str, name: str = "dataset in memory") -> RawRows:
+    if isinstance(given, DatasetDict):
+        if split not in given:
+            raise InputError(f"{name}: no split {split!r}; there are {', '.join(map(repr, given))}")
+        given = given[split]
+    if not isinstance(given, Dataset):
+        raise InputError(f"input of type {type(given).__name__}; give paths, Hub ids, a Dataset or a DatasetDict")
+    check_names(given.column_names, name)
+    rows = list(table_rows(given.with_format("arrow")[:])) if len(given) else []
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(dump_json(row).encode() + b"\n")
+    return RawRows(name, name, given.column_names, rows, range(1, len(rows) + 1), "row", sha256=digest.hexdigest())
+
+
+def _read_hub(name: str, split: str) -> RawRows:
+    remote, match = name.startswith("hf://"), _HUB_ID.fullmatch(name)
+    if match is None or (not remote and (match["path"] or extension(Path(name)))):
+        raise InputError(f"{name}: no such file or folder")
+    from datasets import load_dataset
+
+    files = {split: match["path"]} if match["path"] else None
+    try:
+        dataset = load_dataset(match["repo"], data_files=files, split=split, revision=match["revision"])
+    except Exception as error:  # the Hub, the network, the cache and every builder raise their own kinds
+        local = "" if remote else "no such file or folder; as a dataset of the Hub "
+        reason = " ".join(str(error).split())[:300]
+        message = f"{name}: {local}(split {split!r}) it can't be loaded: {reason} ({type(error).__name__})"
+        raise InputError(message) from error
+    return _read_memory(dataset, split, name)

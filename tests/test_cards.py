@@ -1,0 +1,154 @@
+"""The dataset card: the Hub's parser reads it, hostile names do not break it, absent parts leave no trace."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from datasets import Dataset, load_dataset
+from entp_hf.cards import dataset_card
+from entp_hf.cards.markdown import code, inline
+from example_run import manifest, rows
+from huggingface_hub import DatasetCard
+from markdown_it import MarkdownIt
+
+from entp_hf.schema import FEATURES, new_row
+
+HOSTILE = "a: [b]\n---\n# H | `x` <img src=x onerror=1> {{ 7*7 }} \"'\u202e![i](http://e.example/p.png) - y"
+
+
+def test_front_matter_is_what_the_hub_reads():
+    kept, dropped = rows()
+    card = DatasetCard(dataset_card(manifest(), kept, dropped, name="me/mixed"))
+    data = card.data.to_dict()
+    assert data["language"] == ["en"]
+    assert (data["license"], data["license_name"]) == ("other", "unknown-inherits-from-the-source")
+    assert data["size_categories"] == ["n<1K"]
+    assert data["task_categories"] == ["text-generation"]
+    assert data["tags"] == ["entp", "sft", "synthetic", "instruction-tuning"]
+    assert [(c["config_name"], c["data_files"][0]["path"]) for c in data["configs"]] == [
+        ("default", "data/train.parquet"), ("dropped", "dropped/train.parquet"),
+        ("preference", "preference/train.parquet"),
+    ]  # fmt: skip
+    assert "unknown, inherits from the source" in card.text
+
+
+@pytest.mark.parametrize(
+    ("licence", "expected"),
+    [("Apache-2.0", ("apache-2.0", None)), ("My Own Licence v1.0", ("other", "my-own-licence-v1.0")),
+     ("x\n---\nlicense: mit", ("other", "x-license-mit"))],
+)  # fmt: skip
+def test_licences(licence, expected):
+    kept, dropped = rows(made=2)
+    data = DatasetCard(dataset_card(manifest(), kept, dropped, licence=licence)).data.to_dict()
+    assert (data["license"], data.get("license_name")) == expected
+
+
+def test_hostile_texts_change_nothing():
+    kept, dropped = rows(made=2)
+    found = manifest(warnings=[HOSTILE])
+    found["input"]["files"][0]["path"] = HOSTILE
+    found["input"]["marked"] = {HOSTILE: 1}
+    found["stages"][0]["name"] = HOSTILE
+    found["ratings"]["names"][0] = HOSTILE
+    found["correction"]["notes"] = [HOSTILE, "---", "===", "# not a heading"]
+    found["purge"]["rules"][HOSTILE] = {"found": 9, "repaired": 9, "dropped": 0, "flagged": 0}
+    found["purge"]["warnings"] = [HOSTILE]
+    found["fusion"].update(model=HOSTILE, stopped_by=HOSTILE)
+    text = dataset_card(found, kept, dropped, name=HOSTILE, licence=HOSTILE)
+    card = DatasetCard(text)
+    plain = DatasetCard(dataset_card(manifest(), kept, dropped, name="n"))
+    assert list(card.data.to_dict()) == list(plain.data.to_dict())
+    assert card.data.to_dict()["configs"] == plain.data.to_dict()["configs"]
+    assert "{{ 7*7 }}" in text
+
+    def shape(markdown):
+        tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(markdown)
+        inner = [child.type for token in tokens for child in token.children or []]
+        heads = [tokens[i + 1].content for i, t in enumerate(tokens) if t.type == "heading_open"]
+        return heads[1:], {t.type for t in tokens}, inner.count("image"), inner.count("html_inline"), _cells(tokens)
+
+    def _cells(tokens):
+        sizes, row = set(), 0
+        for token in tokens:
+            row = 0 if token.type == "tr_open" else row + (token.type in ("td_open", "th_open"))
+            if token.type == "tr_close":
+                sizes.add(row)
+        return sizes
+
+    assert shape(card.text) == shape(plain.text)
+
+
+def test_the_code_shown_runs(tmp_path):
+    """The folder with this card as README.md loads by the very lines that the card shows."""
+    kept, dropped = rows(made=4)
+    for name, part in (("data", kept), ("dropped", dropped)):
+        (tmp_path / name).mkdir()
+        part.to_parquet(tmp_path / name / "train.parquet")
+    found = manifest()
+    found["dataset"]["preference"] = 0
+    text = dataset_card(found, kept, dropped, name=str(tmp_path))
+    (tmp_path / "README.md").write_text(text, encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    assert "preference" not in block
+    names = {}
+    exec(compile(block, "card", "exec"), names)
+    assert names["rows"]["id"][:] == kept["id"][:]
+    assert names["dropped"]["id"][:] == dropped["id"][:]
+    assert names["load_dataset"] is load_dataset
+
+
+PARTS = {
+    "input": "## What it is made from", "stages": "## Recipe", "ratings": "| score |", "correction": "quality levels",
+    "purge": "## Purge", "clusters": "representatives.", "fusion": "| round |", "pool": "Into the low-quality pool",
+    "dataset": "origin of the rows", "tokens": "tokens sent",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", PARTS)
+def test_absent_part_leaves_no_trace(key):
+    kept, dropped = rows(made=2)
+    assert PARTS[key] in dataset_card(manifest(), kept, dropped)
+    assert PARTS[key] not in dataset_card(manifest(**{key: None}), kept, dropped)
+
+
+def test_bare_manifest():
+    empty = Dataset.from_dict({name: [] for name in FEATURES}, features=FEATURES)
+    card = DatasetCard(dataset_card({}, empty))
+    assert [c["config_name"] for c in card.data.to_dict()["configs"]] == ["default"]
+    assert "language" not in card.data.to_dict()
+    assert "None" not in card.text
+
+
+def test_figures_are_the_manifests():
+    text = dataset_card(manifest(), *rows(made=2))
+    assert "| purge | repairs, flags or drops rows by rules | 7,432 | 6,911 | 41.7 s |" in text
+    assert "| `echo` | 120 | 0 | 88 | 32 |" in text
+    assert "| 2 | 420 | 310 | 96 | 14 | 700 | 56 % | 0.857 | 0.22 |" in text
+    assert "2,417 ratings were changed; the mean confidence is 0.831." in text
+    assert "| fusion model | `tiny-chat` |" in text
+    assert "| made rows, prompt | `fuse-3f2a` |" in text
+
+
+def test_languages_of_mixed_rows():
+    english = "The bread rises slowly because the yeast makes gas in the dough."
+    french = "Le pain lève lentement parce que la levure produit du gaz dans la pâte."
+    made = [
+        new_row([{"role": "user", "content": text}, {"role": "assistant", "content": text}])
+        for text in (english, english, french)
+    ]
+    card = DatasetCard(dataset_card({}, Dataset.from_list(made, features=FEATURES)))
+    assert card.data.to_dict()["language"] == ["en", "fr"]
+
+
+def test_code_spans_hold_backticks():
+    assert code("a`b``c") == "```a`b``c```"
+    assert code("`a`") == "`` `a` ``"
+    assert "|" not in code("a|b")
+
+
+def test_inline_text_has_no_markup():
+    html = MarkdownIt("commonmark", {"html": True}).renderInline(
+        inline("<b>*x*</b> [l](http://e.example) `c` ![i](j)")
+    )
+    assert "<" not in html.replace("&lt;", "")

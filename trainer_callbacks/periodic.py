@@ -1,0 +1,88 @@
+"""What the callbacks share: when to look at the model, and leaving the training as if nobody had looked."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+logger = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def undisturbed(model: Any, tokenizer: Any) -> Iterator[None]:
+    """Eval mode without gradients inside; after it, the train flag of each module (frozen ones may differ from the
+    rest), random states, padding side and use_cache are what they were, whatever went wrong inside.
+    """
+    flags = [(module, module.training) for module in model.modules()]
+    use_cache = getattr(model.config, "use_cache", None)
+    padding_side = getattr(tokenizer, "padding_side", None)
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    try:
+        model.eval()
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in flags:
+            module.training = training
+        if use_cache is not None:
+            model.config.use_cache = use_cache
+        if padding_side is not None:
+            tokenizer.padding_side = padding_side
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+        if cuda:
+            torch.cuda.set_rng_state_all(cuda)
+
+
+class PeriodicCallback(TrainerCallback):  # type: ignore[misc,unused-ignore]
+    """Calls `look` every `every_steps` optimiser steps (0: never) and, with `at_end`, once after the last step.
+
+    Runs on the main process only, so the model must be whole there: not with FSDP or DeepSpeed ZeRO-3. What `look`
+    raises is logged and kept in `failures`; training goes on.
+    """
+
+    def __init__(self, every_steps: int = 0, at_end: bool = True) -> None:
+        if every_steps < 0 or not (every_steps or at_end):
+            raise ValueError(f"every_steps is {every_steps}: give a positive number of steps, or 0 with at_end=True")
+        self.every_steps, self.at_end = every_steps, at_end
+        self.failures: list[str] = []
+        self._looked_at = -1
+
+    def look(self, args: TrainingArguments, state: TrainerState, model: Any, tokenizer: Any) -> None:
+        """Measure the model, which is in eval mode and without gradients."""
+        raise NotImplementedError(f"{type(self).__name__} has to define look()")
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Look if this step is one of `every_steps`."""
+        if self.every_steps and state.global_step % self.every_steps == 0:
+            self._guarded(args, state, kwargs)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Look at the final model, unless the last step was looked at already."""
+        if self.at_end and self._looked_at != state.global_step:
+            self._guarded(args, state, kwargs)
+
+    def _guarded(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> None:
+        self._looked_at = state.global_step
+        if not state.is_world_process_zero:
+            return
+        model, tokenizer = kwargs["model"], kwargs.get("processing_class")
+        try:
+            with undisturbed(model, tokenizer):
+                self.look(args, state, model, tokenizer)
+        except Exception as error:
+            self.failures.append(f"step {state.global_step}: {type(error).__name__}: {error}")
+            logger.exception("%s failed at step %d; training goes on", type(self).__name__, state.global_step)
