@@ -17,7 +17,7 @@ def transition(hard: bool) -> np.ndarray:
 
 
 def clusters(rows: int, size: int, hard: bool, seed: int, dim: int = 64, noise: float = 0.05):
-    """Clusterable rows: (ratings (N,), truth (N,), embeddings (N, d)); each cluster of `size` rows has one true score."""
+    """Clusterable rows: (ratings (N,), truth (N,), embeddings (N, d)); `size` rows a cluster, of one score."""
     rng = np.random.default_rng(seed)
     count = -(-rows // size)
     truth = np.repeat(rng.choice(6, count, p=PRIOR), size)[:rows]

@@ -23,7 +23,7 @@ _KNOBS = [knob for knob in dataclasses.fields(EntpConfig) if knob.name not in ("
 _NO_EFFECT = {"num_proc", "concurrency", "timeout", "price_in", "price_out"}  # on the rows that come out
 
 
-class _Base(datasets.BuilderConfig):
+class _Base(datasets.BuilderConfig):  # type: ignore[misc]
     """datasets' own fields: name, version, data_dir, data_files, description; those of EntpConfig are added below."""
 
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: datasets.Features | None = None) -> str:
@@ -53,7 +53,7 @@ EntpBuilderConfig = dataclasses.make_dataclass(
 )  # fmt: skip
 
 
-class Entp(datasets.ArrowBasedBuilder):
+class Entp(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     """Each split of `data_files` is a pool of its own; its rows are the hybrid dataset made of it."""
 
     BUILDER_CONFIG_CLASS = EntpBuilderConfig

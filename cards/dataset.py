@@ -33,6 +33,7 @@ SIZES = (
     (1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"),
 )  # fmt: skip
 DOES = {
+    "read": "reads the input rows",
     "rate": "rates each row's quality from 0 to 5",
     "correct": "finds out how noisy the ratings are and corrects them",
     "pool": "keeps the low-quality rows",
@@ -41,7 +42,7 @@ DOES = {
     "cluster": "groups rows alike in content and picks representatives",
     "fuse": "merges each representative with related rows into one new row",
     "gate": "checks each new row",
-    "mix": "puts the finished dataset together",
+    "mix": "merges groups of related rows in rounds, and checks what comes of it",
 }
 
 
@@ -75,7 +76,8 @@ def dataset_card(
         models=_models(manifest, kept),
         **{key: manifest.get(key) for key in PARTS},
     )
-    return clean(f"---\n{data.to_yaml()}\n---\n\n{body}")
+    card: str = clean(f"---\n{data.to_yaml()}\n---\n\n{body}")
+    return card
 
 
 PARTS = ("entp_version", "created", "input", "stages", "ratings", "correction", "pool", "purge", "clusters", "fusion",

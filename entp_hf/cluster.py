@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 from datasets.utils import tqdm
+from sklearn.cluster import kmeans_plusplus
 from sklearn.metrics import silhouette_score
 
 from .neighbours import Floats, Ints
 
+SEEDING_ROWS = 20_000  # most rows that k-means++ picks the first centroids from (ours)
 MAP_POINTS = 1500  # most points of the cluster map in the manifest (ours)
 COLLAPSED_SHARE = 0.5  # a cluster with more of the pool than this is warned of (ours)
 LOW_SILHOUETTE = 0.02  # so is a mean silhouette below this (ours)
@@ -85,9 +87,13 @@ def cluster(embeddings: Floats, counts: Sequence[int] = (), sample: int = 5000, 
 def _kmeans(embeddings: Floats, k: int, seed: int) -> tuple[Ints, Floats]:
     import faiss
 
-    model = faiss.Kmeans(embeddings.shape[1], k, niter=25, spherical=True, seed=seed, min_points_per_centroid=1)
+    model = faiss.Kmeans(embeddings.shape[1], k, niter=25, spherical=True, seed=seed % 2**31,
+                         min_points_per_centroid=1)  # fmt: skip
     data = np.ascontiguousarray(embeddings, dtype=np.float32)
-    model.train(data)
+    # Random starts end in poor optima that hide the right k even where clusters are far apart.
+    sample = data[np.random.default_rng(seed).permutation(len(data))[: max(SEEDING_ROWS, k)]]
+    model.train(data, init_centroids=kmeans_plusplus(sample, k, random_state=seed)[0])
+    assert model.centroids is not None
     _, label = model.index.search(data, 1)
     return label[:, 0].astype(np.int64), model.centroids
 
@@ -122,7 +128,7 @@ def representatives(
         while len(picks) < number:
             nearest[picks] = np.inf
             picks.append(int(nearest.argmin()))
-            nearest = np.minimum(nearest, points @ points[picks[-1]])
+            nearest = np.maximum(nearest, points @ points[picks[-1]])
         chosen.extend(int(rows[p]) for p in picks)
     return chosen
 
@@ -141,9 +147,10 @@ def _shares(sizes: Sequence[int], total: int) -> list[int]:
         got[c] = min(got[c] + 1, most[c])
     while got.sum() < total and (got < most).any():
         got[np.argmax(np.where(got < most, ideal - got, -np.inf))] += 1
-    for c in range(len(got) - 1, -1, -1):
-        while got.sum() > total and got[c] > 0:
-            got[c] -= 1
+    while got.sum() > total:
+        many = got > 1
+        c = np.argmax(np.where(many, got - ideal, -np.inf)) if many.any() else np.flatnonzero(got)[-1]
+        got[c] -= 1
     return [int(g) for g in got]
 
 

@@ -6,6 +6,7 @@ Defaults marked "(ours)" are not fixed by the paper (arXiv 2510.23160).
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import typing
 from dataclasses import dataclass, field
@@ -15,45 +16,11 @@ from typing import Any
 
 import yaml
 
+from .bounds import BOUNDS, CHOICES, RATERS, SECTIONS
 from .errors import ConfigError
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
-
-CHOICES: dict[str, tuple[str, ...]] = {
-    "input_format": ("auto", "alpaca", "dolly", "sharegpt", "messages", "prompt_completion"),
-    "correction": ("posterior", "simifeat", "none"),
-    "pool": ("score", "quantile", "all"),
-    "fuser": ("entp", "mosaic", "rewrite", "mergeit", "none"),
-    "on_reject": ("mosaic", "passthrough"),
-    "device": ("auto", "cpu", "cuda", "mps"),
-}
-# knob: (lowest, highest); None is no bound
-BOUNDS: dict[str, tuple[float | None, float | None]] = {
-    "limit": (0, None), "neighbors": (2, 100), "damping": (-1, 1), "levels": (0, 6), "change_confidence": (0, 1),
-    "pool_max_score": (0, 5), "pool_quantile": (0, 1), "purge_warn_share": (0, 1), "near_duplicate": (0.5, 1),
-    "semantic_duplicate": (0.5, 1), "contamination_coverage": (0, 1), "silhouette_sample": (100, None),
-    "max_groups": (0, None), "group_neighbors": (1, 8),
-    "group_similarity": (-1, 1), "rounds": (1, 20), "min_novelty": (0, 1), "retries": (0, 5),
-    "max_new_tokens": (16, 8192), "temperature": (0, 2), "gate_similarity": (-1, 1), "gate_coverage": (0, 1),
-    "gate_copy": (0, 1), "gate_duplicate": (0, 1), "target_size": (1, None), "fusion_ratio": (0, 1),
-    "high_quality_ratio": (0, 1), "concurrency": (1, 1024), "timeout": (1, None), "batch_size": (1, 4096),
-    "price_in": (0, None), "price_out": (0, None), "num_proc": (1, 256), "seed": (0, 2**32 - 1),
-}  # fmt: skip
-
-# The first knob of each section, in order: headings of the YAML file and of `entp build --help`.
-SECTIONS = {
-    "input_format": "Input",
-    "raters": "Rate",
-    "correction": "Correct",
-    "pool": "Low-quality pool",
-    "purge_rules": "Purge",
-    "embedder": "Embed and cluster",
-    "fuser": "Mix",
-    "gate_similarity": "Gate",
-    "target_size": "Hybrid dataset",
-    "concurrency": "Running",
-}
 
 
 def section_of(knob: str) -> str:
@@ -151,11 +118,13 @@ class EntpConfig:
     def problems(self) -> list[str]:
         """Every problem of these values, in words; [] if there are none."""
         found: list[str] = []
+        typed = True
         types = typing.get_type_hints(type(self))
         for knob in dataclasses.fields(self):
             value = getattr(self, knob.name)
             if not _fits(value, types[knob.name]):
                 found.append(f"{knob.name}: {value!r} is not {_spelt(types[knob.name])}")
+                typed = False
                 continue
             if knob.name in CHOICES and value not in CHOICES[knob.name]:
                 found.append(f"{knob.name}: {value!r} is not one of {', '.join(CHOICES[knob.name])}")
@@ -163,7 +132,7 @@ class EntpConfig:
             if (low is not None and value < low) or (high is not None and value > high):
                 bound = f"from {low} to {high}" if high is not None else f"at least {low}"
                 found.append(f"{knob.name}: {value} is out of range; it must be {bound}")
-        return found or self._contradictions()
+        return found + (self._contradictions() if typed else [])
 
     def _contradictions(self) -> list[str]:
         found = []
@@ -173,20 +142,23 @@ class EntpConfig:
             found.append("raters: 'column' needs rating_columns, the names of the columns that hold the ratings")
         if self.rating_columns and "column" not in self.raters:
             found.append("rating_columns: given, but 'column' is not among the raters")
+        for rater in self.raters:
+            if rater not in RATERS and ":" not in rater:
+                near = get_close_matches(rater, RATERS, n=1)
+                known = f"did you mean {near[0]}?" if near else f"known: {', '.join(RATERS)}, package.module:attr"
+                found.append(f"raters: no rater is called {rater!r}; {known}")
+        if any(count < 1 for count in self.cluster_counts):
+            found.append(f"cluster_counts: {min(self.cluster_counts)} is no number of clusters; give 1 or more")
         if self.endpoint and self.provider:
             found.append("endpoint and provider: only one can be given")
-        if self.endpoint and "logits" in self.raters and not self.rater_model:
+        if (self.endpoint or self.provider) and "logits" in self.raters and not self.rater_model:
             found.append("raters: 'logits' needs a model in this process; set rater_model, or use the rater 'llm'")
-        if self.fusion_ratio + self.high_quality_ratio > 1:
-            found.append(
-                f"fusion_ratio + high_quality_ratio is {self.fusion_ratio + self.high_quality_ratio:g}, over 1"
-            )
+        if (share := self.fusion_ratio + self.high_quality_ratio) > 1:
+            found.append(f"fusion_ratio + high_quality_ratio is {share:g}, over 1")
         if self.levels == 1:
             found.append("levels: 1 can't tell rows apart; give 0 (chosen by the data) or 2 to 6")
-        for knob, separator in (("columns", "="), ("purge_thresholds", "=")):
-            for entry in getattr(self, knob):
-                if separator not in entry:
-                    found.append(f"{knob}: {entry!r} is not NAME=VALUE")
+        for knob in ("columns", "purge_thresholds"):
+            found += [f"{knob}: {entry!r} is not NAME=VALUE" for entry in getattr(self, knob) if "=" not in entry]
         for path in self.benchmark_files:
             if not Path(path).exists():
                 found.append(f"benchmark_files: {path} does not exist")
@@ -218,7 +190,7 @@ class EntpConfig:
         problems = []
         for name in values:
             if name not in names:
-                near = get_close_matches(name, names, n=1)
+                near = get_close_matches(str(name), names, n=1)
                 problems.append(f"{name}: no such knob" + (f"; did you mean {near[0]}?" if near else ""))
         config = cls(**{name: _widen(cls, name, value) for name, value in values.items() if name in names})
         problems += config.problems()
@@ -231,7 +203,7 @@ class EntpConfig:
         """Read a YAML file; `overrides` win over it."""
         try:
             values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        except (OSError, ValueError, yaml.YAMLError) as error:  # PyYAML reads 2024-13-01 as a date: ValueError
             raise ConfigError([f"config file {path}: {error}"]) from error
         if not isinstance(values, dict):
             raise ConfigError([f"config file {path}: holds {type(values).__name__}, not knobs and values"])
@@ -265,7 +237,7 @@ def _fits(value: Any, kind: Any) -> bool:
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if kind is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     return isinstance(value, kind)
 
 

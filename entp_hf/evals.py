@@ -171,9 +171,9 @@ def heldout_rows(file: str = "") -> list[dict[str, Any]]:
             values = json.loads(line)
         except json.JSONDecodeError as error:
             raise InputError(f"{path}, line {number}: is no JSON: {error}") from error
-        if "messages" not in values and not {"instruction", "output"} <= set(values):
+        if not isinstance(values, dict) or not ("messages" in values or {"instruction", "output"} <= set(values)):
             raise InputError(f"{path}, line {number}: neither `messages` nor `instruction` and `output`")
-        rows.append({"messages": values.get("messages") or _as_messages(values)})
+        rows.append({"messages": values["messages"] if "messages" in values else _as_messages(values)})
     return rows
 
 

@@ -13,7 +13,7 @@ from .config import EntpConfig
 from .groups import BROKEN, Group
 from .llm import ChatReply, ChatRequest
 from .prompting import load_prompt, shorten
-from .schema import JOIN, Message, Row, instruction_of, new_row, response_of
+from .schema import JOIN, Message, Row, instruction_of, new_row, response_of, row_id
 
 ROW_CHARS = 3000  # of a row's response that a fusion prompt shows (ours)
 
@@ -134,8 +134,10 @@ def mosaic(group: Group, round_: int) -> Row | None:
 
 
 def _made(turns: list[Message], parents: Sequence[Row], origin: str, model: str, version: str, round_: int) -> Row:
+    lineage = _turn("parents", " ".join(row["id"] for row in parents))
     return new_row(
         turns,
+        id=row_id([*turns, lineage]),  # a model that hands back a row of the pool must not take over its id
         origin=origin,
         parents=[row["id"] for row in parents],
         round=round_,

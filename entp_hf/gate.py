@@ -26,7 +26,11 @@ _LEAKS = re.compile(
     r"|\bthe (?:given|rewritten) prompt\b"
     r"|<the new (?:instruction|response)>|\bdefects seen\b", re.I,
 )  # fmt: skip
-_WORD = re.compile(r"[^\W_]+")
+# Vowel signs of Indic and South-East Asian scripts are no letters for `re`, and would break every word.
+_WORD = re.compile(
+    "(?:[^\\W_]|[\u0300-\u036f\u064b-\u065f\u0900-\u0963\u0966-\u0dff\u0e31-\u0ecd\u1000-\u109f\u1780-\u17ff])+"
+)
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\U0003ffff]")
 _STOP = frozenset(
     "a an and are as at be but by can do does for from had has have how i if in into is it its me my no not of on or "
     "our should so some such than that the their them then there these they this to was we were what when where which "
@@ -47,7 +51,7 @@ def content_words(text: str) -> set[str]:
     """Words that carry content: lower case, no stop words; pairs of characters for scripts without spaces."""
     words: set[str] = set()
     for word in _WORD.findall(text.casefold()):
-        if not word.isascii() and len(word) > 1 and ord(max(word)) >= 0x2E80:
+        if not word.isascii() and len(word) > 1 and _UNSPACED.search(word):
             words.update(word[i : i + 2] for i in range(len(word) - 1))
         elif word not in _STOP and (len(word) > 2 or word.isdigit()):
             words.add(word[:-1] if len(word) > 4 and word.endswith("s") else word)
@@ -69,10 +73,13 @@ def copied(parent: Row, made: Row) -> float:
     return block.size / len(ours)
 
 
-def leaks_prompt(made: Row) -> str:
-    """What of the fusion prompt stands in the made row, or ""."""
-    found = _LEAKS.search(f"{instruction_of(made)}\n{response_of(made)}")
-    return found.group(0) if found else ""
+def leaks_prompt(made: Row, parents: Sequence[Row] = ()) -> str:
+    """What of the fusion prompt stands in the made row, or ""; what a parent says too (row 1 of a table) is none."""
+    known = "\n".join(text_of(parent) for parent in parents).casefold()
+    for found in _LEAKS.finditer(f"{instruction_of(made)}\n{response_of(made)}"):
+        if found.group(0).casefold() not in known:
+            return found.group(0)
+    return ""
 
 
 @dataclass(frozen=True)
@@ -139,7 +146,7 @@ class Gate:
         flagged = sorted({f["rule"] for f in row["findings"]} & REFUSED_FLAGS)
         if flagged:
             return figures, f"purge rule {flagged[0]}"
-        if leak := leaks_prompt(row):
+        if leak := leaks_prompt(row, parents):
             return figures, f"it speaks of the prompt ({leak!r})"
         if figures["similarity"] < self.similarity:
             return figures, f"too far from its parents (similarity {figures['similarity']}, bound {self.similarity})"
@@ -150,6 +157,8 @@ class Gate:
             )
         if figures["copy"] >= self.copy and len(parents) > 1:
             return figures, f"copies one row (share {figures['copy']}, bound {self.copy})"
+        if any(text_of(parent) == text_of(row) for parent in parents):
+            return figures, "changes nothing"
         if figures["duplicate"] >= self.duplicate:
             return (
                 figures,
@@ -162,4 +171,4 @@ class Gate:
 
 def reason_kind(reason: str) -> str:
     """A reason without its figures: what the counts are kept by."""
-    return re.sub(r"\s*[(:].*", "", reason).strip()
+    return re.sub(r"\s*[(:].*", "", reason, flags=re.S).strip()

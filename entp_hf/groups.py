@@ -57,8 +57,8 @@ def build_groups(
     """One group for each representative in `seeds` (row numbers of `corpus`), in order.
 
     Its `neighbours` are the nearest rows of its cluster (`label` (n,)) and kind that are neither representatives nor
-    in an earlier group: every row is used up once at most. Rows less similar than `least` to the representative stay out; a
-    a representative without neighbours is a group of one.
+    in an earlier group: every row is used up once at most. Rows less similar than `least` to the representative stay
+    out; a representative without neighbours is a group of one.
     """
     kind = np.array(kinds)
     free = kind != ""

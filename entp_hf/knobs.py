@@ -90,8 +90,11 @@ def _flag(knob: dataclasses.Field[Any], panel: str) -> inspect.Parameter:
     name = f"--{knob.name.replace('_', '-')}"
     name += f"/--no-{name[2:]}" if isinstance(default, bool) else ""
     text = f"{knob.metadata['help']} [default: {_spelt(default)}]"
-    option = typer.Option(name, help=text.replace("[", r"\["), rich_help_panel=panel, show_default=False)
-    kind = bool if isinstance(default, bool) else str  # text, so that every wrong value can be reported at once
+    metavar = {bool: None, int: "INT", float: "FLOAT", str: "TEXT", list: "A,B,..."}[type(default)]
+    option = typer.Option(
+        name, help=text.replace("[", r"\["), rich_help_panel=panel, show_default=False, metavar=metavar
+    )
+    kind: Any = bool if isinstance(default, bool) else str  # text, so that every wrong value is reported at once
     annotation = Annotated[kind | None, option]
     return inspect.Parameter(knob.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 

@@ -2,13 +2,13 @@
 
 T[r, l, b] = P(rater r says b | true level l). Views of one row are independent given its level. With three raters the
 views are the raters (Dawid and Skene, 1979); with fewer, a row's neighbours lend theirs (k-NN clusterability, Zhu et
-al., arXiv 2102.05291), and the views share their rater's T. Fitted by EM: monotone, no seed, no learning rate.
+al., arXiv 2102.05291). Fitted by EM: monotone, no seed, no learning rate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 Array = NDArray[np.float64]
 TINY = 1e-12
+SLOPES = (1.5, 0.7)  # how fast mistakes fall with distance in the two starts (ours); the likelier fit is kept
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,21 @@ class Block:
 
 @dataclass(frozen=True)
 class Latent:
-    """A fitted model: `prior` (L,), `transition` (R, L, K), mean log-likelihood per pattern."""
+    """A fitted model: `prior` (L,), `transition` (R, L, K), mean log-likelihood per pattern.
+
+    `failed` (R,): share of a rater's ratings that are 0 whatever the level, because rating failed; `transition` has
+    them in its column 0.
+    """
 
     prior: Array
     transition: Array
-    likelihood: float
+    likelihood: float = -np.inf
+    failed: Array | None = None
+
+    def seen(self) -> NDArray[np.bool_]:
+        """Levels that any row is in, (L,); the rows of T of the others are where EM began, and mean nothing."""
+        seen: NDArray[np.bool_] = self.prior > 1e-9
+        return seen
 
 
 def log_votes(ratings: NDArray[np.int64], transition: Array) -> Array:
@@ -43,53 +54,100 @@ def log_votes(ratings: NDArray[np.int64], transition: Array) -> Array:
     return votes
 
 
-def start(marginal: Array, levels: int, raters: int) -> Latent:
-    """Deterministic start: levels at the quantiles of the pooled ratings' `marginal` (K,), noise falling with distance."""
+def starts(marginal: Array, levels: int, views: int) -> list[Latent]:
+    """Deterministic starts from the pooled ratings' `marginal` (K,).
+
+    As many levels as ratings: T near identity, so that renaming the ratings renames the fit. Fewer: levels at the
+    marginal's quantiles, mistakes that fall with distance, slow and fast.
+    """
     k = len(marginal)
     if levels == k:
-        centres = np.arange(k, dtype=float)
-        prior = np.maximum(marginal, TINY)
+        rows = [np.exp(5 * np.eye(k))]
+        prior = np.where(marginal > 0, marginal, 0)
     else:
         cdf = np.concatenate([[0], np.cumsum(marginal)])
         centres = np.interp((np.arange(levels) + 0.5) / levels, cdf, np.arange(k + 1) - 0.5)
         prior = np.full(levels, 1 / levels)
-    row = np.exp(-1.5 * np.abs(np.arange(k)[None] - centres[:, None])) + 0.02
-    row /= row.sum(axis=1, keepdims=True)
-    return Latent(prior / prior.sum(), np.repeat(row[None], raters, axis=0), -np.inf)
+        away = np.abs(np.arange(k)[None] - centres[:, None])
+        rows = [np.exp(-slope * away) + 0.02 for slope in SLOPES]
+    scaled = [row / row.sum(axis=1, keepdims=True) for row in rows]
+    return [Latent(prior / prior.sum(), np.repeat(row[None], views, axis=0)) for row in scaled]
 
 
-def fit(blocks: Sequence[Block], begin: Latent, tolerance: float = 1e-9, most: int = 2000) -> Latent:
-    """EM from `begin`, until the mean log-likelihood of a pattern grows by less than `tolerance`."""
+def best(
+    blocks: Sequence[Block], begin: Sequence[Latent], tolerance: float = 1e-10, most: int = 3000,
+    failing: Sequence[int] = (),
+) -> Latent:  # fmt: skip
+    """The likeliest of the fits from each start in `begin`."""
+    fits = (fit(blocks, start, tolerance, most, failing) for start in begin)
+    return max(fits, key=lambda model: model.likelihood)
+
+
+def fit(
+    blocks: Sequence[Block], begin: Latent, tolerance: float = 1e-10, most: int = 3000, failing: Sequence[int] = ()
+) -> Latent:
+    """EM from `begin`, until the mean log-likelihood of a pattern grows by less than `tolerance`.
+
+    Raters in `failing` have an outcome beside their T: a 0 that says nothing, as likely at every level. In the upper
+    half of the levels every 0 is of that kind.
+    """
     prior, transition = begin.prior, begin.transition
+    failed = np.where(np.isin(np.arange(len(transition)), failing), 0.05, 0.0)
+    transition = _with_failures(transition, failed)
     total = sum(float(block.weight.sum()) for block in blocks)
-    raters, levels, k = transition.shape
+    k = transition.shape[2]
+    marks = [[np.eye(k + 1)[block.ratings[:, v]][:, :k] for v in range(len(block.raters))] for block in blocks]
     before = -np.inf
-    likelihood = before
     for _ in range(most):
-        likelihood = 0.0
-        new_prior = np.zeros(levels)
-        counts = np.zeros_like(transition)
-        for block in blocks:
-            joint = np.log(prior + TINY)[None]
-            for view, rater in enumerate(block.raters):
-                joint = joint + log_votes(block.ratings[:, view], transition[rater])
-            peak = joint.max(axis=1, keepdims=True)
-            mass = np.exp(joint - peak)
-            norm = mass.sum(axis=1, keepdims=True)
-            likelihood += float(block.weight @ (np.log(norm) + peak)[:, 0])
-            share = mass / norm * block.weight[:, None]
-            new_prior += share.sum(axis=0)
-            for view, rater in enumerate(block.raters):
-                seen = block.ratings[:, view] >= 0
-                np.add.at(counts[rater].T, block.ratings[seen, view], share[seen])
+        likelihood, new_prior, counts = _expect(blocks, marks, prior, transition)
         prior = new_prior / new_prior.sum()
+        for rater in failing:
+            failed[rater] = _take_failures(counts[rater], transition[rater], failed[rater])
         rows = counts.sum(axis=2, keepdims=True)
-        transition = np.where(rows > TINY, counts / np.maximum(rows, TINY), transition)
+        share = counts / np.maximum(rows, TINY)
+        fresh = failed[:, None, None] * np.eye(k)[0] + (1 - failed)[:, None, None] * share
+        transition = np.where(rows > TINY * total, fresh, transition)
         likelihood /= total
         if likelihood - before < tolerance:
             break
         before = likelihood
-    return align(Latent(prior, transition, likelihood))
+    return align(Latent(prior, transition, likelihood, failed))
+
+
+def _expect(
+    blocks: Sequence[Block], marks: Sequence[Sequence[Array]], prior: Array, transition: Array
+) -> tuple[float, Array, Array]:
+    """Log-likelihood, expected rows in each level (L,), expected ratings of each kind (R, L, K)."""
+    likelihood, rows, counts = 0.0, np.zeros_like(prior), np.zeros_like(transition)
+    for block, mark in zip(blocks, marks, strict=True):
+        joint = np.log(prior + TINY)[None]
+        for view, rater in enumerate(block.raters):
+            joint = joint + log_votes(block.ratings[:, view], transition[rater])
+        peak = joint.max(axis=1, keepdims=True)
+        mass = np.exp(joint - peak)
+        norm = mass.sum(axis=1, keepdims=True)
+        likelihood += float(block.weight @ (np.log(norm) + peak)[:, 0])
+        share = mass / norm * block.weight[:, None]
+        rows += share.sum(axis=0)
+        for view, rater in enumerate(block.raters):
+            counts[rater] += share.T @ mark[view]
+    return likelihood, rows, counts
+
+
+def _with_failures(transition: Array, failed: Array) -> Array:
+    mixed: Array = failed[:, None, None] * np.eye(transition.shape[2])[0] + (1 - failed)[:, None, None] * transition
+    return mixed
+
+
+def _take_failures(counts: Array, transition: Array, failed: float) -> float:
+    """Take the failed ratings' expected number out of `counts` (L, K), in place; returns their share of all."""
+    levels = len(counts)
+    total = counts.sum()
+    share = np.minimum(failed / np.maximum(transition[:, 0], TINY), 1)
+    share[levels // 2 :] = 1
+    lost = counts[:, 0] * share
+    counts[:, 0] -= lost
+    return float(lost.sum() / max(total, TINY))
 
 
 def align(model: Latent) -> Latent:
@@ -104,12 +162,13 @@ def align(model: Latent) -> Latent:
         order = np.argsort(column)
     else:
         order = np.argsort(mean @ np.arange(k), kind="stable")
-    return Latent(model.prior[order], model.transition[:, order], model.likelihood)
+    return replace(model, prior=model.prior[order], transition=model.transition[:, order])
 
 
-def distance(a: Latent, b: Latent) -> float:
-    """Mean over raters and levels of the L1 distance of rows of T."""
-    return float(np.abs(a.transition - b.transition).sum(axis=2).mean())
+def distance(a: Latent, b: Latent, raters: int) -> float:
+    """Mean over `raters` raters and the levels that either fit saw of the L1 distance of rows of T."""
+    seen = a.seen() | b.seen()
+    return float(np.abs(a.transition[:raters, seen] - b.transition[:raters, seen]).sum(axis=2).mean())
 
 
 def posterior(logits: Array) -> Array:
@@ -119,10 +178,19 @@ def posterior(logits: Array) -> Array:
     return share
 
 
-def resampled(blocks: Sequence[Block], rows: int, rng: np.random.Generator) -> list[Block]:
-    """Blocks with weights drawn again for a sample of `rows` rows: one bootstrap replicate."""
-    out = []
-    for block in blocks:
-        share = block.weight / block.weight.sum()
-        out.append(Block(block.ratings, rng.multinomial(rows, share).astype(float), block.raters))
-    return out
+def bootstrap(blocks: Sequence[Block], model: Latent, rows: int, times: int, seed: int) -> Array:
+    """Standard error of every cell of T, (R, L, K): refits, from `model`, of patterns drawn again for `rows` rows.
+
+    A row's many triples count as one draw, which they are more than; and as independent of other rows', which they
+    are not quite: the two err in opposite directions.
+    """
+    rng = np.random.default_rng(seed)
+    failing = () if model.failed is None else np.flatnonzero(model.failed).tolist()
+    fits = []
+    for _ in range(times):
+        drawn = [
+            Block(b.ratings, rng.multinomial(rows, b.weight / b.weight.sum()).astype(float), b.raters) for b in blocks
+        ]
+        fits.append(fit(drawn, model, 1e-6, 200, failing).transition)
+    spread: Array = np.std(fits, axis=0)
+    return spread

@@ -8,8 +8,8 @@ The keys, in the order of the run (a key that a run does not have is absent, nev
     stages      [{name, seconds, rows_in, rows_out}]
     ratings     {names: [R], raw: [R][6] counts, unrated: [R], corrected: [6], changed, mean_confidence}
     correction  {method, basis: "neighbours" | "raters" | "none", levels, level_scores [L], prior [L],
-                 transition [R][L][6], transition_se [R][L][6], identified [L], stability: [{levels, error}], agreement {near, far, chance},
-                 notes [str]}
+                 transition [R][L][6], transition_se [R][L][6], identified [L], stability: [{levels, error}],
+                 agreement {near, far, chance}, notes [str]}
     pool        {rows, rule, threshold, high_quality}
     purge       {rows_in, rows_out, rules: {rule: {found, repaired, dropped, flagged, seconds}}, warnings [str],
                  examples: {rule: [{id, before, after, detail}]}}

@@ -15,9 +15,10 @@ from .config import EntpConfig
 from .fuse import FUSERS, direct_request, fused_row, fusion_request, mosaic, read_fused
 from .gate import Gate, Verdict, reason_kind
 from .groups import Group, add_context, build_groups, kind_of
-from .llm import ChatClient
+from .llm import ChatClient, make_client
 from .llm.usage import metered, record
 from .neighbours import Floats
+from .rate import judge
 from .schema import Row
 
 
@@ -75,6 +76,9 @@ def run_rounds(
             break
         now = Clusters(label, clusters.centroid, clusters.silhouette)
         seeds = representatives(vectors, now, wanted, can & np.array([row["origin"] == "input" for row in corpus]))
+        if not seeds:
+            mixed.stopped_by = "no rows left to fuse"
+            break
         groups = build_groups(corpus, vectors, label, [k if c else "" for k, c in zip(kinds, can, strict=True)], seeds,
                               group_size(config) - 1, config.group_similarity)  # fmt: skip
         if config.context_row:
@@ -86,14 +90,13 @@ def run_rounds(
         at = {row["id"]: i for i, row in enumerate(corpus)}
         keep = np.ones(len(corpus), bool)
         for group, row in zip(groups, outcome, strict=True):
-            if row is None:
+            if row is None or group.representative["id"] not in row["parents"]:
                 done.add(group.representative["id"])
+            if row is None:
                 continue
             for parent in row["parents"]:
                 keep[at[parent]] = False
-                mixed.used.append(
-                    {**corpus[at[parent]], "dropped_by": f"mix:{row['origin']}", "notes": f"into {row['id']}"}
-                )
+                mixed.used.append(_used(corpus[at[parent]], row))
             if row["origin"] == "mosaic":
                 done.add(row["id"])
         made = [row for row in outcome if row is not None]
@@ -109,6 +112,11 @@ def run_rounds(
         rest = mixed.passed if row["id"] in done else mixed.unused
         (mixed.made if row["origin"] != "input" else rest).append(row)
     return mixed
+
+
+def _used(row: Row, made: Row) -> Row:
+    notes = "; ".join(filter(None, [row["notes"], f"into {made['id']}"]))
+    return {**row, "dropped_by": f"mix:{made['origin']}", "notes": notes}
 
 
 class Round:
@@ -177,6 +185,7 @@ class Round:
                     version = asks[i].prompt_version
                     found[i] = fused_row(self.groups[i], fused, client.name, version, self.number)
             why |= self._judge(found)
+            why |= self._rerate(list(found), client)
             todo = [i for i in todo if self.rows[i] is None]
             self.reasons.update(reason_kind(why[i]) for i in todo)
             if not todo:
@@ -187,6 +196,29 @@ class Round:
         record(replies)
         # One that was cut off still holds knowledge; the fusion prompt says that it must be checked.
         return {i: reply.text for i, reply in zip(todo, replies, strict=True) if not reply.error}
+
+    def _rerate(self, numbers: Sequence[int], client: ChatClient) -> dict[int, str]:
+        """Rate what passed the gate (`gate_rerate`), and take back rows below their best parent, with the reason.
+
+        A row whose rating failed stays, with a note: the gate found nothing wrong with it.
+        """
+        passed = {i: row for i in numbers if (row := self.rows[i]) is not None}
+        if not self.config.gate_rerate or not passed:
+            return {}
+        model = self.config.rater_model
+        values, notes = judge(list(passed.values()), make_client(self.config, model) if model else client,
+                              self.config.prompt_dir)  # fmt: skip
+        why = {}
+        for (i, row), value, note in zip(passed.items(), values, notes, strict=True):
+            best = max((row["score"] for row in self.groups[i].rows if row["score"] is not None), default=0)
+            if value is not None and value < best:
+                why[i] = f"rated below its best parent (rating {value:g}, parent {best})"
+                self.rows[i] = None
+                del self.verdicts[i], self.vectors[i]
+            else:
+                score = None if value is None else int(value)
+                self.rows[i] = {**row, "ratings": [value], "score": score, "notes": note}
+        return why
 
     def _compose(self) -> None:
         """Mosaics for the groups that have no row yet."""

@@ -102,14 +102,19 @@ class OutputFolder:
 
 
 def write_rows(dataset: Dataset, path: Path) -> None:
-    """Write as Parquet: the same rows give the same bytes, however they lie in memory. Raises OutputError."""
+    """Write as Parquet, making its folder: the same rows give the same bytes, however they lie in memory.
+
+    Raises OutputError.
+    """
     schema = dataset.features.arrow_schema
     rows = dataset.with_format("arrow")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with pq.ParquetWriter(path, schema, compression="zstd", compression_level=3) as writer:
             for start in range(0, len(dataset), ROW_GROUP):
                 table: pa.Table = rows[start : start + ROW_GROUP]
                 writer.write_table(table.cast(schema).combine_chunks(), row_group_size=ROW_GROUP)
     except (OSError, pa.ArrowException) as error:
-        path.unlink(missing_ok=True)
+        if path.is_file():
+            path.unlink()
         raise OutputError(f"{path} can't be written: {error}") from error

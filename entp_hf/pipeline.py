@@ -17,7 +17,7 @@ from .embed import Embed
 from .fuse import FUSERS
 from .gate import Gate
 from .hybrid import as_dataset, assemble, preference_pairs
-from .inputs import Source, read_rows
+from .inputs import read_rows
 from .llm import make_client
 from .llm.usage import Usage, metered
 from .manifest import Manifest
@@ -27,6 +27,7 @@ from .outputs import OutputFolder, write_rows
 from .purge.contamination import Contamination
 from .rate import rate_rows
 from .schema import text_of
+from .sources import Source
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,11 @@ def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manife
         "preference": len(pairs) if pairs is not None else 0,
     }
     manifest["warnings"] += [*manifest["purge"]["warnings"], *manifest["clusters"]["warnings"]]
+    if len(kept) < config.target_size:
+        manifest["warnings"].append(
+            f"{len(kept):,} rows are in the dataset, target_size is {config.target_size:,}: the pool gave no more at "
+            f"fusion_ratio {config.fusion_ratio:g}"
+        )
     return Result(as_dataset(kept), dropped, manifest, pairs)
 
 

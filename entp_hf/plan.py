@@ -10,10 +10,11 @@ import numpy as np
 
 from .config import EntpConfig
 from .fuse import FUSERS
-from .inputs import Source, read_rows
+from .inputs import read_rows
 from .mix import group_size, groups_possible
 from .rate import RATE_TOKENS
 from .schema import LEVELS, text_of
+from .sources import Source
 
 CHARS_PER_TOKEN = 4.0  # English prose under common tokenizers (ours)
 PROMPT_TOKENS = 260  # of a fusion or rating prompt without its rows (ours)
@@ -37,7 +38,7 @@ def plan(inputs: Source | Sequence[Source], config: EntpConfig) -> Plan:
     usable = [row for row in rows if row["dropped_by"] is None]
     size = float(np.mean([len(text_of(row)) for row in usable])) / CHARS_PER_TOKEN if usable else 0.0
     low, high = _pool_bounds([row["ratings"] for row in usable], config)
-    groups = groups_possible(high, 0, config), groups_possible(high, 0, config) * config.rounds
+    groups = groups_possible(low, 0, config), groups_possible(high, 0, config) * config.rounds
     fuser = FUSERS[config.fuser]
     judged = "llm" in config.raters
     rating = len(usable) if judged else 0
@@ -53,24 +54,19 @@ def plan(inputs: Source | Sequence[Source], config: EntpConfig) -> Plan:
         rating * 2 * RATE_TOKENS + direct[1] * max(64, config.max_new_tokens // 2) + fusing[1] * config.max_new_tokens
     )
     reply = [(rating * 60 + direct[0] * 80 + fusing[0] * size * 2), most_reply]
-    lines = [
+    lines: list[tuple[str, float, float]] = [
         ("low-quality pool, rows", low, high),
         ("rows embedded", len(usable), 2 * len(usable)),
         ("fusion groups", *groups),
         ("LLM calls", *calls),
-        ("prompt tokens, about", *prompt),
+        ("prompt tokens, about", prompt[0], prompt[1]),
         ("reply tokens, about", min(reply), max(reply)),
     ]
     if not config.endpoint and not config.provider:
-        seconds = (len(usable) / LOCAL_SPEED["rate"] if "logits" in config.raters else 0) + len(usable) / LOCAL_SPEED[
-            "embed"
-        ]
-        lines.append(
-            (
-                "minutes on 2 cores, about",
-                *((seconds + r / LOCAL_SPEED["generate"]) / 60 for r in (min(reply), max(reply))),
-            )
-        )
+        before = len(usable) / LOCAL_SPEED["embed"]
+        before += len(usable) / LOCAL_SPEED["rate"] if "logits" in config.raters else 0
+        least, most = ((before + r / LOCAL_SPEED["generate"]) / 60 for r in (min(reply), max(reply)))
+        lines.append(("minutes on 2 cores, about", least, most))
     if config.price_in or config.price_out:
         cost = [(p * config.price_in + r * config.price_out) / 1e6 for p, r in zip(prompt, reply, strict=True)]
         lines.append(("cost, at the prices given", min(cost), max(cost)))
@@ -88,9 +84,8 @@ def _pool_bounds(ratings: Sequence[Sequence[float | None]], config: EntpConfig) 
     values = np.array([[np.nan if v is None else v for v in r] for r in ratings], dtype=float)
     if values.shape[1] < 3:  # the correction needs embeddings: say what the raw ratings say, and no more
         mean = np.nanmean(values, axis=1)
-        return int((mean <= config.pool_max_score - 1).sum()), int(
-            (mean < min(config.pool_max_score + 2, LEVELS)).sum()
-        )
+        most_mean = min(config.pool_max_score + 2, LEVELS)
+        return int((mean <= config.pool_max_score - 1).sum()), int((mean < most_mean).sum())
     score = correct_ratings(values, method=config.correction, levels=config.levels, seed=config.seed).score
     pool = int((score <= config.pool_max_score).sum())
     return pool, pool

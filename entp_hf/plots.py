@@ -35,11 +35,15 @@ def bar(labels: Sequence[str], series: Mapping[str, Sequence[float]], title: str
     totals = [sum(series[name][i] for name in names) for i in range(len(labels))]
     body, top = legend(names) if len(names) > 1 else ([], 0)
     top += 6 if top else 0
-    left = min(156, 10 + 7 * max(map(len, labels), default=0))
+    longest = max(map(len, labels), default=0)
+    above = longest > 21  # long labels stand above their bars
+    left, step = (0, 38) if above else (10 + 7 * longest, _ROW)
     room, most = WIDTH - left - 62, max([*totals, 0]) or 1
     for i, label in enumerate(labels):
-        x, y = float(left), top + i * _ROW
-        body.append(text(left - 6, y + 15, squash(label, 21), "label", "end"))
+        x, y = float(left), top + i * step + (step - _ROW)
+        body.append(
+            text(0, y - 1, squash(label, 52), "label") if above else text(left - 6, y + 15, label, "label", "end")
+        )
         for j, name in enumerate(names):
             width = room * series[name][i] / most
             if width > 0:
@@ -51,7 +55,7 @@ def bar(labels: Sequence[str], series: Mapping[str, Sequence[float]], title: str
         f"{label}: " + ", ".join(f"{name} {num(series[name][i])}" if top else num(series[name][i]) for name in names)
         for i, label in enumerate(labels)
     ]
-    return svg(top + len(labels) * _ROW + 4, body, title, "; ".join(words) + ".")
+    return svg(top + len(labels) * step + 4, body, title, "; ".join(words) + ".")
 
 
 def grouped_bar(groups: Sequence[str], series: Mapping[str, Sequence[float]], title: str, x_name: str = "",
@@ -149,15 +153,19 @@ def line(points: Sequence[tuple[float, float]], title: str, x_name: str, y_name:
     for mark in marks:
         y = place(xs[0], mark)[1]
         body += [rule(left, y, right, y), text(left - 5, y + 4, num(mark), "label", "end")]
-    few = xs if len(xs) <= 8 else [t for t in ticks(min(xs), max(xs), 5) if min(xs) <= t <= max(xs)]
-    body += [text(place(x, low)[0], bottom + 15, num(x), "label", "middle") for x in few]
+    edge = -float(WIDTH)
+    for x in xs:
+        at, needed = place(x, low)[0], 4 + 7 * len(num(x))
+        if at - edge >= needed or x == marked:
+            body.append(text(at, bottom + 15, num(x), "label", "middle"))
+            edge = at
     path = " ".join("{:.1f},{:.1f}".format(*place(*p)) for p in points)
     body.append(Markup('<polyline points="{}" class="stroke"/>').format(path))
     for x, y in points:
-        at = place(x, y)
+        where = place(x, y)
         chosen = marked is not None and x == marked
         dot = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{}" class="{}"><title>{}: {}</title></circle>')
-        body.append(dot.format(*at, 6 if chosen else 3.5, "c1 ring" if chosen else "c0", num(x), num(y)))
+        body.append(dot.format(*where, 6 if chosen else 3.5, "c1 ring" if chosen else "c0", num(x), num(y)))
     chosen_words = f" Chosen: {num(marked)}." if marked is not None else ""
     desc = "; ".join(f"{x_name} {num(x)}: {num(y)}" for x, y in points) + "." + chosen_words
     return svg(bottom + 38, body, title, desc)

@@ -5,20 +5,22 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
-from datasets import Dataset
+from datasets import Dataset, Features
 from pydantic import BaseModel, Field
 
+from .bounds import RATERS
 from .config import EntpConfig
 from .errors import ConfigError, StageError
 from .llm import ChatClient, ChatReply, ChatRequest, make_client
 from .llm.usage import record
 from .prompting import load_prompt, shorten
-from .schema import LEVELS, Row, instruction_of, response_of
-from .stage import Batch, apply, rows_of
+from .schema import FEATURES, LEVELS, Row, instruction_of, response_of, row_id
+from .stage import Batch, Stage, apply, rows_of, set_columns
 
 MOST_CHARS = {"instruction": 500, "response": 700}  # of a row that the logits rater reads (ours)
 RATE_TOKENS = 160
@@ -59,6 +61,14 @@ class Rate:
             out["ratings"].append([*(row.get("ratings") or []), value])
             out["notes"].append("; ".join(filter(None, [row.get("notes"), note])))
         return out
+
+    def features(self, features: Features) -> Features:
+        """The rows' features with `ratings` and `notes`, for `rows.map(rate, batched=True, features=...)`.
+
+        Rows without these columns need it: `map` takes a new column's type from the first batch, and would learn
+        "null" where no row of it could be rated.
+        """
+        return Features({**{name: FEATURES[name] for name in ("ratings", "notes")}, **features})
 
     def _rate(self, rows: Sequence[Row]) -> tuple[list[float | None], list[str]]:
         return judge(rows, self.client, self.prompt_dir) if self.method == "llm" else self._expect(rows)
@@ -145,9 +155,6 @@ def _one_line(text: str, part: str) -> str:
     return " ".join(shorten(text, MOST_CHARS[part]).split())
 
 
-RATERS = ("column", "llm", "logits")
-
-
 def rate_rows(rows: Dataset, config: EntpConfig) -> tuple[Dataset, list[str]]:
     """Run every rater of the configuration; returns rows with `ratings` (one entry a rater) and the raters' names.
 
@@ -155,20 +162,22 @@ def rate_rows(rows: Dataset, config: EntpConfig) -> tuple[Dataset, list[str]]:
     path, takes rows (list of dict) and returns as many numbers 0..5 or None.
     """
     names = list(config.rating_columns)
+    for path in config.raters:
+        if path not in RATERS:
+            resolve(path, "raters")  # before another rater has cost anything
     for rater in config.raters:
         if rater == "column":
             continue
         names.append(rater)
         if rater in RATERS:
-            stage: Callable[[Batch], Batch] = Rate(
-                make_client(config, config.rater_model or None), rater, config.prompt_dir
-            )
+            # A server gives no probabilities, so that `logits` always reads a model in this process.
+            place = replace(config, endpoint="", provider="") if rater == "logits" else config
+            client = make_client(place, config.rater_model or None)
+            stage: Stage = Rate(client, rater, config.prompt_dir)
         else:
             stage = OwnRater(rater)
         rows = apply(rows, stage, desc=f"rate ({rater})", batch_size=len(rows) or 1)
         if rater == "logits":
-            from .stage import set_columns
-
             ratings = rows["ratings"][:]
             levels = to_levels([r[-1] for r in ratings])
             rows = set_columns(rows, {"ratings": [[*r[:-1], v] for r, v in zip(ratings, levels, strict=True)]})
@@ -187,10 +196,14 @@ class OwnRater:
         values = resolve(self.path, "raters")(rows)
         if len(values) != len(rows):
             raise StageError("rate", f"{self.path} returned {len(values)} ratings for {len(rows)} rows")
-        bad = [row["id"] for row, v in zip(rows, values, strict=True) if v is not None and not 0 <= v <= LEVELS - 1]
+        bad = [i for i, v in enumerate(values) if v is not None and not (isinstance(v, Real) and 0 <= v <= LEVELS - 1)]
         if bad:
-            raise StageError("rate", f"{self.path} returned ratings off the scale 0..{LEVELS - 1}", bad)
-        return {**batch, "ratings": [[*row["ratings"], v] for row, v in zip(rows, values, strict=True)]}
+            raise StageError(
+                "rate",
+                f"{self.path} returned {values[bad[0]]!r}; a rating is a number from 0 to {LEVELS - 1}, or None",
+                [row_id(rows[i]["messages"]) for i in bad],
+            )
+        return {**batch, "ratings": [[*(row.get("ratings") or []), v] for row, v in zip(rows, values, strict=True)]}
 
 
 def resolve(path: str, knob: str) -> Callable[[Sequence[Mapping[str, Any]]], Sequence[float | None]]:

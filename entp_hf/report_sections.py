@@ -152,7 +152,7 @@ def _levels(found: Mapping[str, Any], matrix: Sequence[Sequence[float]], rater: 
         errors = spread[rater][level] if rater < len(spread) else [None] * len(values)
         below = "not identified" if not sure else f"{share(prior)} of rows" if prior is not None else ""
         score = found["level_scores"][level] if level < len(found.get("level_scores", [])) else level
-        rows.append(HeatRow(f"score {num(float(score))}", below, values, errors, not sure))
+        rows.append(HeatRow(f"score {score:.1f}", below, values, errors, not sure))
     return rows
 
 

@@ -47,12 +47,13 @@ def svg(height: float, body: Sequence[Markup], title: str, desc: str) -> Markup:
 
 
 def legend(names: Sequence[str]) -> tuple[list[Markup], int]:
-    """Colour keys at the picture's top, two or three on a line, and the height that they take."""
-    columns = 3 if len(names) > 2 and max(map(len, names)) <= 13 else 2
+    """Colour keys at the picture's top, up to three on a line, and the height that they take."""
+    longest = max(map(len, names))
+    columns = 3 if len(names) > 2 and longest <= 13 else 2 if longest <= 22 else 1
     marks: list[Markup] = []
     for i, name in enumerate(names):
         x, y = (i % columns) * WIDTH / columns, (i // columns) * 16
-        marks += [rect(x, y + 2, 10, 10, f"c{i % COLORS}"), text(x + 15, y + 11, squash(name, 27), "key")]
+        marks += [rect(x, y + 2, 10, 10, f"c{i % COLORS}"), text(x + 15, y + 11, squash(name, 50), "key")]
     return marks, 16 * math.ceil(len(names) / columns)
 
 

@@ -94,7 +94,8 @@ def new_row(messages: Sequence[Message], **values: Any) -> Row:
     unknown = set(values) - set(FEATURES)
     if unknown:
         raise KeyError(f"not columns of a row: {sorted(unknown)}")
-    return {"id": row_id(messages), "messages": list(messages), **_DEFAULTS, **values}
+    fresh = {name: list(value) if isinstance(value, list) else value for name, value in _DEFAULTS.items()}
+    return {"id": row_id(messages), "messages": list(messages), **fresh, **values}
 
 
 def instruction_of(row: Mapping[str, Any]) -> str:

@@ -100,37 +100,25 @@ def train(
         raise ConfigError(problems)
     for package in ("trl", "peft"):
         require(package, "train", "fine-tuning")
-    from transformers import set_seed
-    from trl import SFTTrainer  # type: ignore[attr-defined,unused-ignore]
-
-    checkpoint = _prepare_output(options)
-    device = pick_device(options.device)
+    checkpoint = _check_output(options)
     rows = messages_only(load_rows(options.dataset) if rows is None else rows)
     path = resolve(options.model, options.cache_dir or str(EntpConfig().cache_path()))
     tokenizer = new_tokenizer(path)
     own_template, tokenizer.chat_template = tokenizer.chat_template, training_template(tokenizer)
     lengths = check_lengths(rows, tokenizer, options.max_length)
-    set_seed(options.seed)
-    model = new_causal_lm(path, device)
-    trainer: Any = SFTTrainer(
-        model=model.float() if options.full else model,  # bf16 weights are too coarse for full training's small steps
-        args=_sft_config(options, device),
-        train_dataset=rows,
-        processing_class=tokenizer,
-        peft_config=None if options.full else _lora_config(options),
-        callbacks=list(callbacks),
-    )
+    trainer = _trainer(options, rows, path, tokenizer, callbacks)
     trainable = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
+    if options.overwrite and not options.resume:
+        _remove_earlier(Path(options.output_dir))
     begun = time.perf_counter()
     trainer.train(resume_from_checkpoint=checkpoint)
-    seconds = time.perf_counter() - begun
+    seconds = round(time.perf_counter() - begun, 3)
+    losses = _finite_losses(trainer)
     tokenizer.chat_template = own_template
     _save(trainer, tokenizer, options)
-    losses = [(entry["step"], entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
     figures = {
         "rows": len(rows), **lengths, "steps": trainer.state.global_step, "loss_first": losses[0][1],
-        "loss_last": losses[-1][1], "seconds": round(seconds, 3),
-        "trainable_parameters": trainable,
+        "loss_last": losses[-1][1], "seconds": seconds, "trainable_parameters": trainable,
         "model": options.model, "adapter": "" if options.full else options.output_dir,
     }  # fmt: skip
     record = {**figures, "options": dataclasses.asdict(options), "losses": losses}
@@ -138,7 +126,7 @@ def train(
     return figures
 
 
-def _prepare_output(options: SFTOptions) -> str | None:
+def _check_output(options: SFTOptions) -> str | None:
     """Check the output folder; return the checkpoint to go on from."""
     from transformers import trainer_utils
 
@@ -151,12 +139,41 @@ def _prepare_output(options: SFTOptions) -> str | None:
         if checkpoint is None:
             raise OutputError(f"output_dir {folder}: holds no checkpoint to resume from; train with save_steps first")
         return checkpoint
-    if folder.is_dir() and any(folder.iterdir()):
-        if not options.overwrite:
-            raise OutputError(f"output_dir {folder}: is not empty; give another folder, or overwrite, or resume")
-        for path in [path for pattern in _OURS for path in folder.glob(pattern)]:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if folder.is_dir() and any(folder.iterdir()) and not options.overwrite:
+        raise OutputError(f"output_dir {folder}: is not empty; give another folder, or overwrite, or resume")
     return None
+
+
+def _remove_earlier(folder: Path) -> None:
+    for path in [path for pattern in _OURS for path in folder.glob(pattern)]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _trainer(
+    options: SFTOptions, rows: Dataset, path: str, tokenizer: Any, callbacks: Sequence[TrainerCallback]
+) -> Any:
+    from transformers import set_seed
+    from trl import SFTTrainer  # type: ignore[attr-defined,unused-ignore]
+
+    device = pick_device(options.device)
+    set_seed(options.seed)  # before LoRA's first matrix is drawn
+    model = new_causal_lm(path, device)
+    return SFTTrainer(
+        model=model.float() if options.full else model,  # bf16 weights are too coarse for full training's small steps
+        args=_sft_config(options, device),
+        train_dataset=rows,
+        processing_class=tokenizer,
+        peft_config=None if options.full else _lora_config(options),
+        callbacks=list(callbacks),
+    )
+
+
+def _finite_losses(trainer: Any) -> list[tuple[int, float]]:
+    losses = [(entry["step"], entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
+    for step, loss in losses:
+        if not math.isfinite(loss):
+            raise EntpError(f"training: the loss is {loss} at step {step}, so nothing is saved; lower learning_rate")
+    return losses
 
 
 def _sft_config(options: SFTOptions, device: str) -> Any:
@@ -164,16 +181,17 @@ def _sft_config(options: SFTOptions, device: str) -> Any:
     from trl import SFTConfig  # type: ignore[attr-defined,unused-ignore]
 
     known = {field.name for field in dataclasses.fields(SFTConfig)}
-    checkpointing = "activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing"
+    name = "activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing"
+    checkpointing: dict[str, Any] = {name: options.gradient_checkpointing}
     return SFTConfig(
         output_dir=options.output_dir, max_steps=options.max_steps or -1, num_train_epochs=options.epochs,
         per_device_train_batch_size=options.batch_size, gradient_accumulation_steps=options.gradient_accumulation,
         learning_rate=options.learning_rate, lr_scheduler_type=options.scheduler, warmup_steps=options.warmup_steps,
         max_length=options.max_length, packing=options.packing, assistant_only_loss=True, seed=options.seed,
-        logging_steps=options.logging_steps,
+        logging_steps=options.logging_steps, logging_nan_inf_filter=False,  # or a NaN is shown as the mean of the rest
         logging_first_step=True, save_strategy="steps" if options.save_steps else "no",
         save_steps=options.save_steps or 500, report_to=options.report_to, use_cpu=device == "cpu",
-        **{checkpointing: options.gradient_checkpointing}, bf16=pick_dtype(device) is torch.bfloat16,
+        **checkpointing, bf16=pick_dtype(device) is torch.bfloat16,
         dataloader_pin_memory=device.startswith("cuda"),
     )  # fmt: skip
 
@@ -190,11 +208,12 @@ def _lora_config(options: SFTOptions) -> Any:
 
 def _save(trainer: Any, tokenizer: Any, options: SFTOptions) -> None:
     folder = Path(options.output_dir)
-    if not options.full and not Path(options.model).is_dir():
-        # The name that others can load, rather than the folder that it was resolved to on this machine.
-        trainer.model.peft_config["default"].base_model_name_or_path = options.model
     had_card = (folder / "README.md").exists()
     trainer.save_model(options.output_dir)
+    if not options.full and not Path(options.model).is_dir():
+        config = trainer.model.peft_config["default"]
+        config.base_model_name_or_path = options.model  # what others can load, not the folder on this machine
+        config.save_pretrained(folder)
     if not had_card:  # PEFT's draft card: nothing but headings
         (folder / "README.md").unlink(missing_ok=True)
     tokenizer.save_pretrained(folder)  # over the trainer's copy, whose template has the training marks

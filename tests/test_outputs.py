@@ -160,5 +160,6 @@ def test_no_rows_make_a_file_with_the_columns(tmp_path):
 
 
 def test_a_file_that_can_not_be_written(tmp_path):
+    (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="can't be written"):
-        write_rows(rows(0, 1), tmp_path / "none" / "a.parquet")
+        write_rows(rows(0, 1), tmp_path / "file" / "a.parquet")

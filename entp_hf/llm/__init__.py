@@ -71,5 +71,7 @@ def make_client(config: Any, model: str | None = None) -> ChatClient:
     else:
         from .local import LocalChat
 
-        client = LocalChat(name, device=config.device, batch_size=config.batch_size, cache_dir=str(config.cache_path()))
+        client = LocalChat(
+            name, device=config.device, batch_size=config.batch_size, cache_dir=str(config.cache_path())
+        )
     return CachedChat(client, str(config.cache_path() / "replies.sqlite"))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from . import ChatReply
 
 
-@dataclass
+@dataclass(eq=False)  # meters are told apart by identity
 class Usage:
     """Sums over replies; tokens of replies from the cache are counted too, since they tell what the run is worth."""
 

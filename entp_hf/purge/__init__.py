@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+from .accuracy import accuracy
 from .config_rules import resolve, rule_problems
+from .contamination import Contamination
+from .duplicates import find_duplicates, mark_duplicates, same_prompts
 from .engine import Purge, Purged
 from .registry import DATASET_RULES, RULES
+from .report import purge_report
 from .rows import Fields, Hit, Part, Rule
 
-__all__ = ["DATASET_RULES", "RULES", "Fields", "Hit", "Part", "Purge", "Purged", "Rule", "resolve", "rule_problems"]
+__all__ = [
+    "DATASET_RULES",
+    "RULES",
+    "Contamination",
+    "Fields",
+    "Hit",
+    "Part",
+    "Purge",
+    "Purged",
+    "Rule",
+    "accuracy",
+    "find_duplicates",
+    "mark_duplicates",
+    "purge_report",
+    "resolve",
+    "rule_problems",
+    "same_prompts",
+]

@@ -11,7 +11,8 @@ from .rows import Fields, Hit, shown
 
 _NUMBER = r"\d{1,12}(?:,\d{3})*(?:\.\d{1,6})?"
 _SUM = re.compile(
-    rf"(?<![\w.,/^*+×÷·=(-])(?<![\w)] )(?<![-+*/×÷x^=(] )(\$?{_NUMBER}(?:\s?[-+*/×÷−x]\s?\$?{_NUMBER}){{1,5}})\s?=\s?\$?(-?{_NUMBER})(?![\d.,]*\d|\s?[-+*/×÷^%(x]|\s?[a-z]\b|/)"
+    rf"(?<![\w.,/^*+×÷·=(-])(?<![-+*/×÷x^=(] )(\$?{_NUMBER}(?:\s?[-+*/×÷−x]\s?\$?{_NUMBER}){{1,5}})"
+    rf"\s?=\s?\$?(-?{_NUMBER})(?![\d.,]*\d|\s?[-+*/×÷^%(x]|\s?[a-z]\b|/)"
 )
 _GSM = re.compile(rf"<<([\d.+\-*/() ]{{3,60}})=(-?{_NUMBER})>>")
 _TOKEN = re.compile(rf"\s*(?:({_NUMBER})|([-+*/()]))")
@@ -63,7 +64,7 @@ def _atom(tokens: list[str]) -> tuple[Fraction, list[str]]:
 
 
 def arithmetic(row: Fields, threshold: float) -> Iterator[Hit]:
-    """A sum whose result differs from what is written by over `threshold` of it, rounding aside. GSM8K's <<a=b>> too."""
+    """A sum whose result differs from what is written by over `threshold` of it; GSM8K's <<a=b>> too."""
     for part in row.answers:
         text = part.prose
         if "=" not in text:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import hashlib
-import json
-import re
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -18,25 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InputError
 from ..schema import Finding
+from .benchmark_files import LONG, files_in, texts_of, words_of
 
 if TYPE_CHECKING:
     from ..config import EntpConfig
 
-LONG, SHORT = 13, 8  # words an n-gram: of items from LONG words on, and of shorter ones
+SHORT = 8  # words an n-gram of items that have fewer than LONG words
 LEAST_WORDS = 5  # shorter items ("What is 2 + 2?") are found in any pool and prove nothing
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_]+")
 SLACK = 3  # words that a prompt may have beside a test question of under SHORT words
-_QUESTION = re.compile(r"(?i)^(?:question|input|prompt|query|problem|instruction|ctx|sentence)(?:_\w+)?$")
-_IGNORED = re.compile(r"(?i)^(?:id|source|url|type|category|language|subject|title|canary|split|index|task)$")
 _BITS = 24  # of the filter that spares most look-ups: 2^24 bytes
 Hashes = npt.NDArray[np.uint64]
-
-
-def words_of(text: str) -> list[str]:
-    """Words in NFKC and lower case, marks left out; each Han or kana character is a word."""
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
 def _codes(words: Sequence[str]) -> Hashes:
@@ -77,7 +65,7 @@ class Contamination:
     """
 
     coverage: float = 0.5
-    only_pool: bool = True
+    only_pool: bool = False
     items: tuple[str, ...] = ()  # name of each item: file and number
     sizes: bytes = field(default=b"", repr=False)  # n-gram size of each item, uint8
     counts: bytes = field(default=b"", repr=False)  # distinct n-grams of each item, uint32
@@ -86,18 +74,21 @@ class Contamination:
     digest: str = ""  # of the hashes: what tells two indexes apart in a repr
 
     @classmethod
-    def from_files(cls, paths: Sequence[str | Path], coverage: float = 0.5, only_pool: bool = True) -> Contamination:
+    def from_files(cls, paths: Sequence[str | Path], coverage: float = 0.5, only_pool: bool = False) -> Contamination:
         """Index JSONL, JSON or CSV files, or folders of them. Raises InputError for what can't be read or is empty."""
-        named = [(f"{file.name}:{number}", text) for path in paths for file in _files(Path(path))
-                 for number, text in _texts(file)]  # fmt: skip
+        named = [(f"{file.name}:{number}", text) for path in paths for file in files_in(Path(path))
+                 for number, text in texts_of(file)]  # fmt: skip
         return cls.from_texts(named, coverage, only_pool)
 
     @classmethod
     def from_texts(
-        cls, named: Iterable[tuple[str, str]], coverage: float = 0.5, only_pool: bool = True
+        cls, named: Iterable[tuple[str, str]], coverage: float = 0.5, only_pool: bool = False
     ) -> Contamination:
         """Index (name, text) pairs; equal texts count once, texts under 5 words are left out."""
-        names, sizes, counts, grams, owners = [], [], [], [], []
+        names: list[str] = []
+        sizes: list[int] = []
+        grams: list[Hashes] = []
+        owners: list[npt.NDArray[np.uint32]] = []
         seen: set[str] = set()
         for name, text in named:
             words = words_of(text)
@@ -110,7 +101,6 @@ class Contamination:
             owners.append(np.full(len(hashes), len(names), np.uint32))
             names.append(name)
             sizes.append(size)
-            counts.append(len(hashes))
             grams.append(hashes)
         every = np.concatenate(grams) if grams else np.empty(0, np.uint64)
         order = np.argsort(every, kind="stable")
@@ -119,7 +109,7 @@ class Contamination:
         digest = hashlib.blake2b(stored, digest_size=8).hexdigest()
         return cls(
             coverage, only_pool, tuple(names), np.asarray(sizes, np.uint8).tobytes(),
-            np.asarray(counts, np.uint32).tobytes(), stored, owner.tobytes(), digest,
+            np.asarray([len(g) for g in grams], np.uint32).tobytes(), stored, owner.tobytes(), digest,
         )  # fmt: skip
 
     @classmethod
@@ -195,66 +185,3 @@ class Contamination:
                 findings[i] += [hit.as_dict() for hit in hits]
                 dropped[i] = "purge:contamination"
         return {**batch, "findings": findings, "dropped_by": dropped}
-
-
-def _files(path: Path) -> list[Path]:
-    if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.suffix in (".jsonl", ".json", ".csv"))
-        if not found:
-            raise InputError(f"benchmark folder {path} holds no .jsonl, .json or .csv file")
-        return found
-    if path.suffix not in (".jsonl", ".json", ".csv"):
-        raise InputError(
-            f"benchmark file {path} is {path.suffix or 'without a suffix'}; it must be .jsonl, .json or .csv"
-        )
-    return [path]
-
-
-def _texts(path: Path) -> Iterator[tuple[int, str]]:
-    """(row number from 1, text) of each question in a file, and the texts of rows that have no question."""
-    try:
-        rows = list(_rows(path))
-    except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
-        raise InputError(f"benchmark file {path}: {error}; it must be UTF-8 JSONL, JSON or CSV") from error
-    texts = [(number, text) for number, row in enumerate(rows, 1) for text in _strings(row)]
-    if not texts:  # no column is called a question: every text is one
-        texts = [(number, text) for number, row in enumerate(rows, 1) for text in _every(row)]
-    if not texts:
-        raise InputError(f"benchmark file {path} holds no text; its rows need string fields such as question or input")
-    yield from texts
-
-
-def _rows(path: Path) -> Iterator[Any]:
-    text = path.read_text(encoding="utf-8-sig")
-    if path.suffix == ".csv":
-        yield from csv.DictReader(text.splitlines(keepends=True))
-    elif path.suffix == ".jsonl":
-        yield from (json.loads(line) for line in text.splitlines() if line.strip())
-    else:
-        loaded = json.loads(text)
-        if isinstance(loaded, dict):
-            loaded = next((v for v in (loaded.get("examples"), loaded.get("data"), loaded.get("rows")) if v), [loaded])
-        yield from loaded
-
-
-def _strings(row: Any, question: bool = True) -> Iterator[str]:
-    """A row's texts: its question, and whatever else is 13 words long. Short choices and answers are no items."""
-    if isinstance(row, str):
-        if question or len(words_of(row)) >= LONG:
-            yield row
-    elif isinstance(row, Mapping):
-        for name, value in row.items():
-            if name is not None and not _IGNORED.match(str(name)):
-                yield from _strings(value, bool(_QUESTION.match(str(name))))
-    elif isinstance(row, list):
-        for value in row:
-            yield from _strings(value, question and not isinstance(value, str))
-
-
-def _every(row: Any) -> Iterator[str]:
-    values = row.values() if isinstance(row, Mapping) else row if isinstance(row, list) else ()
-    for value in values:
-        if isinstance(value, str):
-            yield value
-        else:
-            yield from _every(value)

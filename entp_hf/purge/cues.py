@@ -10,8 +10,10 @@ def _words(*alternatives: str) -> re.Pattern[str]:
 
 
 CODE = re.compile(
-    r"\bregular expression|\b(?:code|coding|command|program|function|script|python|java|javascript|typescript|sql|query|regex|c\+\+|rust|golang|bash"
-    r"|shell|api|json|yaml|xml|html|css|class|algorithm|compil|debug|variable|array|dataframe|docker|git|react|php|ruby"
+    r"\bregular expression|\b(?:code|coding|command|program|function|script|python|java|javascript|typescript"
+    r"|sql|query|regex|c\+\+|rust|golang|bash"
+    r"|shell|api|json|yaml|xml|html|css|class|algorithm|compil|debug|variable|array|dataframe|docker|git|react"
+    r"|php|ruby"
     r"|swift|kotlin|latex)\b|代码|函数|程序|código|programa|コード|関数|код"
 )
 ESCAPES = re.compile(
@@ -19,10 +21,13 @@ ESCAPES = re.compile(
     r"|\\[nt]\b|转义|换行"
 )
 MARKUP = re.compile(
-    r"\bx?html|\bxml\b|\bcss\b|\bsvg\b|\bweb ?(?:page|site)|\btags?\b|\bmarkup\b|\bmarkdown\b|\bentit(?:y|ies)\b|\bjsx\b"
+    r"\bx?html|\bxml\b|\bcss\b|\bsvg\b|\bweb ?(?:page|site)|\btags?\b|\bmarkup\b|\bmarkdown\b|\bentit(?:y"
+    r"|ies)\b|\bjsx\b"
     r"|\breact\b|\bvue\b|\bangular\b|\bjinja|\btemplate engine|\bjavascript\b|\bphp\b|\bhyperlink|\banchor\b|\brss\b"
-    r"|</?[a-z][^<>]*>|&[a-z]+;|网页|标签|página web|site web|webseite"
+    r"|网页|标签|página web|site web|webseite"
 )
+SHOWS_MARKUP = re.compile(r"</?[a-z][^<>]*>|&#?[a-z0-9]+;")
+ASKS_MEANING = re.compile(r"\bwhat (?:is|are|does|do)\b|\bmeans?\b|\bmeaning\b|\bstands? for\b")
 TOKENS = re.compile(r"special token|chat template|tokeni[sz]er|end.of.(?:text|sequence)|<\|\w+\|>|chatml|\[inst\]")
 LETTER = re.compile(
     r"\be-?mails?\b|\bletters?\b|\bwrite (?:back|to)\b|\breply\b|\brespon(?:d|se) to\b|\bcustomers?\b|\bmessage\b"
@@ -31,55 +36,76 @@ LETTER = re.compile(
 )
 TEMPLATE = re.compile(
     LETTER.pattern + r"|\btemplates?\b|\bforms?\b|\bresum[eé]\b|\bcv\b|\bcontract|\bagreement|\binvoice|\bplaceholder"
-    r"|\bfill.in\b|\bblanks?\b|\boutline\b|\bmad ?libs?\b|\bpress release|\bproposal\b|\bspeech\b|\bsample\b|\bpolicy\b"
+    r"|\bfill.in\b|\bblanks?\b|\boutline\b|\bmad ?libs?\b|\bpress release|\bproposal\b|\bspeech\b|\bsample\b"
+    r"|\bpolicy\b"
     r"|\bplantilla|\bvorlage|\bmodèle\b|\bmodelo\b|模板|模版|шаблон|テンプレート"
 )
 CREATE = re.compile(
-    r"\b(?:write|create|draft|generate|compose|design|make|prepare|provide|give|produce|fill|build|develop|construct)\b"
+    r"\b(?:write|create|draft|generate|compose|design|make|prepare|provide|give|produce|fill|build|develop"
+    r"|construct)\b"
     r"|escrib|crea|redact|schreib|erstell|écri|rédig|escrev|写|创建|生成|書|作成|напиш|состав|اكتب"
 )
 DIALOGUE = re.compile(
-    r"\bdialog(?:ue)?|\bconversation|\bscript\b|\binterview|\btranscript|\bscene\b|\bplay\b|\bskit|\bchat\b|\bchat ?bot"
-    r"|\bq\s?&\s?a\b|\bjokes?\b|\briddle|\btrivia\b|\bquiz|\bquestions? and answers?|\bfaq\b|\brole.?play|\bscreenplay|\bhuman:|\buser:|\bassistant:|\bq:"
-    r"|\bprompts?\b|\bexchange\b|\bdiálogo|\bdialog|\bconversación|\bconversa\b|\bgespräch|对话|对白|剧本|会話|対話|диалог|대화|حوار"
+    r"\bdialog(?:ue)?|\bconversation|\bscript\b|\binterview|\btranscript|\bscene\b|\bplay\b|\bskit|\bchat\b"
+    r"|\bchat ?bot"
+    r"|\bq\s?&\s?a\b|\bjokes?\b|\briddle|\btrivia\b|\bquiz|\bquestions? and answers?|\bfaq\b|\brole.?play"
+    r"|\bscreenplay|\bhuman:|\buser:|\bassistant:|\bq:"
+    r"|\bprompts?\b|\bexchange\b|\bdiálogo|\bdialog|\bconversación|\bconversa\b|\bgespräch|对话|对白|剧本|会話"
+    r"|対話|диалог|대화|حوار"
 )
 COPYING = re.compile(
     r"\b(?:repeat|copy|copies|echo|correct|proof ?read|translat\w*|paraphras\w*|format|reformat|extract\w*|classif\w*"
-    r"|categori\w*|quot\w*|grammar\w*|punctuat\w*|spell\w*|capitali\w*|edit\w*|fix\w*|check\w*|verbatim|sort\w*|arrang\w*"
-    r"|rearrang\w*|select|choose|pick|highlight|underline|find|identify|locate|detect|return|output|print|remove|delete"
+    r"|categori\w*|quot\w*|grammar\w*|punctuat\w*|spell\w*|capitali\w*|edit\w*|fix\w*|check\w*|verbatim"
+    r"|sort\w*|arrang\w*"
+    r"|rearrang\w*|select|choose|pick|highlight|underline|find|identify|locate|detect|return|output|print"
+    r"|remove|delete"
     r"|order|reorder|convert|transcribe|rank|generate a sentence|which|complete|fill|plagiar\w*|error\w*|mistake\w*"
-    r"|match|pair|read|commas?|cite|citation|divide|split|separate|upper ?case|lower ?case|clean|refactor|optimi[sz]e|debug|lint)\b"
-    r"|翻译|改正|纠正|修改|提取|分类|重复|抄写|排序|选择|更正|修正|编辑|删除|匹配|语法|拼写|标点|检查|校对|找出|识别|朗读|分隔|插入|逗号|traduc\w*|corrig\w*|repit\w*|übersetz\w*|korrigier\w*|wiederhol\w*"
+    r"|match|pair|read|commas?|cite|citation|divide|split|separate|upper ?case|lower ?case|clean|refactor"
+    r"|optimi[sz]e|debug|lint)\b"
+    r"|翻译|改正|纠正|修改|提取|分类|重复|抄写|排序|选择|更正|修正|编辑|删除|匹配|语法|拼写|标点|检查|校对"
+    r"|找出|识别|朗读|分隔|插入|逗号|traduc\w*|corrig\w*|repit\w*|übersetz\w*|korrigier\w*|wiederhol\w*"
     r"|tradui\w*|répét\w*|traduz\w*|翻訳|訂正|抜き出|перевед\w*|исправ\w*|повтор\w*|번역|ترجم"
 )
 EDITING = re.compile(
-    r"\b(?:change|rewrite|reword|rephrase|combine|replace|insert|update|turn|transform|add|make|adjust|modify|organi[sz]e"
-    r"|improve|swap|shorten|simplify|convert|put|join|merge|negat\w+|expand|revise|restructure|break|tense|passive|active)\b"
-    r"|改|换|添加|合并|重写|变|转|组织|使|put|cambi|reescrib|umschreib|änder|réécri|reescrev|書き換え|измени|переп|다시|أعد"
+    r"\b(?:change|rewrite|reword|rephrase|combine|replace|insert|update|turn|transform|add|make|adjust|modify"
+    r"|organi[sz]e"
+    r"|improve|swap|shorten|simplify|convert|put|join|merge|negat\w+|expand|revise|restructure|break|tense"
+    r"|passive|active)\b"
+    r"|改|换|添加|合并|重写|变|转|组织|使|put|cambi|reescrib|umschreib|änder|réécri|reescrev|書き換え|измени"
+    r"|переп|다시|أعد"
 )
 TRANSLATION = re.compile(
     r"\btranslat|\blanguage|\bhow (?:do|would) you say|\bword for\b|\bphrase|\bpronounc"
-    r"|\b(?:english|french|spanish|german|italian|portuguese|chinese|mandarin|japanese|korean|russian|arabic|hindi|latin|greek"
-    r"|dutch|swedish|turkish|polish|hebrew|vietnamese|thai|indonesian|español|inglés|francés|alemán|englisch|französisch"
+    r"|\b(?:english|french|spanish|german|italian|portuguese|chinese|mandarin|japanese|korean|russian|arabic"
+    r"|hindi|latin|greek"
+    r"|dutch|swedish|turkish|polish|hebrew|vietnamese|thai|indonesian|español|inglés|francés|alemán|englisch"
+    r"|französisch"
     r"|spanisch|deutsch|anglais|espagnol|allemand|français|inglês|francês|espanhol)\b"
-    r"|翻译|英文|英语|法语|中文|日语|西班牙语|德语|翻訳|英語|日本語|traduc|traduz|tradui|übersetz|перевед|англ|번역|영어|ترجم|الإنجليزية"
+    r"|翻译|英文|英语|法语|中文|日语|西班牙语|德语|翻訳|英語|日本語|traduc|traduz|tradui|übersetz|перевед|англ"
+    r"|번역|영어|ترجم|الإنجليزية"
 )
 VERSE = re.compile(
-    r"\bmusic|\bpoem|\bpoet|\bhaiku|\bsong|\blyric|\brhym|\blimerick|\bsonnet|\bverse|\bchant|\brap\b|\btongue.twister|\bjingle"
+    r"\bmusic|\bpoem|\bpoet|\bhaiku|\bsong|\blyric|\brhym|\blimerick|\bsonnet|\bverse|\bchant|\brap\b"
+    r"|\btongue.twister|\bjingle"
     r"|\bslogan|\bhaikai|\bode\b|\bballad|\bacrostic|诗|歌|词|俳句|poema|gedicht|poème|canci[oó]n|стих|песн|시를|قصيدة"
 )
 LISTS = re.compile(
-    r"\bwhether|\bclassif|\bwhich\b|\bmultiple.choice|\btable\b|\blist|\bbullet|\bascii\b|\bpattern|\bsequence|\brepeat|\brows?\b|\bgrid|\bmatrix|表格|列表"
+    r"\bwhether|\bclassif|\bwhich\b|\bmultiple.choice|\btable\b|\blist|\bbullet|\bascii\b|\bpattern|\bsequence"
+    r"|\brepeat|\brows?\b|\bgrid|\bmatrix|表格|列表"
 )
 ELABORATE = re.compile(
     r"\b(?:explain|describe|discuss|elaborate|summari[sz]e|compose|draft|outline|compare|contrast|analy[sz]e|essay"
-    r"|paragraph|story|instructions|recipe)\b|\bwrite (?:a|an|the|some|two|three|\d+) (?!word|number|name|title|synonym"
+    r"|paragraph|story|instructions|recipe)\b|\bwrite (?:a|an|the|some|two|three|\d+) (?!word|number|name"
+    r"|title|synonym"
     r"|antonym|verb|noun|adjective|adverb|expression|equation|formula|date|query|single|one|letter |regex|regular)"
-    r"|^(?:请)?(?:解释|描述|说明)|写一篇|写一段|\bexplica|\bdescribe\b|erkläre|beschreib|expliqu|décri|explique|descreva|説明|объясн|опиши|설명|اشرح"
+    r"|^(?:请)?(?:解释|描述|说明)|写一篇|写一段|\bexplica|\bdescribe\b|erkläre|beschreib|expliqu|décri"
+    r"|explique|descreva|説明|объясн|опиши|설명|اشرح"
 )
 BRIEF = re.compile(
-    r"\b(?:one|single|a) (?:word|number|letter|phrase|term)|\bin (?:one|two|a few|\d+) words?\b|\bword that|\b(?:word|phrase)s?\b"
-    r"|\bclassif|\bcategor|\bidentif|\byes or no|\btrue or false|\bone-word|\bwhich of|\btitle|\bname (?:of|the|a)\b|\bmultiple choice"
+    r"\b(?:one|single|a) (?:word|number|letter|phrase|term)|\bin (?:one|two|a few|\d+) words?\b|\bword that"
+    r"|\b(?:word|phrase)s?\b"
+    r"|\bclassif|\bcategor|\bidentif|\byes or no|\btrue or false|\bone-word|\bwhich of|\btitle|\bname (?:of"
+    r"|the|a)\b|\bmultiple choice"
     r"|\bchoose|\bselect\b|\bfill in|\bcomplete\b|\bdetermine|\bdecide|\bis (?:it|this|the|that)\b|词|选择|分类|判断"
 )
 SYMBOLS = re.compile(

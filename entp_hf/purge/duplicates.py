@@ -16,7 +16,7 @@ from ..schema import Finding, instruction_of, response_of
 from .scripts import script_of
 
 Array = npt.NDArray[Any]
-NUM_PERM = 64
+NUM_PERM = 128
 BLOCK = 1024  # rows of embeddings compared at once
 _PRIME = (1 << 61) - 1
 
@@ -134,18 +134,17 @@ def _signatures(sets: Sequence[Array]) -> npt.NDArray[np.uint32]:
     return out
 
 
-def _bands(near: float) -> tuple[int, int]:
-    """(bands, rows a band) of the LSH: datasketch's optimum, with misses weighed nine times as much as extra checks."""
-    from datasketch import MinHashLSH
-
-    lsh = MinHashLSH(threshold=near, num_perm=NUM_PERM, weights=(0.1, 0.9))
-    return int(lsh.b), int(lsh.r)
+def bands_for(near: float, miss: float = 0.002) -> tuple[int, int]:
+    """(bands, rows a band) of the LSH: the most rows that let at most `miss` of pairs at `near` slip by."""
+    fits = [r for r in range(1, NUM_PERM + 1) if (1 - near**r) ** (NUM_PERM // r) <= miss]
+    width = max(fits, default=1)
+    return NUM_PERM // width, width
 
 
 def _near(view: _View, alive: Sequence[int], near: float, found: dict[int, tuple[str, int]]) -> None:
     sets = [shingles(view.texts[i]) for i in alive]
     signatures = _signatures(sets)
-    bands, width = _bands(near)
+    bands, width = bands_for(near)
     buckets: list[dict[bytes, list[int]]] = [defaultdict(list) for _ in range(bands)]
     for place, index in enumerate(alive):
         keys = [signatures[place, b * width : (b + 1) * width].tobytes() for b in range(bands)]
@@ -174,37 +173,40 @@ def _semantic(alive: Sequence[int], embeddings: Array, semantic: float, found: d
         return
     vectors = np.ascontiguousarray(embeddings[np.asarray(alive)], np.float32)
     index = faiss.IndexFlatIP(vectors.shape[1])
+    stay: list[int] = []
     for begin in range(0, len(vectors), BLOCK):
         block = vectors[begin : begin + BLOCK]
-        kept = np.ones(len(block), bool)
-        if index.ntotal:
+        keeper = np.full(len(block), -1)
+        if stay:
             cosines, nearest = index.search(block, 1)
-            for row in np.flatnonzero(cosines[:, 0] >= semantic):
-                kept[row] = False
-                found[alive[begin + row]] = ("semantic_duplicate", alive[positions[nearest[row, 0]]])
-        inside = block @ block.T
+            keeper = np.where(cosines[:, 0] >= semantic, np.asarray(stay)[nearest[:, 0]], -1)
+        inside = block @ block.T >= semantic
         for row in range(len(block)):
-            rivals = np.flatnonzero(kept[:row] & (inside[row, :row] >= semantic))
-            if kept[row] and len(rivals):
-                kept[row] = False
-                found[alive[begin + row]] = ("semantic_duplicate", alive[begin + int(rivals[0])])
-        survivors = np.flatnonzero(kept)
-        positions = (positions if index.ntotal else []) + [begin + int(r) for r in survivors]
-        if len(survivors):
-            index.add(np.ascontiguousarray(block[survivors]))
+            rivals = np.flatnonzero(inside[row, :row] & (keeper[:row] < 0))
+            if keeper[row] < 0 and len(rivals):
+                keeper[row] = begin + int(rivals[0])
+        for row in np.flatnonzero(keeper >= 0).tolist():
+            found[alive[begin + row]] = ("semantic_duplicate", alive[int(keeper[row])])
+        kept = np.flatnonzero(keeper < 0)
+        stay += (begin + kept).tolist()
+        index.add(np.ascontiguousarray(block[kept]))
 
 
 def mark_duplicates(
-    rows: Dataset, embeddings: Array | None = None, near: float = 0.8, semantic: float = 0.97
+    rows: Dataset,
+    embeddings: Array | None = None,
+    near: float = 0.8,
+    semantic: float = 0.97,
+    off: Collection[str] = (),
 ) -> Dataset:
     """Drop duplicates: `dropped_by` "purge:near_duplicate" and the like, a finding with the id of the row that stays.
 
-    Rows that share a prompt get a flag `same_prompt`. Marked rows stay in the dataset.
+    Rows that share a prompt get a flag `same_prompt`. Marked rows stay in the dataset. `off`: kinds to leave alone.
     """
     from ..stage import set_columns
 
-    found = find_duplicates(rows, embeddings, near, semantic)
-    prompts = same_prompts(rows, found)
+    found = {i: hit for i, hit in find_duplicates(rows, embeddings, near, semantic).items() if hit[0] not in off}
+    prompts = {} if "same_prompt" in off else same_prompts(rows, found)
     ids = rows["id"]
     findings, dropped = [list(f or ()) for f in rows["findings"]], list(rows["dropped_by"])
     for index, (rule, keeper) in found.items():

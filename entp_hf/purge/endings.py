@@ -8,8 +8,8 @@ from itertools import pairwise
 
 from .codecheck import cut
 from .cues import BRIEF, CODE, ELABORATE, LETTER, LISTS, VERSE
-from .lexicon import DANGLING, DANGLING_END
 from .drops import says_nothing
+from .lexicon import DANGLING, DANGLING_END
 from .masks import FILLER
 from .rows import Fields, Hit, Part, shown
 from .scripts import language_of
@@ -22,7 +22,10 @@ _HYPHEN = re.compile(r"[^\W\d_][-–—,，、]\s*\Z")
 
 
 def truncated(row: Fields, threshold: float) -> Iterator[Hit]:
-    """Prose of `threshold` words or more that stops in mid-sentence: on a word none ends with, or unmarked after marked sentences."""
+    """Prose of `threshold` words or more that stops in mid-sentence.
+
+    That is on a word that no sentence ends with, or without an end mark after sentences that have one.
+    """
     for part in row.answers:
         text = part.text.rstrip()
         if not text or text[-1] in _STOPS or part.mask.spans or not part.script.stops or part.length < threshold:
@@ -143,8 +146,11 @@ def _open_latex(text: str) -> str:
 
 _ITEM = re.compile(r"(?m)^[ \t]{0,3}(?:\*\*)?(\d{1,3})[.)、](?:\*\*)?(?=[ \t]|$|[^\d\s])[ \t]*(.*)$")
 _ASKED = re.compile(
-    r"\b(?:list|name|give(?: me)?|provide|suggest|write|generate|create|identify|come up with|here are|these are|the following|tell me)"
-    r"(?: (?:me|us|the|a list of|of|top|at least|down|some|my|exactly))* (\d{1,2}|two|three|four|five|six|seven|eight|nine|ten)\b(?! ?(?:%|percent|words?|sentences?|paragraphs?|lines?|letters?|minutes?|hours?|days?|years?|digits?|characters?|step|to |-|–|or |,|\.\d|by|dollars|people))"
+    r"\b(?:list|name|give(?: me)?|provide|suggest|write|generate|create|identify|come up with|here are"
+    r"|these are|the following|tell me)"
+    r"(?: (?:me|us|the|a list of|of|top|at least|down|some|my|exactly))* (\d{1,2}|two|three|four|five|six"
+    r"|seven|eight|nine|ten)\b(?! ?(?:%|percent|words?|sentences?|paragraphs?|lines?|letters?|minutes?|hours?"
+    r"|days?|years?|digits?|characters?|step|to |-|–|or |,|\.\d|by|dollars|people))"
 )
 _NUMBERS = {w: n for n, w in enumerate("zero one two three four five six seven eight nine ten".split())}
 

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..schema import JOIN, Finding, Message
+from datasets import Features
+
+from ..schema import FEATURES, JOIN, Finding, Message
 from .config_rules import parse_thresholds, selected, thresholds_of
 from .rows import Fields, Hit, Rule
 
@@ -49,13 +51,14 @@ class Purge:
 
     @classmethod
     def from_config(cls, config: EntpConfig) -> Purge:
-        """The purge that a configuration asks for: rows outside the low-quality pool are left alone."""
+        """The purge that a configuration asks for, for all rows: `only_pool` is the caller's to set, since rows that
+        the pipeline made are in no pool and must be purged too.
+        """
         return cls(
             tuple(config.purge_rules),
             tuple(config.purge_off),
             tuple(config.purge_drop),
             parse_thresholds(config.purge_thresholds),
-            only_pool=True,
         )
 
     def __call__(self, batch: Batch) -> Batch:
@@ -74,6 +77,14 @@ class Purge:
             dropped[i] = result.dropped_by
         given = {"input": inputs} if "input" in batch else {}
         return {**batch, "messages": messages, **given, "findings": findings, "dropped_by": dropped}
+
+    def features(self, features: Features) -> Features:
+        """What the rows' features are after the purge: `findings` and `dropped_by` added where they are missing.
+
+        Rows without these columns need it, `rows.map(purge, batched=True, features=purge.features(rows.features))`:
+        `map` takes a new column's type from the first batch, and would learn "null" where nothing is found there.
+        """
+        return Features({**{name: FEATURES[name] for name in ("findings", "dropped_by")}, **features})
 
     def row(self, messages: list[Message], given: str = "") -> Purged:
         """Purge one conversation. `given` is the part of its first user turn that is a separate input."""

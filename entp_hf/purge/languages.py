@@ -7,12 +7,18 @@ from collections.abc import Iterator
 
 from .cues import CODE, TRANSLATION
 from .masks import FILLER
-from .rows import Fields, Hit, Part, shown
-from .scripts import language_of, script_counts
+from .rows import Fields, Hit, Part, has_any, shown
+from .scripts import language_of, script_counts, share_of
 
 _ENGLISH = (" the ", " of ", " and ", " to ", " is ", " in ", " for ", " a ")
-_SAME = ({"zh", "wuu", "yue"}, {"ja"}, {"es", "gl", "ca"}, {"pt", "gl"}, {"ru", "uk", "bg", "be"}, {"no", "da", "sv", "nb", "nn"},
-         {"id", "ms"}, {"hr", "sr", "bs"}, {"cs", "sk"}, {"ar", "fa"}, {"en", "sco"})  # fmt: skip
+_ENGLISH_ASKS = (
+    " the ", " of ", " and ", " is ", " are ", " what", " how ", " for ", " write ", " explain", " create ",
+    " generate ",    " give ", " list ", " describe ", " find ", " why ", " suggest ", " compare ", " identify ",
+)  # fmt: skip
+_SAME = (
+    {"zh", "wuu", "yue"}, {"es", "gl", "ca"}, {"pt", "gl"}, {"ru", "uk", "bg", "be"}, {"no", "da", "sv", "nb", "nn"},
+    {"id", "ms"}, {"hr", "sr", "bs"}, {"cs", "sk"}, {"ar", "fa"}, {"en", "sco"},
+)  # fmt: skip
 _LOOKALIKE = re.compile(r"(?=[^\W\d_]*[A-Za-z])(?=[^\W\d_]*[\u0370-\u03ff\u0400-\u052f])[^\W\d_]{2,}")
 _GREEK_TERM = re.compile(r"(?:[Α-Ωα-ω]{1,2}[A-Za-z]{0,2}|[A-Za-z]{1,2}[Α-Ωα-ωμ]{1,2}|[Δμπσλθ][A-Za-z]+)[²³]?")
 
@@ -21,17 +27,18 @@ _IPA = re.compile("[\u0250-\u02ff]")
 
 
 def language_mismatch(row: Fields, threshold: float) -> Iterator[Hit]:
-    """Question and answer in different languages, each surely (`threshold`: least confidence), none asked for."""
+    """Question and answer in different languages, none asked for. `threshold`: least confidence that they differ."""
     if not row.single or row.response.is_json:
         return
     asked, answer = row.instruction, row.response
     if len(answer.text) < 40 or len(asked.text) < 16 or row.input.text and len(row.input.text) > 20:
         return
-    if row.ascii and _plainly_english(answer.text):
+    if row.ascii and _plainly_english(answer.text) and has_any(f" {asked.lower}", _ENGLISH_ASKS):
         return
     if asked.script.spaced == answer.script.spaced or asked.script.name == answer.script.name:
         one, other = language_of(asked.prose, asked.script), language_of(answer.prose, answer.script)
-        sure = one[1] >= (threshold if len(asked.text) >= 40 else 0.9) and other[1] >= threshold
+        least = threshold if len(asked.text) >= 40 else 0.9
+        sure = one[1] >= least and other[1] >= 0.5 and share_of(one[0], answer.prose, answer.script) <= 1 - threshold
     else:
         one, other, sure = language_of(asked.prose, asked.script), language_of(answer.prose, answer.script), True
     if not sure or one[0] == other[0] or any({one[0], other[0]} <= same for same in _SAME):

@@ -14,10 +14,13 @@ _CARD = re.compile(r"(?<![\d-])\d(?:[ -]?\d){12,18}(?![\d-]*\d)")
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
 _SSN = re.compile(r"(?<![\d-])(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\d-])")
 _PHONE = re.compile(
-    r"(?<![\w.+/=-])(?:\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d(?:[ .-]?\d){6,11}|\(\d{3}\) ?\d{3}[ .-]\d{4}|\d{3}[.-]\d{3}[.-]\d{4})(?![\w-]*\d)"
+    r"(?<![\w.+/=-])(?:\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d(?:[ .-]?\d){6,11}|\(\d{3}\) ?\d{3}[ .-]\d{4}"
+    r"|\d{3}[.-]\d{3}[.-]\d{4})(?![\w-]*\d)"
 )
 _EXAMPLE = re.compile(
-    r"(?:^|[@.])(?:example|test|invalid|localhost|domain|email|yourdomain|company|sample|yourcompany|mail|acme|abc|xyz)\.\w{2,}$|^(?:your|name|user|email|john\.?doe|jane\.?doe|example|info|support|contact|someone|you|me)[\w.+-]*@",
+    r"(?:^|[@.])(?:example|test|invalid|localhost|domain|email|yourdomain|company|sample|yourcompany|mail|acme"
+    r"|abc|xyz)\.\w{2,}$|^(?:your|name|user|email|john\.?doe|jane\.?doe|example|info|support|contact|someone"
+    r"|you|me)[\w.+-]*@",
     re.I,
 )
 
@@ -54,7 +57,7 @@ def _is_public_ip(text: str) -> bool:
         address = ipaddress.ip_address(text)
     except ValueError:
         return False
-    # is_global leaves out the private and documentation ranges (RFC 1918, RFC 5737); well-known resolvers identify nobody.
+    # is_global leaves out the private and documentation ranges (RFC 1918, RFC 5737).
     return (
         address.is_global
         and not address.is_multicast
@@ -98,13 +101,16 @@ _KINDS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool], str], ...] = (
 )
 _DIGITS = re.compile(r"\d[\d .()-]{6,}\d|[A-Z]{2}\d{2}[ A-Z0-9]{11}")
 _SECRET = re.compile(
-    r"\bsk-(?:proj-|ant-|or-)?[A-Za-z0-9_-]{20,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bgh[pousr]_[A-Za-z0-9]{30,}\b|\bgithub_pat_\w{40,}|\bhf_[A-Za-z0-9]{30,}\b"
+    r"\bsk-(?:proj-|ant-|or-)?[A-Za-z0-9_-]{20,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bgh[pousr]_[A-Za-z0-9]{30,}\b"
+    r"|\bgithub_pat_\w{40,}|\bhf_[A-Za-z0-9]{30,}\b"
     r"|\bxox[abprs]-[\w-]{20,}|\bAIza[\w-]{35}|\bglpat-[\w-]{20,}|\bnpm_[A-Za-z0-9]{36}|\bsk_live_[A-Za-z0-9]{20,}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
     r"|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}"
 )
-_SECRET_CUES = ("sk-", "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hf_", "xox", "AIza", "glpat-", "npm_", "sk_live_",
-                "PRIVATE KEY", "eyJ")  # fmt: skip
+_SECRET_CUES = (
+    "sk-", "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hf_", "xox", "AIza", "glpat-",
+    "npm_", "sk_live_", "PRIVATE KEY", "eyJ",
+)  # fmt: skip
 
 
 def pii(row: Fields, threshold: float) -> Iterator[Hit]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import drops, endings, languages, private, voice
+from . import claims, drops, endings, languages, leftovers, private, voice
 from . import repair_form as form
 from . import repair_text as text
 from .arithmetic import arithmetic
@@ -44,10 +44,10 @@ RULES: dict[str, Rule] = {
     "repetition": Rule("repetition", "X4", "flag", repetition, "pathological repetition", 1.0, repairs=True),
     "filler_text": Rule("filler_text", "X5", "drop", drops.filler_text, "lorem ipsum and test text", 0.5),
     "missing_reference": Rule(
-        "missing_reference", "X6", "flag", drops.missing_reference, "refers to what the row does not hold", 20.0
+        "missing_reference", "X6", "flag", claims.missing_reference, "refers to what the row does not hold", 20.0
     ),
     "impossible_action": Rule(
-        "impossible_action", "X7", "flag", drops.impossible_action, "claims an action in the world"
+        "impossible_action", "X7", "flag", claims.impossible_action, "claims an action in the world"
     ),
     "merged_records": Rule(
         "merged_records", "X8", "drop", drops.merged_records, "a second record in the answer", repairs=True
@@ -69,15 +69,15 @@ RULES: dict[str, Rule] = {
     "role_confusion": Rule(
         "role_confusion", "F8", "flag", voice.role_confusion, "other speakers' turns", repairs=True
     ),
-    "placeholder": Rule("placeholder", "F9", "flag", voice.placeholder, "template slots left in", 3.0),
+    "placeholder": Rule("placeholder", "F9", "flag", leftovers.placeholder, "template slots left in", 3.0),
     "too_short": Rule("too_short", "F10", "flag", endings.too_short, "too few words for what is asked", 3.0),
     "length_outlier": Rule("length_outlier", "F11", "flag", endings.length_outlier, "an absurdly long prompt", 2000.0),
     "language_mismatch": Rule(
         "language_mismatch", "F12", "flag", languages.language_mismatch, "answered in another language", 0.8
     ),
     "mixed_script": Rule("mixed_script", "F13", "flag", languages.mixed_script, "look-alike letters in words", 0.15),
-    "symbol_ratio": Rule("symbol_ratio", "F14", "flag", voice.symbol_ratio, "symbols in place of words", 0.25),
-    "url_load": Rule("url_load", "F15", "flag", voice.url_load, "mostly web addresses", 0.2),
+    "symbol_ratio": Rule("symbol_ratio", "F14", "flag", leftovers.symbol_ratio, "symbols in place of words", 0.25),
+    "url_load": Rule("url_load", "F15", "flag", leftovers.url_load, "mostly web addresses", 0.2),
     "pii": Rule("pii", "F16", "repair", private.pii, "personal data", repairs=True),
     "secret": Rule("secret", "F17", "repair", private.secret, "keys and tokens", repairs=True),
     "think_tags": Rule("think_tags", "F19", "flag", voice.think_tags, "broken reasoning tags", repairs=True),

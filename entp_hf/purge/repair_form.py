@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from .codecheck import finished
-from .cues import CODE, LETTER, MARKUP, TOKENS
+from .cues import CODE, LETTER, MARKUP, SHOWS_MARKUP, TOKENS
 from .lexicon import BOILERPLATE, BOILERPLATE_CUES, LABELS, NO_INPUT
 from .masks import FILLER
 from .rows import Fields, Hit, Part, has_any, shown
@@ -22,7 +22,8 @@ _LINK = re.compile(r"<a\s[^<>]*?href\s*=\s*[\"']([^\"'<>]*)[\"'][^<>]*>([^<>]*)<
 _TOKEN = re.compile(
     r"<\|(?:im_start|im_end|endoftext|eot_id|eom_id|begin_of_text|end_of_text|start_header_id|end_header_id|assistant"
     r"|user|system|end|endofprompt|pad|sep|fim_\w+)\|>(?:[ \t]*(?:assistant|user|system)\b)?"
-    r"|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>(?:(?:user|model)\b)?|</s>|<s>(?=\s|$)|\A\s*<s>|<(?:pad|unk|bos|eos)>"
+    r"|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>(?:(?:user|model)\b)?|</s>|<s>(?=\s|$)|\A\s*<s>|<(?:pad|unk"
+    r"|bos|eos)>"
 )
 _TURN = re.compile(r"im_start|im_end|eot|endoftext|end_of|start_|assistant|user|system|INST|SYS|</s>|<\|end\|>")
 _LAST = re.compile(
@@ -37,6 +38,8 @@ def html_tags(row: Fields, threshold: float) -> Iterator[Hit]:
     for part in row.prose_parts:
         if "<" not in part.prose or _DOCUMENT.search(part.prose):
             continue
+        if part.field == "response" and SHOWS_MARKUP.search(row.question_before(part)):
+            continue  # the prompt's own turn first: if it is mended, this one follows
         tags = _TAG.findall(part.prose)
         if not tags or (len(tags) < 2 and not re.match(r"<br\b", tags[0], re.I)):
             continue
@@ -44,16 +47,14 @@ def html_tags(row: Fields, threshold: float) -> Iterator[Hit]:
         if _SCRIPTED.search(part.prose) or share > threshold:
             yield Hit(part, detail=f"{len(tags)} tags", score=share, action="flag")
             continue
-        linked = Part(part.field, part.turn, (part.replaced(_LINK, r"[\2](\1)") or _same(part)).text or "")
-        hit = linked.replaced(_TAG, _markdown)
-        first = _TAG.search(part.prose)
-        if hit and hit.text is not None and first:
-            text = re.sub(r"\n{3,}", "\n\n", hit.text).strip() if not part.mask.spans else hit.text
-            yield Hit(part, *first.span(), f"{shown(first.group())} and {len(tags) - 1} more", text=text)
-
-
-def _same(part: Part) -> Hit:
-    return Hit(part, text=part.text)
+        text = part.text
+        for pattern, by in ((_LINK, r"[\2](\1)"), (_TAG, _markdown)):
+            hit = Part(part.field, part.turn, text).replaced(pattern, by)
+            text = hit.text if hit and hit.text is not None else text
+        if not part.mask.spans:
+            text = re.sub(r"\n{3,}", "\n\n", text).strip()
+        first = next(_TAG.finditer(part.prose))
+        yield Hit(part, *first.span(), f"{shown(first.group())} and {len(tags) - 1} more", text=text)
 
 
 def _markdown(match: re.Match[str]) -> str:

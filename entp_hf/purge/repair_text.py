@@ -6,10 +6,11 @@ import functools
 import html
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html.entities import html5
 from typing import Any
 
-from .cues import CODE, ESCAPES, MARKUP
+from .cues import ASKS_MEANING, CODE, ESCAPES, MARKUP, SHOWS_MARKUP
 from .masks import FILLER
 from .rows import Fields, Hit, Part, shown
 
@@ -110,9 +111,15 @@ def blank_runs(row: Fields, threshold: float) -> Iterator[Hit]:
     for part in row.parts:
         text = part.text
         if "\r" in text or "\n\n\n" in text or "   " in text or text[-1:].isspace() or text[:1] == "\n":
-            hit = part.replaced(_BLANKS, _thinner) or part.replaced(_EDGES, "")
-            if hit:
+            hit = part.replaced(_BLANKS, _thinner)
+            thinned = Part(part.field, part.turn, hit.text or "") if hit else part
+            edged = thinned.replaced(_EDGES, "")
+            if hit and edged:
+                yield replace(hit, text=edged.text)
+            elif hit:
                 yield hit
+            elif edged:
+                yield replace(edged, part=part)
 
 
 def _thinner(match: re.Match[str]) -> str:
@@ -150,6 +157,10 @@ def html_entities(row: Fields, threshold: float) -> Iterator[Hit]:
     about_markup = row.asks(MARKUP)
     for part in row.prose_parts:
         if "&" not in part.prose or (found := _ENTITY.search(part.prose)) is None:
+            continue
+        if part.field == "response" and SHOWS_MARKUP.search(row.question_before(part)):
+            continue  # the prompt's own turn first: if it is mended, this one follows
+        if part.field == "instruction" and len(part.words) < 15 and ASKS_MEANING.search(part.lower):
             continue
         if about_markup or _SHOWN_TAG.search(part.prose):
             if not about_markup and not row.asks(CODE):

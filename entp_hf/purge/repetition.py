@@ -21,7 +21,7 @@ _WORD = re.compile(r"[^\W_]+")
 def repetition(row: Fields, threshold: float) -> Iterator[Hit]:
     """A loop at the end is cut; two or more of the signals drop, one flags. `threshold` scales every bound.
 
-    Bounds are doubled where tables, lists, verse or code may repeat.
+    Bounds are doubled where tables, lists or code may repeat, and tripled for verse.
     """
     for part in row.answers:
         words = part.words
@@ -34,8 +34,9 @@ def repetition(row: Fields, threshold: float) -> Iterator[Hit]:
         question = row.question_before(part)
         lines = [line for line in part.prose.split("\n") if line.strip()]
         listed = len(lines) >= 4 and len(set(lines)) == len(lines)
-        easy = listed or any(cue.search(question) for cue in (VERSE, LISTS, CODE)) or part.prose.count("|") > 8
-        yield from _check(part, units, threshold * (2 if easy else 1), not VERSE.search(question))
+        verse = VERSE.search(question) is not None
+        easy = listed or LISTS.search(question) or CODE.search(question) or part.prose.count("|") > 8
+        yield from _check(part, units, threshold * (3 if verse else 2 if easy else 1), not verse)
 
 
 def _check(part: Part, units: Sequence[str], scale: float, cuttable: bool) -> Iterator[Hit]:

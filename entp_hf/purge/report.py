@@ -53,15 +53,20 @@ def purge_report(
             if len(examples[rule]) < EXAMPLES:
                 examples[rule].append(_example(before[index], after[index], actions[0]))
     rows_out = sum(1 for i in alive if not dropped[i])
-    warnings = [
-        f"purge: rule {rule} dropped {entry['dropped']:.0f} of {len(alive)} rows ({entry['dropped'] / len(alive):.0%}, "
-        f"warned of over {warn_share:.0%}); look at its examples, or leave it out with purge_off"
-        for rule, entry in counts.items()
-        if alive and entry["dropped"] > warn_share * len(alive)
-    ]
+    warnings = _warnings(counts, len(alive), warn_share)
     return {
         "rows_in": len(alive), "rows_out": rows_out, "rules": counts, "warnings": warnings, "examples": dict(examples)
     }  # fmt: skip
+
+
+def _warnings(counts: Mapping[str, Mapping[str, float]], rows: int, warn_share: float) -> list[str]:
+    return [
+        f"purge: rule {rule} dropped {entry['dropped']:.0f} of {rows} rows "
+        f"({entry['dropped'] / rows:.0%}, warned of over {warn_share:.0%}); "
+        "look at its examples, or leave it out with purge_off"
+        for rule, entry in counts.items()
+        if rows and entry["dropped"] > warn_share * rows
+    ]
 
 
 def _column(rows: Dataset, name: str) -> list[Any]:

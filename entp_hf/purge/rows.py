@@ -15,7 +15,8 @@ from .masks import FILLER, Mask, mask
 from .scripts import Script, script_of
 
 _CODE_LINE = re.compile(
-    r"(?m)^[ \t]*(?:(?:def|class|import|from|return|function|var|let|const|public|private|#include|SELECT|for|while|if)\b"
+    r"(?m)^[ \t]*(?:(?:def|class|import|from|return|function|var|let|const|public|private|#include|SELECT|for"
+    r"|while|if)\b"
     r"[^.\n]*[:;({]?|[\w.\[\]]+\s?=\s?[^.\n]+|[\w.]+\([^\n]*\)[;:]?|[^\n]*[{};]|</?\w[^<>\n]*>.*)[ \t]*$"
 )
 FIELD_OF_ROLE = {"user": "instruction", "assistant": "response", "system": "system", "tool": "tool"}

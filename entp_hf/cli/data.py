@@ -1,0 +1,106 @@
+"""`entp build`, `entp purge`, `entp rate`, `entp report`: from rows to rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from ..config import EntpConfig
+from ..errors import InputError
+from ..knobs import LENIENT, with_knobs
+from ..screen import out, show_plan, show_purge, show_summary, table
+from .shared import Folder, Inputs, Overwrite, folder_or_none, given, write_rows_and_figures
+
+
+def build(
+    config: EntpConfig, inputs: Inputs = None, output: Folder = None, overwrite: Overwrite = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be done, and call nothing")] = False,
+) -> None:  # fmt: skip
+    """Make a hybrid dataset of INPUT: rate, correct, purge, cluster, mix. Writes data, manifest, card and report."""
+    if dry_run:
+        from ..plan import plan
+
+        show_plan(plan(given(inputs, output or Path("-"))[0], config))
+        return
+    from ..outputs import OutputFolder
+    from ..pipeline import run
+
+    inputs, output = given(inputs, output)
+    with OutputFolder(output, overwrite) as folder:
+        result = run(inputs, config)
+        result.write(folder)
+    show_summary(result.manifest)
+    out.print(f"\nDataset, manifest, card and report are in [bold]{escape(str(output))}[/bold]; open report.html.")
+
+
+def purge(
+    config: EntpConfig, inputs: Inputs = None, output: Folder = None, overwrite: Overwrite = False,
+    rules: Annotated[bool, typer.Option("--list", help="list the rules and leave")] = False,
+) -> None:  # fmt: skip
+    """Run the symbolic rules alone over every row of INPUT; with -o, write kept and dropped rows."""
+    from ..purge import RULES
+
+    if rules:
+        head = ["rule", "code", "action", "threshold", "what it finds"]
+        table("Purge rules", head, [[r.name, r.code, r.action, r.threshold, r.description] for r in RULES.values()])
+        return
+    from ..inputs import read_rows
+    from ..pipeline import purge_rows
+
+    if not inputs:
+        raise InputError("no input given: name files, a folder or a Hub dataset")
+    with folder_or_none(output, overwrite) as folder:
+        rows, _ = read_rows(inputs, config)
+        kept, dropped, report = purge_rows(rows, config)
+        if folder is not None:
+            write_rows_and_figures(folder, kept, dropped, report)
+    show_purge(report)
+    out.print(
+        f"{len(rows):,} rows in, {len(kept):,} kept, {len(dropped):,} dropped" + (f", in {output}" if output else "")
+    )
+
+
+def rate(
+    config: EntpConfig, inputs: Inputs = None, output: Folder = None, overwrite: Overwrite = False,
+) -> None:  # fmt: skip
+    """Rate the rows of INPUT and correct the ratings; with -o, write them with scores and confidence."""
+    from ..pipeline import score_rows
+
+    if not inputs:
+        raise InputError("no input given: name files, a folder or a Hub dataset")
+    with folder_or_none(output, overwrite) as folder:
+        kept, unrated, info = score_rows(inputs, config)
+        if folder is not None:
+            write_rows_and_figures(folder, kept, unrated, info)
+    ratings = info["ratings"]
+    head = ["score", *ratings["names"], "corrected"]
+    table(
+        "Ratings",
+        head,
+        [[level, *(raw[level] for raw in ratings["raw"]), ratings["corrected"][level]] for level in range(6)],
+    )
+    for note in info["correction"].get("notes", []):
+        out.print(escape(note))
+    figures = (
+        f"{len(kept):,} rows rated, {ratings['changed']:,} ratings changed, {len(unrated):,} rows without a rating"
+    )
+    out.print(figures + (f", in {output}" if output else ""))
+
+
+def report(folder: Annotated[Path, typer.Argument(help="folder that `entp build` made")]) -> None:
+    """Draw the HTML report of a finished run again."""
+    from ..report import write_report
+
+    if not (folder / "manifest.json").is_file():
+        raise InputError(f"{folder}: no manifest.json there; give a folder that `entp build` made")
+    out.print(f"{write_report(folder)}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    for command in (build, purge, rate):
+        app.command(command.__name__, context_settings=LENIENT)(with_knobs(command))
+    app.command()(report)

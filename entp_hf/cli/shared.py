@@ -1,0 +1,44 @@
+"""What several commands take: inputs, an output folder, --overwrite."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import InputError
+
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="INPUT...", help="files (.parquet .jsonl .json .csv), folders, globs, or a Hub dataset id"),
+]
+Folder = Annotated[Path | None, typer.Option("-o", "--output", help="folder to be made")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the folder if an earlier run made it")]
+
+
+def given(inputs: list[str] | None, output: Path | None) -> tuple[list[str], Path]:
+    """Both, or InputError saying what is missing."""
+    if not inputs:
+        raise InputError("no input given: name files, a folder or a Hub dataset")
+    if output is None:
+        raise InputError("no output folder given: add -o FOLDER")
+    return inputs, output
+
+
+def folder_or_none(output: Path | None, overwrite: bool) -> Any:
+    """A context: the folder to write into, whole or not at all, or None where there is no `output`."""
+    from ..outputs import OutputFolder
+
+    return OutputFolder(output, overwrite) if output is not None else nullcontext()
+
+
+def write_rows_and_figures(folder: Path, kept: Any, dropped: Any, info: dict[str, Any]) -> None:
+    """Two sets of rows as Parquet, and the figures as manifest.json."""
+    from ..manifest import Manifest
+    from ..outputs import write_rows
+
+    write_rows(kept, folder / "data" / "train.parquet")
+    write_rows(dropped, folder / "dropped" / "train.parquet")
+    Manifest(info).save(folder / "manifest.json")

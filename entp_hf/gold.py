@@ -1,0 +1,86 @@
+"""A small sample of trusted scores: calibrates the posterior, and says how right it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from . import latent
+from .latent import Array
+from .neighbours import Ints
+from .surroundings import DAMPINGS, Choice, Surroundings
+
+FEWEST = 30  # trusted scores below which nothing is fitted to them (ours)
+OWN = (0.25, 0.5, 1.0, 2.0)
+HEATS = (0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0)
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """Exponents: `own` of the own ratings' likelihood, 1 / `heat` of the whole posterior."""
+
+    choice: Choice
+    own: float = 1.0
+    heat: float = 1.0
+
+
+def belief(around: Surroundings, tuned: Tuned, rows: Ints) -> Array:
+    """Posterior of the level of `rows`, (n, L)."""
+    logits = around.log_prior(tuned.choice, rows) + tuned.own * np.log(around.own_likelihood(rows) + latent.TINY)
+    return latent.posterior(logits / tuned.heat)
+
+
+def tune(around: Surroundings, begin: Choice, rows: Ints, level: Ints, fixed: bool) -> Tuned:
+    """The exponents (and, unless `fixed`, the damping) under which the true `level` (n,) of `rows` is most likely."""
+    best, tuned = -np.inf, Tuned(begin)
+    unit = around.log_prior(replace(begin, predicted=False, damping=1.0), rows)
+    unit = unit - np.log(around.model.prior + latent.TINY)
+    own = np.log(around.own_likelihood(rows) + latent.TINY)
+    for predicted in (begin.predicted,) if fixed else sorted({False, around.predicted is not None}):
+        base = around.log_prior(replace(begin, predicted=predicted, damping=0.0), rows)
+        for damping in (begin.damping,) if fixed else DAMPINGS:
+            for weight in OWN:
+                logits = base + damping * unit + weight * own
+                for heat in HEATS:
+                    chance = latent.posterior(logits / heat)[np.arange(len(rows)), level]
+                    score = float(np.log(chance + 1e-4).mean())
+                    if score > best + 1e-9:
+                        best, tuned = score, Tuned(replace(begin, predicted=predicted, damping=damping), weight, heat)
+    return tuned
+
+
+def calibrate(
+    around: Surroundings, begin: Choice, rows: Ints, level: Ints, fixed: bool, seed: int
+) -> tuple[Tuned, dict[str, Any]]:
+    """Tune on all trusted `rows`; and on each half, to say honestly how right the posterior is on the other."""
+    order = np.random.default_rng(seed).permutation(len(rows))
+    halves = np.array_split(order, 2)
+    chance = np.zeros((len(rows), len(around.model.prior)))
+    for here, there in ((0, 1), (1, 0)):
+        tuned = tune(around, begin, rows[halves[here]], level[halves[here]], fixed)
+        chance[halves[there]] = belief(around, tuned, rows[halves[there]])
+    tuned = tune(around, begin, rows, level, fixed)
+    top, right = chance.max(axis=1), chance.argmax(axis=1) == level
+    return tuned, {
+        "rows": len(rows),
+        "own_weight": tuned.own,
+        "heat": tuned.heat,
+        "accuracy": round(float(right.mean()), 4),
+        "mean_confidence": round(float(top.mean()), 4),
+        "reliability": reliability(top, right),
+    }
+
+
+def reliability(confidence: Array, right: Array, bins: int = 10) -> list[dict[str, float]]:
+    """Points of a reliability diagram: mean confidence and share right in equal bins of confidence, with counts."""
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    return [
+        {
+            "confidence": round(float(confidence[place == b].mean()), 4),
+            "accuracy": round(float(right[place == b].mean()), 4),
+            "rows": int((place == b).sum()),
+        }
+        for b in np.unique(place)
+    ]

@@ -1,0 +1,100 @@
+"""F9, F14, F15: what stands in an answer in place of words: template slots, symbols, addresses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from .cues import CODE, CREATE, ELABORATE, SYMBOLS, TEMPLATE
+from .rows import Fields, Hit, shown
+
+_PLACEHOLDER = re.compile(
+    r"\{\{\s*[\w.]+\s*\}\}|\[(?:insert|enter|add|your|name|date|company|address|product|title|placeholder"
+    r"|recipient|city|phone)\b[^\[\]\n]{0,40}\]"
+    r"|<(?:insert|your|enter|placeholder)\b[^<>\n]{0,40}>|\{(?:placeholder|name|your_\w+"
+    r"|insert[^{}\n]{0,30})\}|\bX{3,}\b(?!-)|\bTODO\b(?=[:\s])|\bTBD\b",
+    re.I,
+)
+
+
+def placeholder(row: Fields, threshold: float) -> Iterator[Hit]:
+    """Template slots left in an answer, such as {{name}}; `threshold` of them that are half the answer drop."""
+    for part in row.answers:
+        text = part.text
+        if not ("[" in text or "{" in text or "<" in text or "XXX" in text or "TODO" in text or "TBD" in text):
+            continue
+        found = [m for m in _PLACEHOLDER.finditer(part.prose) if m.group().isupper() or m.group()[0] in "[{<"]
+        if not found or _slots_wanted(row.question_before(part)):
+            continue
+        share = sum(len(m.group()) for m in found) / len(text)
+        drops = len(found) >= threshold and share > 0.5
+        yield Hit(part, *found[0].span(), shown(found[0].group()), share, "drop" if drops else "flag")
+
+
+def _slots_wanted(question: str) -> bool:
+    return (
+        CODE.search(question) is not None
+        or _SLOTS.search(question) is not None
+        or (TEMPLATE.search(question) is not None and CREATE.search(question) is not None)
+    )
+
+
+_SLOTS = re.compile(
+    r"\btemplate|\bplaceholder|\bfill.in|\bmessage\b|\btext to\b|\bmad ?lib|模板|plantilla|vorlage|шаблон"
+)
+
+
+_URL = re.compile(r"(?:https?://|www\.)[^\s<>\"'）)\]]+")
+_ODD = re.compile(
+    r"[^\w\s.,;:!?'\"()\-–—’‘“”…/%&$€£+*=#<>|\[\]{}°•·。，、！？；：「」『』（）《》〈〉【】~～؟،؛«»¿¡№§©®™^\\@"
+    r"`_\u0300-\u036f\u0600-\u06ff\u0900-\u0dff\u0e00-\u0e7f\u200c\u200d\ufe0f\U0001f000-\U0001faff\u2190-"
+    r"\u2bff]|[!?#@$%^&*=+~|<>_{}\\/\[\]()]{3,}"
+)
+
+
+def symbol_ratio(row: Fields, threshold: float) -> Iterator[Hit]:
+    """Prose whose characters, spaces aside, are over `threshold` symbols: no letters, digits or common marks."""
+    for part in row.answers:
+        text = part.text
+        if part.mask.spans or len(text) < 20:
+            continue
+        squeezed = "".join(part.words)
+        odd = (
+            len(squeezed) - sum(map(str.isalnum, squeezed)) if not text.isascii() else len(squeezed.translate(_ALNUM))
+        )
+        share = odd / len(squeezed) if squeezed else 0.0
+        if share <= threshold:
+            continue
+        question = row.question_before(part)
+        if (
+            CODE.search(question)
+            or SYMBOLS.search(question)
+            or not ELABORATE.search(question)
+            and share < 2 * threshold
+        ):
+            continue
+        noise = sum(len(m.group()) for m in _ODD.finditer(text)) / len(text)
+        if noise > threshold / 2:
+            yield Hit(part, detail=f"{share:.0%} symbols", score=share)
+
+
+_ALNUM = {code: None for code in range(128) if chr(code).isalnum()}
+
+
+def url_load(row: Fields, threshold: float) -> Iterator[Hit]:
+    """Answers that are over `threshold` (share of characters) web addresses, where none was asked for."""
+    for part in row.answers:
+        if "://" not in part.text and "www." not in part.text:
+            continue
+        urls = _URL.findall(part.prose)
+        share = sum(map(len, urls)) / len(part.text)
+        if (
+            share > threshold
+            and len(urls) >= 2
+            and not re.search(
+                r"\burls?\b|\blinks?\b|\bwebsites?\b|\bweb (?:page|site|address)|\bsources?\b|\breferences?\b"
+                r"|\bcit(?:e|ation)|网址|链接",
+                row.question_before(part),
+            )
+        ):
+            yield Hit(part, detail=f"{len(urls)} addresses", score=share)

@@ -1,0 +1,31 @@
+"""Every test offline, with caches in a folder of the session.
+
+Set ENTP_TEST_CACHE to a folder to keep converted models between sessions: the conversion takes 20 s.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Read on import by huggingface_hub, libgomp and tiny.py: a fixture would come too late.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+_FOLDER = Path(tempfile.mkdtemp(prefix="entp-tests-"))
+os.environ["ENTP_CACHE"] = str(_FOLDER)
+if os.environ.get("ENTP_TEST_CACHE"):
+    models = Path(os.environ["ENTP_TEST_CACHE"], "models").resolve()
+    models.mkdir(parents=True, exist_ok=True)
+    (_FOLDER / "models").symlink_to(models, target_is_directory=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_cache() -> Iterator[Path]:
+    """The folder of $ENTP_CACHE; gone after the session, converted models in ENTP_TEST_CACHE aside."""
+    yield _FOLDER
+    shutil.rmtree(_FOLDER, ignore_errors=True)

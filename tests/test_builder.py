@@ -1,0 +1,77 @@
+"""`load_dataset("entp", ...)`: found, cached, rebuilt when a knob, a file or the code changes."""
+
+import json
+from pathlib import Path
+
+import pytest
+from datasets import load_dataset
+
+import entp_hf
+from entp_hf import registration, stage
+from entp_hf.demo import pool_files
+from entp_hf.errors import ConfigError
+
+KNOBS = {"raters": [], "pool": "all", "fuser": "mosaic", "target_size": 6, "limit": 120}
+
+
+def load(files: str, cache: Path, **knobs):
+    return load_dataset("entp", data_files=files, split="train", cache_dir=str(cache), **{**KNOBS, **knobs})
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How often the pipeline ran."""
+    from entp_hf import pipeline
+
+    count: list[int] = []
+    real = pipeline.run
+    monkeypatch.setattr(pipeline, "run", lambda *a, **k: count.append(1) or real(*a, **k))
+    return count
+
+
+def test_cached_on_the_second_call_and_rebuilt_for_knobs_and_files(tmp_path: Path, runs: list[int]) -> None:
+    pool = tmp_path / "pool.jsonl"
+    pool.write_text(Path(pool_files()[0]).read_text(encoding="utf-8"), encoding="utf-8")
+    rows = load(str(pool), tmp_path)
+    assert 4 <= len(rows) <= 6
+    assert rows.features == entp_hf.schema.FEATURES
+    assert len(runs) == 1
+    assert load(str(pool), tmp_path)["id"][:] == rows["id"][:]
+    load(str(pool), tmp_path, rounds=2)  # a default spelt out
+    load(str(pool), tmp_path, num_proc=None)
+    assert len(runs) == 1
+    load(str(pool), tmp_path, target_size=4)
+    assert len(runs) == 2
+    with open(pool, "a", encoding="utf-8") as file:
+        file.write("\n" + json.dumps({"instruction": "Name a metal.", "input": "", "output": "Iron is a metal."}))
+    load(str(pool), tmp_path)
+    assert len(runs) == 3
+
+
+def test_rebuilt_when_the_code_changes(tmp_path: Path, runs: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    load(pool_files()[0], tmp_path)
+    stage.source_hash.cache_clear()
+    monkeypatch.setattr(
+        Path, "read_bytes", lambda self, real=Path.read_bytes: real(self) + b"# edited" * (self.suffix == ".py")
+    )
+    try:
+        registration.register()
+        load(pool_files()[0], tmp_path)
+    finally:
+        monkeypatch.undo()
+        stage.source_hash.cache_clear()
+        registration.register()
+    assert len(runs) == 2
+
+
+def test_wrong_knobs_are_reported_together_and_plainly(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="2 problems") as error:
+        load(pool_files()[0], tmp_path, fuser="blender", rounds=0)
+    assert "blender" in str(error.value)
+    assert "rounds: 0 is out of range" in str(error.value)
+
+
+def test_unknown_file_types_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(ConfigError, match=r"notes\.txt is none of \.parquet"):
+        load(str(tmp_path / "notes.txt"), tmp_path)
