@@ -40,7 +40,7 @@ class OutputFolder:
             raise OutputError(f"{path} is a file; name a folder to be made")
         if path.is_dir() and any(path.iterdir()):
             if not self.overwrite:
-                raise OutputError(f"{path} exists and is not empty; name another folder, or allow to overwrite it")
+                raise OutputError(f"{path} exists and is not empty; name another folder, or replace it by --overwrite")
             if not (path / MANIFEST).is_file():
                 raise OutputError(f"{path} holds no {MANIFEST}, so it is none of ours and is not replaced")
         parent = next(p for p in path.parents if p.exists())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +14,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import typer
-from click import ClickException
 from rich.markup import escape
 
 from .. import __version__
@@ -31,6 +32,9 @@ STOPPED = (
     "\n[yellow]stopped.[/yellow] Nothing half-written was left. Model replies and embeddings so far are kept; "
     "run the same command again to go on from there."
 )
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]  # ClickException: typer carries a click of its own
 
 for commands in (data, learn):
     commands.register(app)
@@ -59,20 +63,26 @@ def version() -> None:
     out.print(__version__)
 
 
+def quiet() -> None:
+    """Silence notes of the libraries that a user of the command line can't act on."""
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+
+
 def main() -> None:
     """Run the command line; errors that we expect are printed in words, without a traceback."""
+    quiet()
     try:
-        app(standalone_mode=False)
+        status = app(standalone_mode=False) or 0
     except EntpError as error:
         err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
+        status = 1
+    except UsageProblem as error:
+        if message := str(error) and error.format_message():  # type: ignore[attr-defined]
+            err.print(f"[red]error:[/red] {escape(message.rstrip('.'))}. See entp --help", soft_wrap=True)
+        status = 2
+    except (KeyboardInterrupt, typer.Abort):  # older Typer; newer ones return 130
+        status = INTERRUPTED
+    if status == INTERRUPTED:
         err.print(STOPPED, soft_wrap=True)
-        sys.exit(130)
-    except typer.Abort:
-        sys.exit(130)
-    except typer.Exit as error:
-        sys.exit(error.exit_code)
-    except ClickException as error:
-        err.print(f"[red]error:[/red] {escape(error.format_message())}", soft_wrap=True)
-        sys.exit(2)
+    sys.exit(status)

@@ -12,7 +12,7 @@ from ..errors import InputError
 
 Inputs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="INPUT...", help="files (.parquet .jsonl .json .csv), folders, globs, or a Hub dataset id"),
+    typer.Argument(metavar="INPUT", help="files (.parquet .jsonl .json .csv), folders, globs, or a Hub dataset id"),
 ]
 Folder = Annotated[Path | None, typer.Option("-o", "--output", help="folder to be made")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the folder if an earlier run made it")]

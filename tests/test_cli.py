@@ -1,0 +1,199 @@
+"""The command line as a user meets it: what works, and what is said where something is wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from datasets import load_dataset
+from fault_server import FaultServer
+
+from entp_hf import cli
+from entp_hf.config import EntpConfig
+from entp_hf.demo import pool_files
+
+QUICK = ["--raters", "", "--pool", "all", "--fuser", "mosaic", "--limit", "80", "--target-size", "12"]
+
+
+@pytest.fixture
+def entp(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    """Run `entp ARGS` in an empty folder; gives (exit status, output, error output)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*args: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["entp", *map(str, args)])
+        capsys.readouterr()
+        try:
+            cli.main()
+            status = 0
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def rows(path: Path, *values: dict) -> Path:
+    path.write_text("\n".join(json.dumps(value) for value in values), encoding="utf-8")
+    return path
+
+
+def test_build_writes_everything_and_says_what_happened(entp, tmp_path: Path) -> None:
+    status, said, _ = entp("build", *pool_files(), "-o", "out", *QUICK)
+    assert status == 0
+    files = {"README.md", "config.yaml", "manifest.json", "report.html", "data", "dropped"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == files
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    kept = load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path))
+    assert len(kept) == manifest["dataset"]["rows"] > 6
+    assert "80" in said
+    assert "exact_duplicate" in said or "drop" in said
+    before = (tmp_path / "out" / "data" / "train.parquet").read_bytes()
+    status, _, wrong = entp("build", *pool_files(), "-o", "out", *QUICK)
+    assert (status, "--overwrite" in wrong) == (1, True)
+    assert entp("build", *pool_files(), "-o", "out", "--overwrite", "--config", "out/config.yaml")[0] == 0
+    assert (tmp_path / "out" / "data" / "train.parquet").read_bytes() == before
+
+
+def test_dry_run_writes_and_calls_nothing(entp, tmp_path: Path) -> None:
+    with FaultServer() as server:
+        plan = ["--endpoint", server.url, "--model", "m", "--price-in", "1", "--price-out", "2", "--raters", "llm"]
+        status, said, _ = entp("build", pool_files()[0], "--dry-run", *plan)
+        assert server.calls == []
+    assert status == 0
+    assert all(word in said for word in ("LLM calls", "prompt tokens", "reply tokens", "cost"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_purge_shows_its_findings_and_writes_rows(entp, tmp_path: Path) -> None:
+    status, said, _ = entp("purge", pool_files()[0], "-o", "clean", "--limit", "100")
+    assert status == 0
+    kept, dropped = (load_dataset(str(tmp_path / "clean" / n), split="train") for n in ("data", "dropped"))
+    assert len(kept) + len(dropped) == 100
+    assert f"100 rows in, {len(kept)} kept, {len(dropped)} dropped" in said
+    status, said, _ = entp("purge", "--list")
+    assert status == 0
+    assert all(rule in said for rule in ("mojibake", "refusal", "truncated", "arithmetic"))
+
+
+def test_rate_corrects_ratings_in_columns(entp, tmp_path: Path) -> None:
+    values = [{"instruction": f"Say {i}.", "output": f"It is {i}.", "a": i % 6, "b": 5 - i % 6} for i in range(60)]
+    status, said, _ = entp("rate", rows(tmp_path / "in.jsonl", *values), "-o", "rated", "--raters", "column",
+                           "--rating-columns", "a,b")  # fmt: skip
+    assert status == 0
+    assert "60 rows rated" in said
+    assert load_dataset(str(tmp_path / "rated" / "data"), split="train")["ratings"][1] == [1.0, 4.0]
+
+
+def test_config_is_yaml_that_reads_back(entp, tmp_path: Path) -> None:
+    status, said, _ = entp("config")
+    (tmp_path / "c.yaml").write_text(said)
+    assert status == 0
+    assert EntpConfig.from_yaml(tmp_path / "c.yaml") == EntpConfig()
+    assert said.count("# ") > len(EntpConfig().to_dict())
+
+
+def test_report_is_drawn_again(entp, tmp_path: Path) -> None:
+    entp("build", pool_files()[0], "-o", "out", *QUICK, "--fuser", "none")
+    (tmp_path / "out" / "report.html").unlink()
+    assert entp("report", "out")[0] == 0
+    assert "<html" in (tmp_path / "out" / "report.html").read_text()
+    assert "no manifest.json" in entp("report", tmp_path)[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("missing.jsonl", None, ["missing.jsonl", "no such file"]),
+        ("empty.jsonl", b"", ["empty.jsonl", "the file is empty"]),
+        ("broken.jsonl", b'{"instruction": "a", "output": "b"}\n{"instruc', ["broken.jsonl:2", "broken JSON"]),
+        ("bad.parquet", b"PAR1 but no more", ["bad.parquet", "not a readable Parquet file"]),
+        ("none.json", b"[]", ["none.json: no rows"]),
+        ("other.jsonl", b'{"foo": 1}', ["other.jsonl", "no rating column 's'", "'foo'"]),
+        ("text.txt", b"hello", ["text.txt", ".parquet"]),
+        ("rated.jsonl", b'{"instruction": "a?", "output": "b", "s": 7}', ["rated.jsonl", "line 1", "'s'", "0 to 5"]),
+        ("rated.jsonl", b'{"instruction": "a?", "output": "b", "s": "x"}', ["rated.jsonl", "'x' is not a number"]),
+        ("rated.jsonl", b'{"instruction": "a?", "output": "b"}', ["rated.jsonl", "'s'"]),
+        ("nulls.jsonl", b'{"instruction": null, "output": "b", "s": 1}', ["nulls.jsonl", "1"]),
+    ],
+)
+def test_bad_input_is_named_before_any_work(entp, tmp_path: Path, name: str, content: bytes | None, words) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    status, _, wrong = entp("build", name, "-o", "out", "--raters", "column", "--rating-columns", "s")
+    assert status == 1
+    assert all(word in wrong for word in ["error", *words]), wrong
+    assert [path.name for path in tmp_path.iterdir()] == [name] * (content is not None)
+
+
+def test_columns_of_no_known_form_are_listed_with_the_known_forms(entp, tmp_path: Path) -> None:
+    wrong = entp("build", rows(tmp_path / "in.jsonl", {"foo": 1}), "-o", "out")[2]
+    assert all(word in wrong for word in ("in.jsonl", "'foo'", "Known: messages", "instruction=question"))
+
+
+def test_rows_that_can_not_be_used_are_marked_and_the_run_goes_on(entp, tmp_path: Path) -> None:
+    good = [{"instruction": f"Name metal number {i}.", "output": f"Metal {i} is iron, of course."} for i in range(12)]
+    bad = [{"instruction": None, "output": "b"}, {"instruction": "a?", "output": ""}, {"instruction": 5, "output": ""}]
+    status, _, wrong = entp(
+        "build", rows(tmp_path / "in.jsonl", *good, *bad), "-o", "out", *QUICK[:4], "--fuser", "none"
+    )
+    assert status == 0, wrong
+    dropped = load_dataset(str(tmp_path / "out" / "dropped"), split="train")
+    marked = [row for row in dropped if row["dropped_by"].startswith("input:")]
+    assert sorted(row["source"] for row in marked) == [f"in.jsonl:{n}" for n in (13, 14, 15)]
+
+
+def test_every_wrong_option_is_reported_at_once(entp, tmp_path: Path) -> None:
+    wrong = entp("build", "in.jsonl", "-o", "out", "--roundz", "3", "--seed", "x", "--fuser", "blender", "--wrong")[2]
+    assert "4 problems" in wrong
+    assert all(word in wrong for word in ("did you mean --rounds", "--wrong", "'x' is not a whole", "'blender'"))
+
+
+@pytest.mark.parametrize(
+    ("args", "words", "code"),
+    [
+        (["buidl"], "Did you mean 'build'", 2),
+        (["build", "-o", "out"], "no input given", 1),
+        (["build", "in.jsonl"], "no output folder given", 1),
+        (["build", "in.jsonl", "-o", "out", "--model", "nobody/nothing"], "a folder 'nobody/nothing'", 1),
+        (["build", "in.jsonl", "-o", "out", "--config", "no.yaml"], "no.yaml", 1),
+        (["train", "in.jsonl"], "no output folder given", 1),
+    ],
+)
+def test_wrong_commands(entp, args: list[str], words: str, code: int) -> None:
+    status, _, wrong = entp(*args)
+    assert (status, words in wrong) == (code, True), wrong
+    assert "Traceback" not in wrong
+
+
+def test_a_missing_extra_names_the_pip_line(entp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    status, _, wrong = entp("build", pool_files()[0], "-o", "out", *QUICK)
+    assert status == 1
+    assert "pip install 'entp-hf[models]'" in wrong
+
+
+def test_control_c_ends_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:
+    come = threading.Event()
+    with FaultServer(delay=0.05) as server:
+        real = server.calls
+        server.calls = type("Calls", (list,), {"append": lambda self, x: (real.append(x), come.set())})()
+        code = "import sys; sys.argv[0] = 'entp'; from entp_hf.cli import main; main()"
+        args = ["build", pool_files()[0], "-o", "out", "--raters", "llm", "--endpoint", server.url, "--model", "m"]
+        run = subprocess.Popen(
+            [sys.executable, "-c", code, *args, "--concurrency", "1", "--fuser", "none"],
+            cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "ENTP_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "0"},
+        )  # fmt: skip
+        assert come.wait(60)
+        run.send_signal(signal.SIGINT)
+        _, wrong = run.communicate(timeout=30)
+    assert run.returncode == 130
+    assert "run the same command again to go on" in wrong
+    assert "Traceback" not in wrong
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
