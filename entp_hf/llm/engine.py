@@ -45,10 +45,17 @@ class Engine:
         return list(ids), ""
 
 
-@functools.cache
 def load(model: str, device: str, cache_dir: str) -> Engine:
     """The engine of `model`, loaded once a process. `cache_dir` as in `models.resolve`."""
     require("torch", "models", "A model in this process")
+    from ..models import set_threads
+
+    set_threads()
+    return _loaded(model, device, cache_dir)
+
+
+@functools.cache
+def _loaded(model: str, device: str, cache_dir: str) -> Engine:
     from .. import models
 
     path = models.resolve(model, cache_dir)
