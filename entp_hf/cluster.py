@@ -149,7 +149,8 @@ def _shares(sizes: Sequence[int], total: int) -> list[int]:
         got[np.argmax(np.where(got < most, ideal - got, -np.inf))] += 1
     while got.sum() > total:
         many = got > 1
-        c = np.argmax(np.where(many, got - ideal, -np.inf)) if many.any() else np.flatnonzero(got)[-1]
+        excess = np.where(many, got - ideal, -np.inf) if many.any() else np.where(got, -root, -np.inf)
+        c = len(got) - 1 - np.argmax(excess[::-1])  # the last of equals: clusters come largest first
         got[c] -= 1
     return [int(g) for g in got]
 

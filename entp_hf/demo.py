@@ -21,9 +21,9 @@ from .sft import SFTOptions, train
 
 # Small enough for two cores and a model of 135M parameters; everything else is as for any other run.
 DEMO = EntpConfig(
-    target_size=80, max_groups=8, rounds=2, retries=1, max_new_tokens=192, direct_answer=True, emit_preference=True
+    target_size=40, max_groups=12, rounds=2, retries=1, max_new_tokens=192, direct_answer=True, emit_preference=True
 )
-TRAINING = SFTOptions(max_steps=20, batch_size=4, max_length=256, learning_rate=1e-4)
+TRAINING = SFTOptions(max_steps=20, batch_size=4, max_length=256, learning_rate=1e-4, logging_steps=5)
 
 
 def pool_files() -> list[str]:

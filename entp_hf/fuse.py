@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, Field
 
 from .config import EntpConfig
-from .groups import BROKEN, Group
+from .groups import Group, defects
 from .llm import ChatReply, ChatRequest
 from .prompting import load_prompt, shorten
 from .schema import JOIN, Message, Row, instruction_of, new_row, response_of, row_id
@@ -114,7 +114,7 @@ def mosaic(group: Group, round_: int) -> Row | None:
     Conversations of several turns are played one after the other. Rows with a defect that repair could not mend stay
     out. None where fewer than two rows are left.
     """
-    parts = [row for row in group.rows if not BROKEN & {finding["rule"] for finding in row["findings"]}]
+    parts = [row for row in group.rows if not defects(row)]
     if len(parts) < 2:
         return None
     if group.multi_turn:

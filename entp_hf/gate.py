@@ -12,15 +12,13 @@ import numpy as np
 
 from .config import EntpConfig
 from .embed import Embed
-from .groups import BROKEN
+from .groups import defects
 from .neighbours import Floats
 from .purge import Purge
 from .purge.contamination import Contamination
 from .schema import Row, instruction_of, response_of, text_of
 from .stage import Batch, rows_of
 
-# Findings that a row written by a model may not carry, though a row of the pool would only be flagged (ours).
-REFUSED_FLAGS = BROKEN | {"identity_leak", "mixed_script", "think_tags"}  # fmt: skip
 _LEAKS = re.compile(
     r"\b(?:row|sample|instruction) [12345]\b|\bmerged (?:instruction|row|response)\b"
     r"|\bthe (?:given|rewritten) prompt\b"
@@ -143,8 +141,7 @@ class Gate:
         }
         if row["dropped_by"]:
             return figures, f"purge rule {row['dropped_by'].split(':', 1)[1]}"
-        flagged = sorted({f["rule"] for f in row["findings"]} & REFUSED_FLAGS)
-        if flagged:
+        if flagged := sorted(defects(row)):
             return figures, f"purge rule {flagged[0]}"
         if leak := leaks_prompt(row, parents):
             return figures, f"it speaks of the prompt ({leak!r})"

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .neighbours import Floats, Ints
 from .purge.scripts import language_of, script_of
 from .schema import Row, instruction_of, is_single_turn, response_of
 
-# A row with one of these findings lends its facts to an LLM, but is not fit to be quoted whole in a mosaic.
+# A row with one of these, not repaired, lends its facts to an LLM, but is fit neither to be quoted nor to be kept.
 BROKEN = {"truncated", "cut_code", "refusal", "ends_with_colon", "missing_reference", "too_short", "language_mismatch",
-          "replacement_chars", "role_confusion", "placeholder", "symbol_ratio", "echo", "repetition"}  # fmt: skip
+          "replacement_chars", "role_confusion", "placeholder", "symbol_ratio", "echo", "repetition",
+          "identity_leak", "mixed_script", "think_tags"}  # fmt: skip
+BLOCK = 2048  # rows compared at once: bounds memory
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,11 @@ class Group:
         return not is_single_turn(self.representative)
 
 
+def defects(row: Row) -> set[str]:
+    """Rules of `BROKEN` that found something in the row which repair could not mend."""
+    return BROKEN & {finding["rule"] for finding in row["findings"] if finding["action"] != "repair"}
+
+
 def kind_of(row: Row) -> str:
     """Rows of one kind may be fused: same language, and all of one turn or all of several. "" for tool use: never."""
     if row.get("tools") or any(m["role"] == "tool" for m in row["messages"]):
@@ -43,6 +51,22 @@ def kind_of(row: Row) -> str:
     language, sure = language_of(text, script_of(text))
     shape = "one" if is_single_turn(row) else "several"
     return f"{shape}-{language if sure >= 0.5 else script_of(text).name}"
+
+
+def has_neighbour(embeddings: Floats, label: Ints, kinds: Sequence[str], least: float) -> NDArray[np.bool_]:
+    """Mask (n,): rows with another row of their cluster and kind at a cosine similarity of `least` or more."""
+    found = np.zeros(len(label), bool)
+    together: dict[tuple[int, str], list[int]] = {}
+    for i, kind in enumerate(kinds):
+        if kind:
+            together.setdefault((int(label[i]), kind), []).append(i)
+    for rows in together.values():
+        points = embeddings[rows]
+        for start in range(0, len(rows), BLOCK):
+            near = points[start : start + BLOCK] @ points.T
+            near[np.arange(len(near)), np.arange(start, start + len(near))] = -1
+            found[rows[start : start + BLOCK]] = near.max(axis=1) >= least
+    return found
 
 
 def build_groups(

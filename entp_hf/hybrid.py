@@ -9,7 +9,7 @@ import numpy as np
 from datasets import Dataset
 
 from .config import EntpConfig
-from .groups import BROKEN
+from .groups import defects
 from .mix import Mixed
 from .schema import FEATURES, Row, response_of
 
@@ -29,7 +29,7 @@ def assemble(mixed: Mixed, good: Sequence[Row], config: EntpConfig) -> tuple[lis
     best = sorted(good, key=_worth)
     high, unused_high = _take(best, round(target * config.high_quality_ratio))
     rest = [*mixed.passed, *sorted(mixed.unused, key=_worth)]
-    sound = [row for row in rest if not BROKEN & {finding["rule"] for finding in row["findings"]}]
+    sound = [row for row in rest if not defects(row)]
     sound_ids = {row["id"] for row in sound}
     room = target - round(target * config.fusion_ratio) - round(target * config.high_quality_ratio)
     passed, unused = _take(sound, room)

@@ -14,7 +14,7 @@ from .cluster import Clusters, representatives
 from .config import EntpConfig
 from .fuse import FUSERS, direct_request, fused_row, fusion_request, mosaic, read_fused
 from .gate import Gate, Verdict, reason_kind
-from .groups import Group, add_context, build_groups, kind_of
+from .groups import Group, add_context, build_groups, has_neighbour, kind_of
 from .llm import ChatClient, make_client
 from .llm.usage import metered, record
 from .neighbours import Floats
@@ -69,6 +69,9 @@ def run_rounds(
     done: set[str] = set()
     for number in range(1, config.rounds + 1):
         can = np.array([bool(kind) and row["id"] not in done for row, kind in zip(corpus, kinds, strict=True)], bool)
+        if group_size(config) > 1:
+            named = [kind if c else "" for kind, c in zip(kinds, can, strict=True)]
+            can &= has_neighbour(vectors, label, named, config.group_similarity)
         have = sum(row["origin"] != "input" for row in corpus)
         wanted = groups_possible(int(can.sum()), have, config)
         if not wanted:

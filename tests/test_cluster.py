@@ -142,6 +142,7 @@ def test_shares_go_by_the_square_root_of_the_size():
     [
         ([100, 1, 1, 1, 1, 1, 1], 8, [2, 1, 1, 1, 1, 1, 1]),  # one each before the large one has more
         ([100, 1, 1, 1, 1, 1, 1], 5, [1, 1, 1, 1, 1, 0, 0]),  # largest first
+        ([1, 9, 2, 4], 2, [0, 1, 0, 1]),  # ... whatever their order: a later round finds some used up
         ([100, 4, 4], 100, [50, 2, 2]),  # every second row at most
         ([5, 3], 100, [3, 2]),  # ... rounded up
         ([9, 9], 0, [0, 0]),

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entp_hf.groups import Group, add_context, build_groups, kind_of
-from entp_hf.schema import new_row
+from entp_hf import groups
+from entp_hf.groups import Group, add_context, build_groups, defects, has_neighbour, kind_of
+from entp_hf.schema import Finding, new_row
 
 
 def row(question: str, *more: str, **values):
@@ -40,6 +41,24 @@ def grouped(degrees, seeds, neighbours=3, least=-1.0, label=None, kinds=None) ->
 def test_the_nearest_rows_of_the_cluster_in_order():
     assert grouped([0, 30, 10, 20, 90], [0], neighbours=2) == [[0, 2, 3]]
     assert grouped([0, 30, 10, 20, 90], [0], neighbours=2, label=[1, 1, 0, 1, 1]) == [[0, 3, 1]]
+
+
+def test_rows_with_a_neighbour_of_their_cluster_and_kind(monkeypatch):
+    monkeypatch.setattr(groups, "BLOCK", 2)
+    points, label = on_circle(0, 20, 90, 100, 10, 95), np.array([0, 0, 0, 1, 1, 1])
+    kinds = ["one-en", "one-en", "one-en", "one-en", "one-en", ""]
+    assert has_neighbour(points, label, kinds, near(25)).tolist() == [True, True, False, False, False, False]
+    assert has_neighbour(points, label, ["a", "b", "a", "a", "a", "a"], near(12)).tolist() == [False] * 3 + [
+        True, False, True,
+    ]  # fmt: skip
+
+
+def test_what_repair_mended_is_no_defect():
+    def found(rule, action):
+        return Finding(rule, "response", action, 1, 0, 1, 1.0, "").as_dict()
+
+    findings = [found("truncated", "flag"), found("think_tags", "repair"), found("pii", "flag")]
+    assert defects(row("Why?", findings=findings)) == {"truncated"}
 
 
 def test_a_row_goes_to_the_first_group_that_wants_it_and_representatives_to_none():
