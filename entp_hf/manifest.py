@@ -27,7 +27,6 @@ from __future__ import annotations
 import datetime as dt
 import importlib.metadata
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,13 +47,14 @@ class Manifest(dict[str, Any]):
         """A manifest with what is known before the run."""
         from . import __version__
         from .stage import source_hash
+        from .threads import cpu_count
 
         return cls(
             entp_version=__version__,
             created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             source_hash=source_hash(),
             versions=installed_versions(),
-            cpus=os.cpu_count(),
+            cpus=cpu_count(),
             config=config,
             seconds=0.0,
             warnings=[],

@@ -178,20 +178,20 @@ def test_a_missing_extra_names_the_pip_line(entp, monkeypatch: pytest.MonkeyPatc
     assert "pip install 'entp-hf[models]'" in wrong
 
 
-def test_control_c_ends_cleanly_and_says_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_ends_cleanly_and_says_how_to_go_on(tmp_path: Path, how: signal.Signals) -> None:
     come = threading.Event()
     with FaultServer(delay=0.05) as server:
         real = server.calls
         server.calls = type("Calls", (list,), {"append": lambda self, x: (real.append(x), come.set())})()
-        code = "import sys; sys.argv[0] = 'entp'; from entp_hf.cli import main; main()"
         args = ["build", pool_files()[0], "-o", "out", "--raters", "llm", "--endpoint", server.url, "--model", "m"]
         run = subprocess.Popen(
-            [sys.executable, "-c", code, *args, "--concurrency", "1", "--fuser", "none"],
+            [sys.executable, "-m", "entp_hf", *args, "--concurrency", "1", "--fuser", "none"],
             cwd=tmp_path, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "ENTP_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "0"},
         )  # fmt: skip
         assert come.wait(60)
-        run.send_signal(signal.SIGINT)
+        run.send_signal(how)
         _, wrong = run.communicate(timeout=30)
     assert run.returncode == 130
     assert "run the same command again to go on" in wrong

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 CORE = Path(__file__).parent.parent / "entp_hf"
-ABOVE = {"builders", "cards", "trainer_callbacks", "cli", "demo"}
+ABOVE = {"builders", "cards", "trainer_callbacks", "cli", "demo", "__main__"}
 HEAVY = {
     "torch",
     "transformers",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tiny import CACHE, smollm2, tiny_llama
 
-from entp_hf import models
+from entp_hf import models, threads
 from entp_hf.config import MINILM, SMOLLM2
 from entp_hf.errors import ConfigError, ModelNotFound
 
@@ -151,10 +151,10 @@ def test_cpus_follow_the_affinity_and_the_quota(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
     for text, count in (("max 100000\n", 8), ("150000 100000\n", 2), ("10000 100000\n", 1), ("1600000 100000", 8)):
         (tmp_path / "cpu.max").write_text(text)
-        monkeypatch.setattr(models, "CPU_QUOTA", tmp_path / "cpu.max")
-        assert models.cpu_count() == count, text
-    monkeypatch.setattr(models, "CPU_QUOTA", tmp_path / "absent")
-    assert models.cpu_count() == 8
+        monkeypatch.setattr(threads, "CPU_QUOTA", tmp_path / "cpu.max")
+        assert threads.cpu_count() == count, text
+    monkeypatch.setattr(threads, "CPU_QUOTA", tmp_path / "absent")
+    assert threads.cpu_count() == 8
 
 
 def test_shared_and_fresh_models(tmp_path):

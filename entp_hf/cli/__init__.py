@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -67,11 +68,14 @@ def quiet() -> None:
     """Silence notes of the libraries that a user of the command line can't act on."""
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    # Issued by transformers in torch's name, at each first call of a model.
+    warnings.filterwarnings("ignore", "`past_key_values` is deprecated", FutureWarning)
 
 
 def main() -> None:
     """Run the command line; errors that we expect are printed in words, without a traceback."""
     quiet()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing half-written is left
     try:
         status = app(standalone_mode=False) or 0
     except EntpError as error:

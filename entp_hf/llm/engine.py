@@ -48,7 +48,7 @@ class Engine:
 def load(model: str, device: str, cache_dir: str) -> Engine:
     """The engine of `model`, loaded once a process. `cache_dir` as in `models.resolve`."""
     require("torch", "models", "A model in this process")
-    from ..models import set_threads
+    from ..threads import set_threads
 
     set_threads()
     return _loaded(model, device, cache_dir)

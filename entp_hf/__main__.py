@@ -1,0 +1,5 @@
+"""`python -m entp_hf` is `entp`."""
+
+from .cli import main
+
+main()
