@@ -67,14 +67,17 @@ def _point(point: Mapping[str, Any]) -> Point:
 
 
 def train(manifest: Manifest) -> Shown | None:
-    """Figures of the fine-tuning run."""
+    """Figures of the fine-tuning run, and what it was made with."""
     found = manifest.get("train")
     if not found:
         return None
     known = [(label, found[key], key) for key, label in TRAIN.items() if found.get(key) is not None]
-    other = [(squash(key.replace("_", " "), 40), value, key) for key, value in found.items()
-             if key not in TRAIN and isinstance(value, (int, float, str))]  # fmt: skip
-    return {"figures": [(label, duration(v) if key == "seconds" else num(v)) for label, v, key in known + other]}
+    other = [(squash(key.replace("_", " "), 40), value, key) for key, value in found.items() if key not in TRAIN]
+    figures = [entry for entry in known + other if _is_number(entry[1])]
+    return {
+        "figures": [(label, duration(value) if key == "seconds" else num(value)) for label, value, key in figures],
+        "facts": [(label, value) for label, value, _ in known + other if isinstance(value, str) and value],
+    }
 
 
 def measures(found: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, float, float | None]]:
@@ -136,18 +139,16 @@ def _compared(name: str, before: tuple[float, float | None] | None, after: tuple
 
 
 def accuracy(manifest: Manifest) -> Shown | None:
-    """How well the purge's rules did on rows whose defects are known; any table of figures by name."""
+    """How well the purge did on rows whose defects are known (`purge.accuracy`): in all, and rule by rule."""
     found = manifest.get("purge_accuracy")
     if not isinstance(found, Mapping) or not found:
         return None
-    table = {k: v for k, v in found.items() if isinstance(v, Mapping)}
-    columns = list(
-        dict.fromkeys(c for v in table.values() for c, f in v.items() if not isinstance(f, (Mapping, list)))
-    )
+    rules = found.get("rules") or {}
+    columns = list(dict.fromkeys(name for figures in rules.values() for name in figures))
     return {
-        "facts": [(k.replace("_", " "), num(v)) for k, v in found.items() if isinstance(v, (int, float, str))],
+        "facts": [(squash(name, 40), num(value)) for name, value in found.items() if _is_number(value)],
         "columns": columns,
-        "rows": [(k, [num(v.get(c)) for c in columns]) for k, v in table.items()],
+        "rows": [(rule, [num(figures.get(name)) for name in columns]) for rule, figures in rules.items()],
     }
 
 

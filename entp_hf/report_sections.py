@@ -17,6 +17,7 @@ from .schema import LEVELS
 Manifest = Mapping[str, Any]
 Shown = dict[str, Any]
 
+BARS = 20  # rules that are drawn, those with most findings; the table beside them has all (ours)
 EXAMPLES = 5  # before/after examples of one rule that the page shows (ours)
 ORIGINS = {
     "input": "purged rows", "fused": "fused by the model", "mosaic": "composed, no model",
@@ -163,6 +164,7 @@ def purge(manifest: Manifest) -> Shown | None:
         return None
     rules = sorted(found["rules"].items(), key=lambda item: -item[1]["found"])
     busy = [(name, did) for name, did in rules if did["found"]]
+    place = {name: did["found"] for name, did in rules}
     acts = ("repaired", "dropped", "flagged")
     timed = any(did.get("seconds") is not None for _, did in busy)
     return {
@@ -171,11 +173,13 @@ def purge(manifest: Manifest) -> Shown | None:
         "rules": busy,
         "timed": timed,
         "quiet": [name for name, did in rules if not did["found"]],
-        "plot": bar([n for n, _ in busy], {act: [d[act] for _, d in busy] for act in acts}, "What each rule did")
+        "drawn": min(len(busy), BARS),
+        "plot": bar([n for n, _ in busy[:BARS]], {act: [d[act] for _, d in busy[:BARS]] for act in acts},
+                    "What each rule did")
         if busy
         else None,
         "examples": [(name, [_example(e) for e in shown[:EXAMPLES]], len(shown)) for name, shown in
-                     found.get("examples", {}).items() if shown],
+                     sorted(found.get("examples", {}).items(), key=lambda item: -place.get(item[0], 0)) if shown],
     }  # fmt: skip
 
 

@@ -19,7 +19,8 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> Non
     """Print a table; the first column is text, the others numbers. Nothing for no rows."""
     if not rows:
         return
-    made = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
+    made = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False,
+                 min_width=min(len(title), out.width))  # fmt: skip  # the title would wrap at the columns' width
     for i, name in enumerate(head):
         made.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
     for row in rows:

@@ -10,6 +10,7 @@ from datasets import Dataset
 
 from entp_hf.config import EntpConfig
 from entp_hf.manifest import Manifest
+from entp_hf.purge import accuracy
 from entp_hf.schema import FEATURES, Finding, new_row
 
 TOPICS = ("bread", "gravity", "verbs", "budgets", "bridges", "sorting", "tides", "poems")
@@ -158,13 +159,16 @@ def _after_fusion() -> dict[str, Any]:
                     "dropped_by": {"fuse:used": 4_020, "mix:over_target": 3_114, "purge:exact_duplicate": 340,
                                    "purge:echo": 88, "purge:empty": 93}},
         "tokens": {"calls": 3_490, "cached_calls": 210, "prompt": 2_964_611, "completion": 932_273, "cost": 0.0},
-        "train": {"rows": 512, "steps": 128, "loss_first": 2.314, "loss_last": 1.702, "seconds": 881.0},
+        "train": {"rows": 512, "steps": 128, "loss_first": 2.314, "loss_last": 1.702, "seconds": 881.0,
+                  "model": "HuggingFaceTB/SmolLM2-135M-Instruct", "adapter": "adapter"},
         "eval": {
             "before": {"mmlu": {"metric": "acc", "value": 0.251, "stderr": 0.011},
                        "gsm8k": {"metric": "exact_match", "value": 0.012, "stderr": 0.004}},
             "after": {"mmlu": {"metric": "acc", "value": 0.258, "stderr": 0.011},
                       "gsm8k": {"metric": "exact_match", "value": 0.041, "stderr": 0.006}},
         },
-        "purge_accuracy": {"echo": {"planted": 20, "found": 19, "recall": 0.95}, "html": {"planted": 15, "found": 15,
-                           "recall": 1.0}},
+        "purge_accuracy": accuracy(
+            [{"findings": [{"rule": rule} for rule in found]} for found in (["echo"], ["echo", "html_tags"], [])],
+            [["echo"], ["echo"], ["html_tags"]],
+        ),
     }  # fmt: skip

@@ -90,7 +90,8 @@ def hostile_page() -> str:
     found["fusion"]["rounds"][0]["reasons"] = {HOSTILE: 900}
     found["dataset"]["dropped_by"] = {HOSTILE: 9}
     found["eval"]["before"] = {HOSTILE: {"metric": HOSTILE, "value": 0.5, "stderr": 0.1}}
-    found["purge_accuracy"] = {HOSTILE: {HOSTILE: 1}, "precision": HOSTILE}
+    found["purge_accuracy"] = {"precision": 0.5, "rules": {HOSTILE: {HOSTILE: 1}}}
+    found["train"]["model"] = HOSTILE
     return render_report(
         found, Dataset.from_list([made], features=FEATURES), Dataset.from_list([parent], features=FEATURES)
     )
@@ -232,3 +233,11 @@ def test_write_report_names_what_is_missing(tmp_path):
 def test_lone_surrogates_do_not_stop_the_report(tmp_path):
     page = render_report(manifest(warnings=["bad \ud800 half"]), *rows(made=1))
     assert "bad ? half" in page.encode().decode()
+
+
+def test_figures_of_training_and_of_the_purge_as_the_run_records_them(page: str):
+    text = " ".join(re.sub(r"<[^>]*>", " ", page).split())
+    assert "precision: 0.667; recall: 0.667" in text
+    assert "echo 1 1 1 2 0 0" in text  # precision, recall, f1, tp, fp, fn
+    assert "html_tags 0 0 0 0 1 1" in text
+    assert "model: HuggingFaceTB/SmolLM2-135M-Instruct ; adapter: adapter ." in text

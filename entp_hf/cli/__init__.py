@@ -67,6 +67,7 @@ def version() -> None:
 def quiet() -> None:
     """Silence notes of the libraries that a user of the command line can't act on."""
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     # Issued by transformers in torch's name, at each first call of a model.
     warnings.filterwarnings("ignore", "`past_key_values` is deprecated", FutureWarning)
