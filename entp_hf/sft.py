@@ -153,12 +153,15 @@ def _trainer(
     options: SFTOptions, rows: Dataset, path: str, tokenizer: Any, callbacks: Sequence[TrainerCallback]
 ) -> Any:
     from transformers import set_seed
+    from transformers.trainer_callback import ProgressCallback
     from trl import SFTTrainer  # type: ignore[attr-defined,unused-ignore]
+
+    from .trainer_callbacks import LossBarCallback
 
     device = pick_device(options.device)
     set_seed(options.seed)  # before LoRA's first matrix is drawn
     model = new_causal_lm(path, device)
-    return SFTTrainer(
+    trainer = SFTTrainer(
         model=model.float() if options.full else model,  # bf16 weights are too coarse for full training's small steps
         args=_sft_config(options, device),
         train_dataset=rows,
@@ -166,6 +169,9 @@ def _trainer(
         peft_config=None if options.full else _lora_config(options),
         callbacks=list(callbacks),
     )
+    if trainer.pop_callback(ProgressCallback):
+        trainer.add_callback(LossBarCallback)
+    return trainer
 
 
 def _finite_losses(trainer: Any) -> list[tuple[int, float]]:

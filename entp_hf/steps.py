@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -144,7 +145,7 @@ def account(total: int, made: int, kept: Sequence[Mapping[str, Any]], dropped: D
     """Every row that came in and every row that was made is kept or dropped, once; StageError otherwise."""
     ids = [row["id"] for row in kept] + dropped["id"][:]
     if len(ids) != total + made or len(set(ids)) != len(ids):
-        twice = sorted({key for key in ids if ids.count(key) > 1}) if len(ids) < 100_000 else []
+        twice = sorted(key for key, times in Counter(ids).items() if times > 1)
         raise StageError(
             "assemble",
             f"{total} rows came in and {made} were made, but {len(kept)} were kept and {len(dropped)} dropped, "

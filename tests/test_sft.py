@@ -285,3 +285,10 @@ def test_smollm2_learns_two_rows(tmp_path, rows):
     assert after["tokens"] == before["tokens"]
     config = json.loads(Path(figures["adapter"], "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == SMOLLM2  # not the folder on this machine
+
+
+def test_the_loss_is_on_the_bar_and_not_a_dictionary_in_the_way(tiny, rows, tmp_path, capsys):
+    figures = train(options(tiny, tmp_path / "sft", max_steps=2), rows)
+    out, err = capsys.readouterr()
+    assert f"loss={figures['loss_last']:.4g}" in err
+    assert "{'" not in out + err

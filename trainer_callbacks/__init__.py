@@ -13,5 +13,6 @@ require("transformers", "models", "a trainer callback")
 
 from .benchmark import BenchmarkCallback  # noqa: E402  (after the check, whose error names the pip line)
 from .generations import SampleGenerationsCallback  # noqa: E402
+from .progress import LossBarCallback  # noqa: E402
 
-__all__ = ["BenchmarkCallback", "SampleGenerationsCallback"]
+__all__ = ["BenchmarkCallback", "LossBarCallback", "SampleGenerationsCallback"]
