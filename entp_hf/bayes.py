@@ -110,7 +110,18 @@ def fit(task: Task, knobs: Knobs, share: Array, rows: Ints) -> Fit:
     spread = latent.bootstrap(blocks, model, len(rows), BOOTSTRAPS, task.seed)[:raters]
     enough = model.prior * len(rows) >= FEWEST
     tight = spread.sum(axis=2).max(axis=0) <= LOOSEST
-    return Fit(model, spread, enough & tight, stability, lent is not None)
+    return Fit(model, spread, enough & tight & named(model, raters), stability, lent is not None)
+
+
+def named(model: Latent, raters: int) -> NDArray[np.bool_]:
+    """Levels (L,) that can be told by name: where there is one for each rating, its rating is the likeliest in it.
+
+    That is what makes T unique but for the order of its rows (Zhu et al., arXiv 2102.05291, informative labels); a
+    row of T that breaks it was named by what was left over.
+    """
+    levels, k = model.transition.shape[1:]
+    likeliest = model.transition[:raters].mean(axis=0).argmax(axis=1)
+    return np.full(levels, True) if levels < k else likeliest == np.arange(k)
 
 
 def failing_raters(model: Latent, share: Array, whole: Ints) -> list[int]:
