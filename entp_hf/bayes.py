@@ -143,12 +143,13 @@ def failing_raters(model: Latent, share: Array, whole: Ints) -> list[int]:
 def surround(task: Task, fitted: Fit, rows: Ints) -> Surroundings:
     """What the surroundings can say under the fitted model."""
     near, whole, model = task.near, task.whole, fitted.model
-    if near is None or task.embeddings is None:
+    if near is None:
         nobody = np.zeros((len(whole), 1))
         return Surroundings(whole, Neighbours(nobody.astype(np.int64), nobody.astype(np.float32)), model, None)
     failing = np.zeros(whole.shape[1]) if model.failed is None else model.failed[: whole.shape[1]]
     told = np.where((failing > 0)[None] & (whole == 0), -1, whole)  # a failed rating is nothing to learn from
-    guess = surroundings.predict(told, near, task.embeddings, task.features, rows, task.seed)
+    unit = task.embeddings
+    guess = None if unit is None else surroundings.predict(told, near, unit, task.features, rows, task.seed)
     local = None if guess is None else surroundings.levels_given(*guess, whole, rows, model)
     return Surroundings(whole, near, model, local)
 

@@ -6,6 +6,7 @@ from synthetic import PRIOR, clusters, error, places, random_prior, random_trans
 
 from entp_hf import correct_ratings, gold
 from entp_hf.correct import CorrectedRatings
+from entp_hf.errors import StageError
 from entp_hf.latent import Latent
 from entp_hf.neighbours import Neighbours, nearest
 from entp_hf.surroundings import Choice, Surroundings
@@ -122,3 +123,29 @@ def test_the_expected_score_is_the_posterior_mean() -> None:
     found = correct_ratings(ratings, points)
     assert np.allclose(found.expected, found.posterior @ np.array(found.info["level_scores"]), atol=1e-3)
     assert np.allclose(found.posterior.sum(axis=1), 1)
+
+
+def test_neighbours_of_an_earlier_result_save_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    ratings, _, points = clusters(2_000, 20, False, seed=9)
+    points, ratings = np.r_[points, points[:50]], np.r_[ratings, ratings[:50]]
+    first = correct_ratings(ratings, points)
+    monkeypatch.setattr("entp_hf.correct.nearest", None)
+    again = correct_ratings(ratings, points, neighbours=first.neighbours)
+    assert np.array_equal(again.posterior, first.posterior) and again.info == first.info
+    assert np.array_equal(again.neighbours.index, first.neighbours.index)
+
+
+def test_ones_own_index_will_do_without_embeddings() -> None:
+    ratings, truth, points = clusters(2_000, 20, False, seed=9)
+    found = correct_ratings(ratings, neighbours=nearest(points, 15))
+    assert (found.score == truth).mean() > 0.98
+    assert not found.info["surroundings"]["predicted"]
+
+
+def test_neighbours_of_other_rows_are_an_error() -> None:
+    ratings, _, points = clusters(200, 20, False, seed=9)
+    wrong = nearest(points, 5)
+    with pytest.raises(StageError, match="200 rows of neighbours for 100 rows of ratings"):
+        correct_ratings(ratings[:100], points[:100], neighbours=wrong)
+    with pytest.raises(StageError, match="neighbours name rows that are copies of others or out of range"):
+        correct_ratings(ratings, points, neighbours=wrong, copy_of=np.r_[0, 0, np.arange(2, 200)])
