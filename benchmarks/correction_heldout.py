@@ -21,8 +21,9 @@ from entp_hf.config import EntpConfig
 from entp_hf.correct import correct_ratings
 from entp_hf.embed import Embed
 from entp_hf.inputs import read_rows
+from entp_hf.neighbours import copies, nearest_distinct
 from entp_hf.schema import instruction_of, response_of, text_of
-from entp_hf.surroundings import lengths
+from entp_hf.surroundings import REACH, lengths
 
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data" / "alpaca_rated_40k.parquet"
 RATERS = ("score_gpt_4o_mini", "score_llama_3_1_8b", "score_mistral_7b_v0_3")
@@ -47,19 +48,19 @@ def intervals(named, target, times, rng):
     return spans, gains
 
 
-def one(name, column, ratings, vectors, features, args):
+def one(column, ratings, vectors, features, near, args):
     own = ratings[:, column].astype(float)
     target = np.delete(ratings, column, axis=1).mean(axis=1)
     begun = time.perf_counter()
-    full = correct_ratings(own, vectors, features=features, seed=args.seed)
+    full = correct_ratings(own, vectors, features=features, neighbours=near, seed=args.seed)
     seconds = time.perf_counter() - begun
-    bare = correct_ratings(own, vectors, seed=args.seed)
-    index = full.neighbours.index
+    bare = correct_ratings(own, vectors, neighbours=near, seed=args.seed)
+    index = near.index
     means = {k: own[index[:, :k]].mean(axis=1) for k in WIDTHS}
     smooth = max((own / 2 + means[k] / 2 for k in WIDTHS), key=lambda s: spearman(s, target))
     alone = max(means.values(), key=lambda s: spearman(s, target))
-    vote = correct_ratings(own, vectors, method="simifeat", seed=args.seed)
-    mean = correct_ratings(own, vectors, damping=0.2, seed=args.seed), correct_ratings(own, vectors, damping=0.5)
+    vote = correct_ratings(own, vectors, neighbours=near, method="simifeat", seed=args.seed)
+    mean = [correct_ratings(own, vectors, neighbours=near, damping=d, seed=args.seed) for d in (0.2, 0.5)]
     named = {
         "raw": own, "vote": vote.expected, "smoothed": smooth, "neighbours_alone": alone,
         "posterior_mean": max((m.expected for m in mean), key=lambda s: spearman(s, target)),
@@ -80,12 +81,12 @@ def one(name, column, ratings, vectors, features, args):
     }
 
 
-def pairs(ratings, vectors, features, seed):
+def pairs(ratings, vectors, features, near, seed):
     """Two raters predict the third: their mean, and their correction together."""
     out = {}
     for third, name in enumerate(RATERS):
         two = np.delete(ratings, third, axis=1).astype(float)
-        both = correct_ratings(two, vectors, features=features, seed=seed)
+        both = correct_ratings(two, vectors, features=features, neighbours=near, seed=seed)
         out[name] = {
             "spearman_mean": round(spearman(two.mean(axis=1), ratings[:, third]), 4),
             "spearman_corrected": round(spearman(both.expected, ratings[:, third]), 4),
@@ -114,10 +115,11 @@ def main():
     ratings = ratings[chosen]
     vectors = Embed.from_config(config).encode([text_of(row) for row in rows], desc="" if args.json else "embed")
     features = lengths([instruction_of(row) for row in rows], [response_of(row) for row in rows])
+    near = nearest_distinct(vectors, copies(vectors), REACH)
     result = {
         "rows": len(rows),
-        "raters": {name: one(name, i, ratings, vectors, features, args) for i, name in enumerate(RATERS)},
-        "two_raters_predict_the_third": pairs(ratings, vectors, features, args.seed),
+        "raters": {name: one(i, ratings, vectors, features, near, args) for i, name in enumerate(RATERS)},
+        "two_raters_predict_the_third": pairs(ratings, vectors, features, near, args.seed),
     }
     print(json.dumps(result) if args.json else json.dumps(result, indent=1))
 

@@ -110,7 +110,18 @@ def fit(task: Task, knobs: Knobs, share: Array, rows: Ints) -> Fit:
     spread = latent.bootstrap(blocks, model, len(rows), BOOTSTRAPS, task.seed)[:raters]
     enough = model.prior * len(rows) >= FEWEST
     tight = spread.sum(axis=2).max(axis=0) <= LOOSEST
-    return Fit(model, spread, enough & tight, stability, lent is not None)
+    return Fit(model, spread, enough & tight & named(model, raters), stability, lent is not None)
+
+
+def named(model: Latent, raters: int) -> NDArray[np.bool_]:
+    """Levels (L,) that can be told by name: where there is one for each rating, its rating is the likeliest in it.
+
+    That is what makes T unique but for the order of its rows (Zhu et al., arXiv 2102.05291, informative labels); a
+    row of T that breaks it was named by what was left over.
+    """
+    levels, k = model.transition.shape[1:]
+    likeliest = model.transition[:raters].mean(axis=0).argmax(axis=1)
+    return np.full(levels, True) if levels < k else likeliest == np.arange(k)
 
 
 def failing_raters(model: Latent, share: Array, whole: Ints) -> list[int]:
@@ -132,12 +143,13 @@ def failing_raters(model: Latent, share: Array, whole: Ints) -> list[int]:
 def surround(task: Task, fitted: Fit, rows: Ints) -> Surroundings:
     """What the surroundings can say under the fitted model."""
     near, whole, model = task.near, task.whole, fitted.model
-    if near is None or task.embeddings is None:
+    if near is None:
         nobody = np.zeros((len(whole), 1))
         return Surroundings(whole, Neighbours(nobody.astype(np.int64), nobody.astype(np.float32)), model, None)
     failing = np.zeros(whole.shape[1]) if model.failed is None else model.failed[: whole.shape[1]]
     told = np.where((failing > 0)[None] & (whole == 0), -1, whole)  # a failed rating is nothing to learn from
-    guess = surroundings.predict(told, near, task.embeddings, task.features, rows, task.seed)
+    unit = task.embeddings
+    guess = None if unit is None else surroundings.predict(told, near, unit, task.features, rows, task.seed)
     local = None if guess is None else surroundings.levels_given(*guess, whole, rows, model)
     return Surroundings(whole, near, model, local)
 

@@ -7,6 +7,7 @@ P(s | ...) ~ P(s | surroundings) prod_r T_r[s, own rating of r], see `surroundin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,6 +92,7 @@ def correct_ratings(
     copy_of: Ints | None = None,
     features: Array | None = None,
     gold: Array | None = None,
+    neighbours: Neighbours | None = None,
     method: str = "posterior",
     neighbors: int = 10,
     damping: float = -1.0,
@@ -104,7 +106,8 @@ def correct_ratings(
     `embeddings` (N, d) are needed for fewer than three raters, whose missing votes the neighbours lend, and help any
     number. `copy_of` (N,) names the first row of each set of exact copies, by default rows of the same embedding:
     copies count once and get one score. `features` (N, F): what else may bear on quality, see `surroundings.lengths`.
-    `gold` (N,): trusted scores, NaN where there are none; 30 or more calibrate. `levels` 0: the most, up to 6, on
+    `gold` (N,): trusted scores, NaN where there are none; 30 or more calibrate. `neighbours`: those of an earlier
+    result on the same rows, or your own index's; else they are searched for, once. `levels` 0: the most, up to 6, on
     which split halves agree. `damping` < 0: the weight of neighbours, their number and the use of predictions under
     which the rows' own ratings are most likely; else the plain posterior with that weight. `paper_compat`: simifeat
     doubles every row, as DS2's code does. Raises StageError for ratings off the scale, fewer than three distinct rated
@@ -113,12 +116,15 @@ def correct_ratings(
     ratings = np.asarray(ratings, dtype=float)
     ratings = ratings[:, None] if ratings.ndim == 1 else ratings
     whole = scale.as_levels(ratings)
-    _check(ratings, embeddings, features, gold, copy_of, method)
+    given = {"embeddings": embeddings, "features": features, "gold": gold, "copy_of": copy_of}
+    _check(len(ratings), {**given, "neighbours": None if neighbours is None else neighbours.index}, method)
     if copy_of is None:
         copy_of = np.arange(len(ratings)) if embeddings is None else copies(embeddings)
     originals, back = np.unique(copy_of, return_inverse=True)
     _enough(whole, embeddings, originals, back)
-    near = None if embeddings is None else nearest(embeddings[originals], max(REACH, neighbors))
+    near = None if neighbours is None else neighbours.among(originals)
+    if near is None and embeddings is not None:
+        near = nearest(embeddings[originals], max(REACH, neighbors))
     distinct = scale.one_per_text(ratings, originals, back)
     truth = np.full((len(ratings), 1), np.nan) if gold is None else np.asarray(gold, dtype=float)[:, None]
     task = Task(
@@ -184,16 +190,13 @@ def _to_rows(
     )
 
 
-def _check(
-    ratings: Array, embeddings: Floats | None, features: Array | None, gold: Array | None, copy_of: Ints | None,
-    method: str,
-) -> None:  # fmt: skip
+def _check(rows: int, given: Mapping[str, NDArray[Any] | None], method: str) -> None:
     if method not in METHODS:
         raise StageError("correct", f"method {method!r} is none of {', '.join(METHODS)}")
-    given = {"embeddings": embeddings, "features": features, "gold": gold, "copy_of": copy_of}
     for name, values in given.items():
-        if values is not None and len(values) != len(ratings):
-            raise StageError("correct", f"{len(values)} rows of {name} for {len(ratings)} rows of ratings")
+        if values is not None and len(values) != rows:
+            raise StageError("correct", f"{len(values)} rows of {name} for {rows} rows of ratings")
+    embeddings, features, gold = given["embeddings"], given["features"], given["gold"]
     if embeddings is not None:
         check_embeddings(embeddings, "correct")
     if features is not None and not np.isfinite(features).all():

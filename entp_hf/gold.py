@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,23 +14,36 @@ from .neighbours import Ints
 from .surroundings import DAMPINGS, Choice, Surroundings
 
 FEWEST = 30  # trusted scores below which nothing is fitted to them (ours)
-OWN = (0.25, 0.5, 1.0, 2.0)
+OWN = (0.25, 0.5, 1.0, 2.0, 4.0)
 HEATS = (0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0)
+STRAYS = (0.0, 0.03, 0.1, 0.2, 0.35, 0.5)
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """Exponents: `own` of the own ratings' likelihood, 1 / `heat` of the whole posterior."""
+    """Exponents: `own` of the own ratings' likelihood, 1 / `heat` of the whole posterior.
+
+    `stray`: share of rows of whose level the surroundings say nothing. One rater's triples can't tell it from noise.
+    """
 
     choice: Choice
     own: float = 1.0
     heat: float = 1.0
+    stray: float = 0.0
 
 
 def belief(around: Surroundings, tuned: Tuned, rows: Ints) -> Array:
     """Posterior of the level of `rows`, (n, L)."""
-    logits = around.log_prior(tuned.choice, rows) + tuned.own * np.log(around.own_likelihood(rows) + latent.TINY)
-    return latent.posterior(logits / tuned.heat)
+    local = _with_strays(around.log_prior(tuned.choice, rows), around.model.prior, tuned.stray)
+    return latent.posterior((local + tuned.own * np.log(around.own_likelihood(rows) + latent.TINY)) / tuned.heat)
+
+
+def _with_strays(log_prior: Array, prior: Array, stray: float) -> Array:
+    """Log prior (n, L) of rows of which a share `stray` is as if drawn from `prior` (L,)."""
+    if not stray:
+        return log_prior
+    mixed: Array = np.log((1 - stray) * latent.posterior(log_prior) + stray * prior + latent.TINY)
+    return mixed
 
 
 def tune(around: Surroundings, begin: Choice, rows: Ints, level: Ints, fixed: bool) -> Tuned:
@@ -40,14 +54,15 @@ def tune(around: Surroundings, begin: Choice, rows: Ints, level: Ints, fixed: bo
     own = np.log(around.own_likelihood(rows) + latent.TINY)
     for predicted in (begin.predicted,) if fixed else sorted({False, around.predicted is not None}):
         base = around.log_prior(replace(begin, predicted=predicted, damping=0.0), rows)
-        for damping in (begin.damping,) if fixed else DAMPINGS:
-            for weight in OWN:
-                logits = base + damping * unit + weight * own
-                for heat in HEATS:
-                    chance = latent.posterior(logits / heat)[np.arange(len(rows)), level]
-                    score = float(np.log(chance + 1e-4).mean())
-                    if score > best + 1e-9:
-                        best, tuned = score, Tuned(replace(begin, predicted=predicted, damping=damping), weight, heat)
+        for damping, stray in product((begin.damping,) if fixed else DAMPINGS, STRAYS):
+            local = _with_strays(base + damping * unit, around.model.prior, stray)
+            for weight, heat in product(OWN, HEATS):
+                chance = latent.posterior((local + weight * own) / heat)[np.arange(len(rows)), level]
+                freed = (weight != 1) + (heat != 1) + (stray != 0)
+                score = float(np.log(chance + 1e-4).sum()) - freed  # Akaike: each must earn one nat
+                if score > best + 1e-9:
+                    choice = replace(begin, predicted=predicted, damping=damping)
+                    best, tuned = score, Tuned(choice, weight, heat, stray)
     return tuned
 
 
@@ -67,6 +82,7 @@ def calibrate(
         "rows": len(rows),
         "own_weight": tuned.own,
         "heat": tuned.heat,
+        "stray": tuned.stray,
         "accuracy": round(float(right.mean()), 4),
         "mean_confidence": round(float(top.mean()), 4),
         "reliability": reliability(top, right),

@@ -37,6 +37,17 @@ class Neighbours:
         """The neighbours of a subset seen from all rows: `rows` (M,) are the subset's, `back` (N,) places in it."""
         return Neighbours(rows[self.index][back], self.distance[back], self.recall)
 
+    def among(self, rows: Ints) -> Neighbours:
+        """The inverse of `of`: places in the subset `rows` (M,), sorted. StageError where it lacks a neighbour."""
+        place = np.searchsorted(rows, self.index[rows])
+        if (rows[np.minimum(place, len(rows) - 1)] != self.index[rows]).any():
+            raise StageError(
+                "correct",
+                "neighbours name rows that are copies of others or out of range; give those of an earlier result on "
+                "the same rows, or leave them out",
+            )
+        return Neighbours(place, self.distance[rows], self.recall)
+
 
 def check_embeddings(embeddings: Floats, stage: str) -> None:
     """Raise StageError naming the rows whose embedding is not finite or is zero."""

@@ -134,6 +134,7 @@ def _rounds(pool: Pool, model: Latent, share: Array, n: int, seed: int) -> tuple
         second = distance[:, min(1, distance.shape[1] - 1)]
         own = pool.label[rows]
         ballots[people, own] += 1 - (2 * distance[:, 0] - second)
+        ballots = np.maximum(ballots, 0)  # opposite rows weigh less than nothing, and have no logarithm
         disagreement = -np.log(ballots[people, own] / np.linalg.norm(ballots, axis=1).clip(latent.TINY) + 1e-8)
         guess = ballots.argmax(axis=1)
         hit = np.zeros(len(rows), bool)
