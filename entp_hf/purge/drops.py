@@ -15,7 +15,7 @@ _NOTHING = re.compile(
 )
 _SPACE = re.compile(r"\s+")
 _LOREM = re.compile(
-    r"\blorem ipsum\b|\bdolor sit amet\b|\bconsectetur adipiscing\b|\b(?:asdf|qwer|hjkl)(?:jkl|ty|gh)?\w?\b"
+    r"\blorem ipsum\b|\bdolor sit amet\b|\bconsectetur adipiscing\b|\b(?:asdf|qwer|hjkl)(?:asdf|qwer|jkl|ty|gh)*\w?\b"
     r"|\b(test)(?: \1){2,}"
     r"|\b(blah)(?:,? \2){2,}|\bfoo bar baz\b",
     re.I,
@@ -24,6 +24,7 @@ _RECORD = re.compile(
     r"(?m)^[ \t]*(?:#{1,4}[ \t]*(?:\d{1,2}\.[ \t]*)?(?:Instruction|Input|Output|Response)[ \t]*:"
     r"|\d{1,2}\.[ \t]*(?:Instruction|Input|Output)[ \t]*:)"
 )
+_ADDRESS = re.compile(r"\b\w+://\S+|\bdata:\w+/\S+")
 _LONG = re.compile(r"\S{1000,}")
 _DUMP = re.compile(r"[A-Za-z0-9+/]{200,}={0,2}|(?:[0-9a-fA-F]{2}[ :]?){120,}")
 ROLES = {"system", "user", "assistant", "tool"}
@@ -185,12 +186,12 @@ def corrupt_length(row: Fields, threshold: float) -> Iterator[Hit]:
             continue
         if len(part.text) > threshold:
             yield Hit(part, detail=f"{len(part.text)} characters", action="drop")
-        elif len(part.text) >= 600 and len(part.text) > 24 * part.text.count(" "):
+        elif len(part.text) >= 600 and (len(part.text) > 24 * part.text.count(" ") or len(set(part.text[:400])) <= 20):
             yield from _dumps(part)
 
 
 def _dumps(part: Part) -> Iterator[Hit]:
-    dumped = sum(len(m.group()) for m in _DUMP.finditer(part.text))
+    dumped = sum(len(m.group()) for m in _DUMP.finditer(_ADDRESS.sub("", part.text)))
     word = _LONG.search(part.text)
     if dumped > 0.3 * len(part.text):
         yield Hit(part, detail=f"{dumped} characters of encoded data", score=dumped / len(part.text), action="flag")

@@ -42,7 +42,7 @@ def truncated(row: Fields, threshold: float) -> Iterator[Hit]:
             continue
         signed_off = LETTER.search(question) and len(last_line.split()) <= 4
         reason = "" if signed_off else _dangling(part, text)
-        if not reason and not _BULLET.match(last_line) and _unmarked(text, last_line):
+        if not reason and not _BULLET.match(last_line) and _unmarked(last_line, part.script.spaced):
             reason = "the last sentence has no end mark"
         if reason:
             yield Hit(part, max(len(text) - 30, 0), len(text), f"{reason}: {shown(text[-30:])}")
@@ -67,8 +67,11 @@ def _dangling(part: Part, text: str) -> str:
     )
 
 
-def _unmarked(text: str, last_line: str) -> bool:
+def _unmarked(last_line: str, spaced: bool) -> bool:
     """Whether a long last sentence follows at least two sentences that do end with a mark, in the same paragraph."""
+    if not spaced:
+        stop = max(last_line.rfind(mark) for mark in "。！？")
+        return sum(map(last_line.count, "。！？")) >= 2 and len(last_line) - stop > 8
     ends = list(_SENTENCE_END.finditer(last_line))
     return len(ends) >= 2 and len(last_line[ends[-1].end() :].split()) >= 4
 
@@ -107,6 +110,7 @@ _TEX = re.compile(r"\\[A-Za-z]+|[\^_]\{?\w")
 _DELIMITERS = ((r"\(", r"\)"), (r"\[", r"\]"))
 _ENUMERATOR = re.compile(
     r"(?m)(?:^|(?<=[\s;,.:(]))(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,5})\)|[:;8=xX]['-]?[()]|[()]['-]?[:;]|\b\d+['’\"]?\)"
+    r"|[(\[]\s*[-+]?[\w.∞]+\s*,\s*[-+]?[\w.∞]+\s*[)\]]"
 )
 
 
@@ -120,7 +124,7 @@ def unbalanced(row: Fields, threshold: float) -> Iterator[Hit]:
                 yield Hit(part, detail=problem)
                 continue
         if ("(" in text or "[" in text) and len(text) >= 40 and not part.mask.fences and not _codelike(text):
-            bare = _ENUMERATOR.sub("", text) if ")" in text else text
+            bare = _ENUMERATOR.sub("", text) if ")" in text or ":(" in text else text
             for left, right in ("()", "[]"):
                 if bare.count(left) > bare.count(right) and text.count(left) > text.count(right):
                     at = text.rfind(left)

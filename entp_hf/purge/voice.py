@@ -75,7 +75,7 @@ _ABOUT_MODELS = re.compile(
 )
 _IDENTITY_CUES = (
     "gpt", "openai", "open ai", "claude", "anthropic", "gemini", "bard", "llama", "deepseek", "qwen", "mistral",
-    "copilot", "cutoff", "cut-off", "language model", "an ai", "my knowledge", "last update", "my training",
+    "copilot", "cutoff", "cut-off", "language model", "an ai", "my knowledge", "my last", "my training",
     "人工智能", "语言模型", "知识截止", "文心", "通义", "豆包", "modelo de lenguaje", "modèle de langage",
     "sprachmodell", "训练",
 )  # fmt: skip
