@@ -68,7 +68,7 @@ def missing_reference(row: Fields, threshold: float) -> Iterator[Hit]:
         return
     lower = first.lower
     bare = bool(
-        given and (_ONLY_URL.fullmatch(given) or (_ATTACHED.search(given.lower()) and len(given.split()) <= 8))
+        given and (_ONLY_URL.fullmatch(given) or (len(given.split()) <= 8 and _ATTACHED.search(given.lower())))
     )
     held = row.input.length if given and not bare else 0
     if not bare and not has_any(lower, _REFERENCE_CUES):

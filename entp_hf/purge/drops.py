@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ..schema import JOIN, Message
 from .cues import COPYING, EDITING, FILLER_WANTED, SYMBOLS
 from .masks import FILLER
-from .rows import Fields, Hit, Part, shown
+from .rows import Fields, Hit, Part, has_any, shown
 
 _NOTHING = re.compile(
     r"\W*(?:no[ _-]?output|n/?a|n\.a\.|null|nan|undefined|none given|no (?:answer|response))\W*", re.I
@@ -20,6 +20,7 @@ _LOREM = re.compile(
     r"|\b(blah)(?:,? \2){2,}|\bfoo bar baz\b",
     re.I,
 )
+_FILLER_CUES = ("lorem", "dolor sit", "asdf", "qwer", "hjkl", "test test", "blah", "foo bar", "adipiscing")
 _RECORD = re.compile(
     r"(?m)^[ \t]*(?:#{1,4}[ \t]*(?:\d{1,2}\.[ \t]*)?(?:Instruction|Input|Output|Response)[ \t]*:"
     r"|\d{1,2}\.[ \t]*(?:Instruction|Input|Output)[ \t]*:)"
@@ -92,14 +93,13 @@ def echo(row: Fields, threshold: float) -> Iterator[Hit]:
     nearly, tasks whose answer can be the input itself (correct, extract, sort) from both.
     """
     for part in row.answers:
-        answer = _plain(part.text)
         for source in row.parts:
             size = len(source.text)
             if source.turn != part.turn - 1 or source.field not in ("instruction", "input") or size < 8:
                 continue
             if not size * 0.75 <= len(part.text) <= size * 1.4:
                 continue
-            share = _likeness(answer, _plain(source.text))
+            share = _likeness(_plain(part.text), _plain(source.text))
             if share >= threshold and (action := _echo_action(row, part, source, share)):
                 yield Hit(part, 0, len(part.text), f"{share:.0%} like the {source.field}", share, action)
                 break
@@ -135,10 +135,7 @@ def filler_text(row: Fields, threshold: float) -> Iterator[Hit]:
     """Lorem ipsum, asdf, "test test test": drops where they are over `threshold` of the answer's words."""
     for part in row.answers:
         lower = part.lower
-        if not any(
-            cue in lower
-            for cue in ("lorem", "dolor sit", "asdf", "qwer", "hjkl", "test test", "blah", "foo bar", "adipiscing")
-        ):
+        if not has_any(lower, _FILLER_CUES):
             continue
         found = [m for m in _LOREM.finditer(part.prose) if FILLER not in m.group()]
         if not found or FILLER_WANTED.search(row.question_before(part)):

@@ -56,15 +56,14 @@ def _dangling(part: Part, text: str) -> str:
     word = _CUT_WORD.search(text)
     if word is None:
         return ""
+    last = word.group(1)
+    plain = last.lower().replace("’", "'")
+    if not (last[-1].islower() and (last[0].islower() or "'" in last)) or not any(
+        plain in ends for ends in DANGLING.values()
+    ):
+        return ""
     language, _ = language_of(text, part.script)
-    ends = DANGLING.get(language, frozenset())
-    return (
-        f"ends with {word.group(1)!r}"
-        if word.group(1).lower().replace("’", "'") in ends
-        and word.group(1)[-1].islower()
-        and (word.group(1)[0].islower() or "'" in word.group(1))
-        else ""
-    )
+    return f"ends with {last!r}" if plain in DANGLING.get(language, ()) else ""
 
 
 def _unmarked(last_line: str, spaced: bool) -> bool:

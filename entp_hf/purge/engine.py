@@ -110,10 +110,12 @@ class _Plan:
     rules: tuple[Rule, ...]
     thresholds: Mapping[str, float]
     drop: frozenset[str]
+    order: Mapping[str, int] = field(init=False)
     repairing: tuple[Rule, ...] = field(init=False)
     marking: tuple[Rule, ...] = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "order", {rule.name: place for place, rule in enumerate(self.rules)})
         object.__setattr__(self, "repairing", tuple(r for r in self.rules if r.repairs))
         object.__setattr__(self, "marking", tuple(r for r in self.rules if not r.repairs))
 
@@ -137,9 +139,8 @@ class _Run:
         fields, marks = self._repair()
         for rule in self.plan.marking:
             marks += [(rule, hit) for hit in rule.check(fields, self.plan.thresholds[rule.name])]
-        order = {rule.name: place for place, rule in enumerate(self.plan.rules)}
         dropped_by = None
-        for rule, hit in sorted(marks, key=lambda mark: order[mark[0].name]):
+        for rule, hit in sorted(marks, key=lambda mark: self.plan.order[mark[0].name]):
             finding = _finding(rule, hit, self.plan.drop)
             self.findings.append(finding)
             if finding.action == "drop" and dropped_by is None:

@@ -71,7 +71,7 @@ def _outside(part: Part, change: Any) -> str:
 
 def control_chars(row: Fields, threshold: float) -> Iterator[Hit]:
     """Control characters and terminal escapes. Form feeds, vertical tabs and NEL were line breaks."""
-    if _CONTROL.search(row.text):
+    if not row.plain and _CONTROL.search(row.text):
         for part in row.parts:
             hit = part.replaced(_CONTROL, lambda m: "\n" if m.group() in "\x0b\x0c\x85" else "")
             if hit:

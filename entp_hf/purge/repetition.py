@@ -112,6 +112,8 @@ def _ngrams(words: Sequence[str], scale: float, spaced: bool) -> list[str]:
         if share > (bound + 0.15) * scale:
             found.append(f"{share:.0%} is in repeated {size}-grams")
             break
+        if share <= (_DUPLICATED[10] + 0.15) * scale:
+            break  # longer n-grams repeat even less
     return found
 
 

@@ -45,7 +45,7 @@ def identity_leak(row: Fields, threshold: float) -> Iterator[Hit]:
     """
     for part in row.answers:
         lower = part.lower
-        if not any(cue in lower for cue in _IDENTITY_CUES) or len(lower) != len(part.text):
+        if not has_any(lower, _IDENTITY_CUES) or len(lower) != len(part.text):
             continue
         named, said = IDENTITY.search(lower), DISCLAIMER.search(lower)
         if not (named or said) or _ABOUT_MODELS.search(row.question_before(part)):
