@@ -36,6 +36,11 @@ def resolve(name: str) -> Rule:
     raise TypeError(f"{name} is {type(found).__name__}, neither a Rule nor a function")
 
 
+def rule_name(name: str) -> str:
+    """The name that a rule's findings carry; own rules are given by path and named by what the path leads to."""
+    return resolve(name).name if ":" in name else name
+
+
 def selected(rules: Sequence[str], off: Sequence[str]) -> list[Rule]:
     """The rules to run, in the library's order, own rules last; no names, or "default", mean the default set."""
     names = [n for n in rules if n not in DATASET_RULES]

@@ -45,7 +45,8 @@ def truncated(row: Fields, threshold: float) -> Iterator[Hit]:
         if not reason and not _BULLET.match(last_line) and _unmarked(last_line, part.script.spaced):
             reason = "the last sentence has no end mark"
         if reason:
-            yield Hit(part, max(len(text) - 30, 0), len(text), f"{reason}: {shown(text[-30:])}")
+            detail = f"{reason}: {shown(text[-30:])}"
+            yield Hit(part, max(len(text) - 30, 0), len(text), detail, float(part.length))
 
 
 def _dangling(part: Part, text: str) -> str:
@@ -213,21 +214,18 @@ def too_short(row: Fields, threshold: float) -> Iterator[Hit]:
     text = part.text
     if len(text) > 40 or not row.single or part.is_json or part.mask.spans or says_nothing(text.strip()):
         return
-    if part.script.spaced:
-        short = part.length < threshold
-    else:
-        short = len(text.strip()) < 2 * threshold
+    size = float(part.length) if part.script.spaced else len(text.strip()) / 2
     question = row.instruction.lower
     if _CODE_LINE.search(text) and CODE.search(question):
         return
     if (
-        short
+        size < threshold
         and ELABORATE.search(question)
         and not BRIEF.search(question)
         and not LISTS.search(question)
         and not row.input.text
     ):
-        yield Hit(part, 0, len(text), shown(text))
+        yield Hit(part, 0, len(text), shown(text), size)
 
 
 def length_outlier(row: Fields, threshold: float) -> Iterator[Hit]:

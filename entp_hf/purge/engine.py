@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from datasets import Features
 
 from ..schema import FEATURES, JOIN, Finding, Message
-from .config_rules import parse_thresholds, selected, thresholds_of
+from .config_rules import parse_thresholds, rule_name, selected, thresholds_of
 from .rows import Fields, Hit, Rule
 
 if TYPE_CHECKING:
@@ -142,7 +142,8 @@ class _Plan:
 @functools.lru_cache(maxsize=16)
 def _plan(purge: Purge) -> _Plan:
     rules = selected(purge.rules, purge.off)
-    return _Plan(tuple(rules), thresholds_of(rules, dict(purge.thresholds)), frozenset(purge.drop))
+    thresholds = {rule_name(name): value for name, value in purge.thresholds}
+    return _Plan(tuple(rules), thresholds_of(rules, thresholds), frozenset(map(rule_name, purge.drop)))
 
 
 class _Run:

@@ -28,7 +28,7 @@ def refusal(row: Fields, threshold: float) -> Iterator[Hit]:
         question = row.question_before(part)
         wanted = DIALOGUE.search(question) or _WRITTEN.search(question)
         if not wanted or DISCLAIMER.search(head) or IDENTITY.search(head):
-            yield Hit(part, *found.span(), shown(found.group()))
+            yield Hit(part, *found.span(), shown(found.group()), float(part.length))
 
 
 _WRITTEN = re.compile(
