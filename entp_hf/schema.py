@@ -22,7 +22,7 @@ FINDING = {
     "start": Value("int32"),  # span in the field's text before this rule's repair, in characters; -1: none
     "end": Value("int32"),
     "score": Value("float32"),
-    "action": Value("string"),  # repair | drop | flag
+    "action": Value("string"),  # repair | drop | flag | keep (it stays for duplicates that were dropped)
     "detail": Value("string"),
 }
 

@@ -91,14 +91,3 @@ def show_warnings(warnings: Sequence[str]) -> None:
     """Warnings, if any."""
     for warning in warnings:
         out.print(f"[yellow]warning:[/yellow] {escape(warning)}")
-
-
-def show_purge(report: Mapping[str, Any]) -> None:
-    """The purge's table and warnings."""
-    found = [
-        [name, r["found"], r["repaired"], r["dropped"], r["flagged"]]
-        for name, r in report["rules"].items()
-        if r["found"]
-    ]
-    table("Purge", ["rule", "found", "repaired", "dropped", "flagged"], found)
-    show_warnings(report["warnings"])

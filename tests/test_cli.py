@@ -81,6 +81,27 @@ def test_purge_shows_its_findings_and_writes_rows(entp, tmp_path: Path) -> None:
     assert all(rule in said for rule in ("mojibake", "refusal", "truncated", "arithmetic"))
 
 
+def test_purge_shows_examples_explains_a_row_and_retunes(entp, tmp_path: Path) -> None:
+    path = rows(tmp_path / "in.jsonl", {"instruction": "Why?", "output": "It is so &amp; so."},
+                {"instruction": "Say how dough rises.", "output": "I'm sorry, but I can't say that."})  # fmt: skip
+    status, said, _ = entp("purge", path, "-o", "clean")
+    assert status == 0
+    assert "- It is so &amp; so." in said and "+ It is so & so." in said
+    assert "html_entities" in (tmp_path / "clean" / "report.html").read_text()
+    status, said, _ = entp("purge", path, "--explain", "in.jsonl:1")
+    assert status == 0
+    assert "It is so ⟦&amp;⟧ so." in said and "=> It is so & so." in said
+    status, _, wrong = entp("purge", path, "--explain", "nobody")
+    assert status == 1 and "no row has the id 'nobody'" in wrong
+    status, said, _ = entp("retune", "clean", "refusal=5", "-o", "tuned")
+    assert status == 0
+    assert "2 rows were kept, 2 are now" in said
+    tuned = load_dataset(str(tmp_path / "tuned" / "data"), split="train", cache_dir=str(tmp_path))
+    assert sorted(f["rule"] for found in tuned["findings"] for f in found) == ["html_entities"]
+    status, _, wrong = entp("retune", "tuned", "refusal=50")
+    assert status == 1 and "refusal=50 is looser than the 5" in wrong
+
+
 def test_rate_corrects_ratings_in_columns(entp, tmp_path: Path) -> None:
     values = [{"instruction": f"Say {i}.", "output": f"It is {i}.", "a": i % 6, "b": 5 - i % 6} for i in range(60)]
     status, said, _ = entp("rate", rows(tmp_path / "in.jsonl", *values), "-o", "rated", "--raters", "column",

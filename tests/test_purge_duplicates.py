@@ -14,7 +14,8 @@ from datasets import Dataset
 
 from entp_hf.errors import InputError
 from entp_hf.purge import Contamination, find_duplicates, mark_duplicates, same_prompts
-from entp_hf.purge.duplicates import _View, bands_for, shingles
+from entp_hf.purge.duplicates import _View
+from entp_hf.purge.near import bands_for, shingles
 from entp_hf.schema import FEATURES, JOIN, new_row
 
 BENCHMARKS = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "benchmarks"
@@ -58,19 +59,17 @@ def test_near_duplicates_are_those_of_brute_force():
             kept.append(index)
     found = find_duplicates(rows, None, near=0.7, semantic=1.0)
     assert len(expected) >= 15
-    assert {i: k for i, (rule, k) in found.items()} == expected
-    assert {rule for rule, _ in found.values()} == {"near_duplicate"}
+    assert {i: hit.keeper for i, hit in found.items()} == expected
+    assert {hit.rule for hit in found.values()} == {"near_duplicate"}
+    assert all(
+        hit.score == len(sets[i] & sets[hit.keeper]) / len(sets[i] | sets[hit.keeper]) for i, hit in found.items()
+    )
 
 
 @pytest.mark.parametrize("near", [0.5, 0.7, 0.8, 0.9, 1.0])
 def test_bands_let_few_pairs_at_the_bound_slip(near):
     bands, width = bands_for(near)
     assert bands * width <= 128 and (1 - near**width) ** bands <= 0.002
-    from datasketch import MinHashLSH  # its optimum for the same bound is no stricter than one row a band apart
-
-    if near < 0.95:
-        lsh = MinHashLSH(threshold=near, num_perm=128, weights=(0.01, 0.99))
-        assert abs(lsh.r - width) <= 3
 
 
 def test_semantic_duplicates_are_those_of_brute_force(monkeypatch):
@@ -87,7 +86,8 @@ def test_semantic_duplicates_are_those_of_brute_force(monkeypatch):
             kept.append(index)
     found = find_duplicates(rows, vectors, near=1.0, semantic=0.95)
     assert len(gone) > 40 and set(found) == gone
-    assert all(rule == "semantic_duplicate" and cosines[i, k] >= 0.95 for i, (rule, k) in found.items())
+    for i, (rule, keeper, score) in found.items():
+        assert rule == "semantic_duplicate" and score >= 0.95 and score == pytest.approx(cosines[i, keeper], abs=1e-5)
     assert find_duplicates(rows, vectors, near=1.0, semantic=1.0) == {}
 
 
@@ -99,19 +99,19 @@ def test_exact_duplicates_ignore_case_space_and_unicode_form_and_the_best_stays(
         row("Why?", "It is the café.", dropped_by="input:x"),
         row("Why?", "Because."),
     ])  # fmt: skip
-    assert find_duplicates(rows, None, 0.8, 1.0) == {0: ("exact_duplicate", 1), 2: ("exact_duplicate", 1)}
+    assert find_duplicates(rows, None, 0.8, 1.0) == {0: ("exact_duplicate", 1, 1.0), 2: ("exact_duplicate", 1, 1.0)}
 
 
 def test_of_two_unscored_near_duplicates_the_longer_stays():
     words = " ".join(WORDS[:60])
     rows = dataset([row("Why?", words), row("Why?", words + " and more")])
-    assert find_duplicates(rows, None, 0.8, 1.0) == {0: ("near_duplicate", 1)}
+    assert {i: hit[:2] for i, hit in find_duplicates(rows, None, 0.8, 1.0).items()} == {0: ("near_duplicate", 1)}
 
 
 def test_texts_without_spaces_are_compared_by_characters():
     text = "面团在温暖的地方会慢慢发酵膨胀起来，然后放进烤箱里烤熟就可以吃了，味道很香"
     rows = dataset([row("为什么？", text), row("为什么？", text + "。"), row("为什么？", text[::-1])])
-    assert find_duplicates(rows, None, 0.8, 1.0) == {0: ("near_duplicate", 1)}
+    assert {i: hit[:2] for i, hit in find_duplicates(rows, None, 0.8, 1.0).items()} == {0: ("near_duplicate", 1)}
 
 
 def test_marking_keeps_rows_names_the_survivor_and_flags_shared_prompts():
@@ -119,12 +119,16 @@ def test_marking_keeps_rows_names_the_survivor_and_flags_shared_prompts():
     out = mark_duplicates(rows)
     assert out["dropped_by"] == [None, "purge:exact_duplicate", None, None]
     assert out[1]["findings"][0]["detail"] == rows[0]["id"]
+    stays = out[0]["findings"][0]
+    assert (stays["action"], stays["detail"]) == ("keep", rows[1]["id"])
     assert [[f["rule"] for f in found] for found in out["findings"]] == [
-        ["same_prompt"], ["exact_duplicate"], ["same_prompt"], []
+        ["exact_duplicate", "same_prompt"], ["exact_duplicate"], ["same_prompt"], []
     ]  # fmt: skip
     assert same_prompts(rows, without=[1]) == {0: (2, 2), 2: (2, 2)}
     assert mark_duplicates(out).to_list() == out.to_list()
-    assert mark_duplicates(rows, off=("exact_duplicate", "same_prompt"))["dropped_by"] == [None] * 4
+    assert mark_duplicates(rows, off=("exact_duplicate", "near_duplicate", "same_prompt"))["dropped_by"] == [None] * 4
+    kinds = mark_duplicates(rows, off=("exact_duplicate",))["dropped_by"]
+    assert kinds == [None, "purge:near_duplicate", None, None]
 
 
 LONG = "A farmer has seventeen sheep and all but nine of them run away over the hill so how many are left"

@@ -9,14 +9,12 @@ from pathlib import Path
 
 import pytest
 from datasets import Dataset
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 import entp_hf
 from entp_hf.config import EntpConfig
 from entp_hf.purge import RULES, Hit, Purge, Rule, accuracy, mark_duplicates, purge_report, rule_problems
 from entp_hf.purge.masks import mask
-from entp_hf.schema import FEATURES, JOIN, instruction_of, new_row
+from entp_hf.schema import FEATURES, JOIN, new_row
 from entp_hf.stage import apply
 
 POOL = Path(entp_hf.__file__).parent / "data" / "pool.jsonl"
@@ -107,39 +105,6 @@ def test_a_tool_call_is_no_defect():
     turns = [("system", "Tools."), ("user", "Run f."), ("assistant", call), ("tool", "{}"), ("assistant", "Done.")]
     result = Purge().row([{"role": r, "content": c} for r, c in turns])
     assert (result.findings, result.dropped_by, result.changed) == ([], None, False)
-
-
-TEXT = st.text(st.characters(codec=None), max_size=200) | st.lists(
-    st.sampled_from(
-        ["&amp;", "<br>", "<|im_end|>", "\\n", "\r\n\n\n\n", "```", "`", "$x^", "Answer:", "1. ", "2. ", "Human:",
-         "\x07", "\u200b", "<think>", "</think>", "I hope this helps!", "word ", "\n", "Ã©", "### Instruction: ",
-         "a@b.co", "é", "=", "[", "{{x}}", "<p>", "</p>", "All rights reserved.", "I am ChatGPT.",
-         "&lt;br&gt;", "&amp;lt;"]
-    ), max_size=14
-).map("".join)  # fmt: skip
-
-
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(ask=TEXT, given=TEXT, answer=TEXT)
-def test_any_text_is_purged_without_error_and_once_is_enough(ask, given, answer):
-    start = row(answer, ask, given)
-    first = Purge().row(start["messages"], given)
-    assert instruction_of({"messages": first.messages, "input": first.input}) is not None
-    if first.dropped_by is None:
-        again = Purge().row(first.messages, first.input)
-        assert not again.changed and again.messages == first.messages
-        assert not [f for f in again.findings if f.action == "repair"]
-
-
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(before=TEXT, code=st.text(st.characters(codec="utf-8", exclude_characters="`\r"), max_size=80))
-def test_fenced_code_is_never_touched(before, code):
-    fence = f"```text\n{code}\n```"
-    rules = tuple(n for n, r in RULES.items() if r.code[0] == "R")
-    answer = before.replace("`", "").replace("~", "") + "\n\n" + fence + "\n\nThat is it."
-    result = Purge(rules=rules).row(row(answer)["messages"])
-    if any(answer[f.start : f.end] == fence for f in mask(answer).fences):
-        assert fence in result.messages[1]["content"] or any(f.rule == "special_tokens" for f in result.findings)
 
 
 def test_masks_cover_code_and_mathematics_only():

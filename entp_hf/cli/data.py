@@ -1,4 +1,4 @@
-"""`entp build`, `entp purge`, `entp rate`, `entp report`: from rows to rows."""
+"""`entp build`, `entp rate`, `entp report`: from rows to rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.markup import escape
 from ..config import EntpConfig
 from ..errors import InputError
 from ..knobs import LENIENT, with_knobs
-from ..screen import out, show_plan, show_purge, show_summary, table
+from ..screen import out, show_plan, show_summary, table
 from .shared import Folder, Inputs, Overwrite, folder_or_none, given, write_rows_and_figures
 
 
@@ -34,33 +34,6 @@ def build(
         result.write(folder)
     show_summary(result.manifest)
     out.print(f"\nDataset, manifest, card and report are in [bold]{escape(str(output))}[/bold]; open report.html.")
-
-
-def purge(
-    config: EntpConfig, inputs: Inputs = None, output: Folder = None, overwrite: Overwrite = False,
-    rules: Annotated[bool, typer.Option("--list", help="list the rules and leave")] = False,
-) -> None:  # fmt: skip
-    """Run the symbolic rules alone over every row of INPUT; with -o, write kept and dropped rows."""
-    from ..purge import RULES
-
-    if rules:
-        head = ["rule", "code", "action", "threshold", "what it finds"]
-        table("Purge rules", head, [[r.name, r.code, r.action, r.threshold, r.description] for r in RULES.values()])
-        return
-    from ..inputs import read_rows
-    from ..pipeline import purge_rows
-
-    if not inputs:
-        raise InputError("no input given: name files, a folder or a Hub dataset")
-    with folder_or_none(output, overwrite) as folder:
-        rows, _ = read_rows(inputs, config)
-        kept, dropped, report = purge_rows(rows, config)
-        if folder is not None:
-            write_rows_and_figures(folder, kept, dropped, report)
-    show_purge(report)
-    out.print(
-        f"{len(rows):,} rows in, {len(kept):,} kept, {len(dropped):,} dropped" + (f", in {output}" if output else "")
-    )
 
 
 def rate(
@@ -101,6 +74,6 @@ def report(folder: Annotated[Path, typer.Argument(help="folder that `entp build`
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
-    for command in (build, purge, rate):
+    for command in (build, rate):
         app.command(command.__name__, context_settings=LENIENT)(with_knobs(command))
     app.command()(report)

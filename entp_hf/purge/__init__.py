@@ -7,9 +7,11 @@ from .config_rules import resolve, rule_problems
 from .contamination import Contamination
 from .duplicates import find_duplicates, mark_duplicates, same_prompts
 from .engine import Purge, Purged
+from .explain import explain
 from .registry import DATASET_RULES, RULES
 from .report import purge_report
 from .rows import Fields, Hit, Part, Rule
+from .tune import rethreshold
 
 __all__ = [
     "DATASET_RULES",
@@ -22,10 +24,12 @@ __all__ = [
     "Purged",
     "Rule",
     "accuracy",
+    "explain",
     "find_duplicates",
     "mark_duplicates",
     "purge_report",
     "resolve",
+    "rethreshold",
     "rule_problems",
     "same_prompts",
 ]

@@ -16,7 +16,7 @@ _AT_THE_DOOR = {
 
 def found_in(row: Mapping[str, Any]) -> set[str]:
     """Names of the rules that fired on a row; a row refused at the door counts as found by the rule for that."""
-    rules = {finding["rule"] for finding in row.get("findings") or ()}
+    rules = {finding["rule"] for finding in row.get("findings") or () if finding.get("action") != "keep"}
     stage, _, reason = (row.get("dropped_by") or "").partition(":")
     if stage == "input" and reason in _AT_THE_DOOR:
         rules.add(_AT_THE_DOOR[reason])

@@ -45,6 +45,7 @@ _ABOUT = re.compile(
     r"\b(?:how|create|make|design|draw|generate|write|build|attach|upload|embed|what is|what are|why|code"
     r"|html|resize|convert|imagine|script)\b"
 )
+_POINTS = re.compile(r"\b(?:above|below|attached|enclosed|uploaded|shown here|at the (?:link|url))\b")
 _ONLY_URL = re.compile(r"\s*(?:https?://|www\.)\S+\s*")
 _ASKING = re.compile(
     r"please (?:provide|share|send|attach|paste|upload)|could you (?:please )?(?:provide|share|send|paste)"
@@ -67,7 +68,7 @@ def missing_reference(row: Fields, threshold: float) -> Iterator[Hit]:
         return
     lower = first.lower
     bare = bool(
-        given and (_ONLY_URL.fullmatch(given) or (_ATTACHED.search(given.lower()) and len(given.split()) <= 8))
+        given and (_ONLY_URL.fullmatch(given) or (len(given.split()) <= 8 and _ATTACHED.search(given.lower())))
     )
     held = row.input.length if given and not bare else 0
     if not bare and not has_any(lower, _REFERENCE_CUES):
@@ -75,7 +76,9 @@ def missing_reference(row: Fields, threshold: float) -> Iterator[Hit]:
     found = _ATTACHED.search(lower) or (_ABOVE.search(lower) if "\n" not in first.text.strip() else None)
     if not (bare or found) or held >= threshold or (given and not bare):
         return
-    if CODE.search(lower) or (found and not bare and (_own_text(first, found) or _ABOUT.match(lower))):
+    if CODE.search(lower) or (
+        found and not bare and (_own_text(first, found) or (_ABOUT.match(lower) and not _POINTS.search(found.group())))
+    ):
         return
     asks = _ASKING.search(row.response.lower) is not None
     span = found.span() if found and len(lower) == len(first.text) else (-1, -1)
@@ -108,7 +111,8 @@ def impossible_action(row: Fields, threshold: float) -> Iterator[Hit]:
         commanded = re.match(
             r"\W*(?:please |can you |could you )?(?:send|book|order|buy|schedule|delete|upload|download|attach"
             r"|call|text|set|change|increase|decrease|turn|play|open|update|print|post|reserve|transfer|pay"
-            r"|crop|resize|edit|remind|show|draw|insert|add)\b",
+            r"|crop|resize|edit|remind|show|draw|insert|add)\b|(?:请|帮我|给).{0,8}(?:发|预订|删除|设置|提醒|上传)"
+            r"|\W*(?:env[ií]a|manda|envoie|sende|schick|reserva|réserve|buche)\w*\b",
             question,
         )
         if not commanded and (

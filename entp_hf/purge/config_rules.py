@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from ..config import EntpConfig
 
 
+DEFAULT = "default"  # in `purge_rules`: the default set, beside what else is named
+
+
 def resolve(name: str) -> Rule:
     """A rule by its name or as "package.module:attr", a `Rule` or a function (Fields, threshold) -> hits.
 
@@ -33,11 +36,24 @@ def resolve(name: str) -> Rule:
     raise TypeError(f"{name} is {type(found).__name__}, neither a Rule nor a function")
 
 
+def rule_name(name: str) -> str:
+    """The name that a rule's findings carry; own rules are given by path and named by what the path leads to."""
+    return resolve(name).name if ":" in name else name
+
+
 def selected(rules: Sequence[str], off: Sequence[str]) -> list[Rule]:
-    """The rules to run, in the library's order, own rules last; no names at all means the default set."""
-    names = [n for n in rules if n not in DATASET_RULES] if rules else [n for n, r in RULES.items() if r.default_on]
+    """The rules to run, in the library's order, own rules last; no names, or "default", mean the default set."""
+    names = [n for n in rules if n not in DATASET_RULES]
+    if not rules or DEFAULT in rules:
+        names = [n for n, r in RULES.items() if r.default_on] + [n for n in names if n != DEFAULT]
     order = {name: place for place, name in enumerate(RULES)}
     return [resolve(n) for n in sorted(dict.fromkeys(names), key=lambda n: order.get(n, len(order))) if n not in off]
+
+
+def dataset_rules_off(rules: Sequence[str], off: Sequence[str]) -> set[str]:
+    """The rules over the whole dataset (duplicates, contamination) that are not to run."""
+    wanted = set(DATASET_RULES) if not rules or DEFAULT in rules else set(rules)
+    return {name for name in DATASET_RULES if name in off or name not in wanted}
 
 
 def parse_thresholds(entries: Sequence[str]) -> tuple[tuple[str, float], ...]:
@@ -79,7 +95,7 @@ def _name_problem(name: str) -> str:
         except (ImportError, AttributeError, TypeError, ValueError) as error:
             return f"{name!r} can't be used as a rule: {error}"
         return ""
-    if name in RULES or name in DATASET_RULES:
+    if name in RULES or name in DATASET_RULES or name == DEFAULT:
         return ""
     near = get_close_matches(name, [*RULES, *DATASET_RULES], n=3)
     return f"no rule is called {name!r}; " + (

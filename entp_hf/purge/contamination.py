@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from ..schema import Finding
 from .benchmark_files import LONG, files_in, texts_of, words_of
+from .ngrams import Hashes, codes_of, ngrams
 
 if TYPE_CHECKING:
     from ..config import EntpConfig
@@ -24,27 +25,6 @@ SHORT = 8  # words an n-gram of items that have fewer than LONG words
 LEAST_WORDS = 5  # shorter items ("What is 2 + 2?") are found in any pool and prove nothing
 SLACK = 3  # words that a prompt may have beside a test question of under SHORT words
 _BITS = 24  # of the filter that spares most look-ups: 2^24 bytes
-Hashes = npt.NDArray[np.uint64]
-
-
-def _codes(words: Sequence[str]) -> Hashes:
-    return np.fromiter((_code(word) for word in words), np.uint64, len(words))
-
-
-def _grams(codes: Hashes, size: int) -> Hashes:
-    """Hashes of all n-grams in order (len(codes) - size + 1); none if there are too few words."""
-    count = len(codes) - size + 1
-    if count < 1:
-        return np.empty(0, np.uint64)
-    out = np.full(count, size, np.uint64)
-    for k in range(size):
-        out = out * np.uint64(0x9E3779B97F4A7C15) + codes[k : count + k]
-    return out ^ (out >> np.uint64(31))
-
-
-@functools.lru_cache(maxsize=1 << 16)
-def _code(word: str) -> int:
-    return int.from_bytes(hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 @functools.lru_cache(maxsize=4)
@@ -97,7 +77,7 @@ class Contamination:
                 continue
             seen.add(key)
             size = LONG if len(words) >= LONG else min(SHORT, len(words))
-            hashes = np.unique(_grams(_codes(words), size))
+            hashes = np.unique(ngrams(codes_of(words), size))
             owners.append(np.full(len(hashes), len(names), np.uint32))
             names.append(name)
             sizes.append(size)
@@ -127,14 +107,14 @@ class Contamination:
 
     def covered(self, text: str) -> dict[int, float]:
         """Item number -> share of its n-grams that the text holds; items without any are left out."""
-        return self._covered(_codes(words_of(text)))
+        return self._covered(codes_of(words_of(text)))
 
     def _covered(self, codes: Hashes) -> dict[int, float]:
         known, owners = np.frombuffer(self.grams, np.uint64), np.frombuffer(self.owners, np.uint32)
         counts, sizes = np.frombuffer(self.counts, np.uint32), np.frombuffer(self.sizes, np.uint8)
         found: Counter[int] = Counter()
         for size in np.unique(sizes) if len(codes) >= LEAST_WORDS else ():
-            grams = _grams(codes, int(size))
+            grams = ngrams(codes, int(size))
             grams = grams[_filter(self.grams)[grams & np.uint64((1 << _BITS) - 1)]]
             if not len(grams):
                 continue
@@ -147,9 +127,9 @@ class Contamination:
     def find(self, row: Mapping[str, Any] | str) -> list[Finding]:
         """The items that a row, or a text, holds: worst first. `detail` names item and share, `score` is the share."""
         if isinstance(row, str):
-            return self._hits([("response", 0, _codes(words_of(row)))])
+            return self._hits([("response", 0, codes_of(words_of(row)))])
         fields = {"user": "instruction", "assistant": "response", "system": "system"}
-        parts = [(fields.get(m["role"], "tool"), turn, _codes(words_of(m["content"] or "")))
+        parts = [(fields.get(m["role"], "tool"), turn, codes_of(words_of(m["content"] or "")))
                  for turn, m in enumerate(row["messages"])]  # fmt: skip
         # The bridge: an item may be parted between a question and its answer.
         bridges = [("response", -1, np.concatenate([a[2][-LONG * 8 :], b[2][: LONG * 8]]))

@@ -8,22 +8,24 @@ from collections.abc import Iterator
 from ..schema import JOIN, Message
 from .cues import COPYING, EDITING, FILLER_WANTED, SYMBOLS
 from .masks import FILLER
-from .rows import Fields, Hit, Part, shown
+from .rows import Fields, Hit, Part, has_any, shown
 
 _NOTHING = re.compile(
     r"\W*(?:no[ _-]?output|n/?a|n\.a\.|null|nan|undefined|none given|no (?:answer|response))\W*", re.I
 )
 _SPACE = re.compile(r"\s+")
 _LOREM = re.compile(
-    r"\blorem ipsum\b|\bdolor sit amet\b|\bconsectetur adipiscing\b|\b(?:asdf|qwer|hjkl)(?:jkl|ty|gh)?\w?\b"
+    r"\blorem ipsum\b|\bdolor sit amet\b|\bconsectetur adipiscing\b|\b(?:asdf|qwer|hjkl)(?:asdf|qwer|jkl|ty|gh)*\w?\b"
     r"|\b(test)(?: \1){2,}"
     r"|\b(blah)(?:,? \2){2,}|\bfoo bar baz\b",
     re.I,
 )
+_FILLER_CUES = ("lorem", "dolor sit", "asdf", "qwer", "hjkl", "test test", "blah", "foo bar", "adipiscing")
 _RECORD = re.compile(
     r"(?m)^[ \t]*(?:#{1,4}[ \t]*(?:\d{1,2}\.[ \t]*)?(?:Instruction|Input|Output|Response)[ \t]*:"
     r"|\d{1,2}\.[ \t]*(?:Instruction|Input|Output)[ \t]*:)"
 )
+_ADDRESS = re.compile(r"\b\w+://\S+|\bdata:\w+/\S+")
 _LONG = re.compile(r"\S{1000,}")
 _DUMP = re.compile(r"[A-Za-z0-9+/]{200,}={0,2}|(?:[0-9a-fA-F]{2}[ :]?){120,}")
 ROLES = {"system", "user", "assistant", "tool"}
@@ -91,14 +93,13 @@ def echo(row: Fields, threshold: float) -> Iterator[Hit]:
     nearly, tasks whose answer can be the input itself (correct, extract, sort) from both.
     """
     for part in row.answers:
-        answer = _plain(part.text)
         for source in row.parts:
             size = len(source.text)
             if source.turn != part.turn - 1 or source.field not in ("instruction", "input") or size < 8:
                 continue
             if not size * 0.75 <= len(part.text) <= size * 1.4:
                 continue
-            share = _likeness(answer, _plain(source.text))
+            share = _likeness(_plain(part.text), _plain(source.text))
             if share >= threshold and (action := _echo_action(row, part, source, share)):
                 yield Hit(part, 0, len(part.text), f"{share:.0%} like the {source.field}", share, action)
                 break
@@ -134,10 +135,7 @@ def filler_text(row: Fields, threshold: float) -> Iterator[Hit]:
     """Lorem ipsum, asdf, "test test test": drops where they are over `threshold` of the answer's words."""
     for part in row.answers:
         lower = part.lower
-        if not any(
-            cue in lower
-            for cue in ("lorem", "dolor sit", "asdf", "qwer", "hjkl", "test test", "blah", "foo bar", "adipiscing")
-        ):
+        if not has_any(lower, _FILLER_CUES):
             continue
         found = [m for m in _LOREM.finditer(part.prose) if FILLER not in m.group()]
         if not found or FILLER_WANTED.search(row.question_before(part)):
@@ -185,12 +183,12 @@ def corrupt_length(row: Fields, threshold: float) -> Iterator[Hit]:
             continue
         if len(part.text) > threshold:
             yield Hit(part, detail=f"{len(part.text)} characters", action="drop")
-        elif len(part.text) >= 600 and len(part.text) > 24 * part.text.count(" "):
+        elif len(part.text) >= 600 and (len(part.text) > 24 * part.text.count(" ") or len(set(part.text[:400])) <= 20):
             yield from _dumps(part)
 
 
 def _dumps(part: Part) -> Iterator[Hit]:
-    dumped = sum(len(m.group()) for m in _DUMP.finditer(part.text))
+    dumped = sum(len(m.group()) for m in _DUMP.finditer(_ADDRESS.sub("", part.text)))
     word = _LONG.search(part.text)
     if dumped > 0.3 * len(part.text):
         yield Hit(part, detail=f"{dumped} characters of encoded data", score=dumped / len(part.text), action="flag")

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import time
 import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from datasets import Dataset
 
 from ..schema import Finding, instruction_of, response_of
-from .scripts import script_of
+from .near import near_pairs
 
 Array = npt.NDArray[Any]
-NUM_PERM = 128
 BLOCK = 1024  # rows of embeddings compared at once
-_PRIME = (1 << 61) - 1
+
+
+class Duplicate(NamedTuple):
+    """Why a row goes, the index of the row that stays for it, and how alike the two are (Jaccard, cosine or 1)."""
+
+    rule: str
+    keeper: int
+    score: float = 1.0
 
 
 def normalised(text: str) -> str:
@@ -27,25 +35,42 @@ def normalised(text: str) -> str:
 
 
 def find_duplicates(
-    rows: Dataset, embeddings: Array | None, near: float, semantic: float
-) -> dict[int, tuple[str, int]]:
-    """Row index -> (exact_duplicate | near_duplicate | semantic_duplicate, index of the row that stays).
+    rows: Dataset,
+    embeddings: Array | None,
+    near: float,
+    semantic: float,
+    off: Collection[str] = (),
+    seconds: dict[str, float] | None = None,
+) -> dict[int, Duplicate]:
+    """Row index -> exact_duplicate, near_duplicate or semantic_duplicate, and the row that stays.
 
     `near`: least Jaccard similarity of word 5-grams (character 5-grams in scripts without spaces). `semantic`: least
     cosine of `embeddings` (rows, width; L2-normalised, in row order); 1, or no embeddings, turns it off. Of two rows
     the one with the higher `expected_score` stays (null is lowest), then the longer response, then the first. Rows
-    that are dropped already take no part.
+    that are dropped already take no part. `off`: kinds not to look for. `seconds` is filled with each kind's time.
     """
     view = _View(rows)
-    found: dict[int, tuple[str, int]] = {}
-    for group in view.equal(view.texts):
-        for index in group[1:]:
-            found[index] = ("exact_duplicate", group[0])
-    alive = [i for i in view.order if i not in found]
-    _near(view, alive, near, found)
-    if embeddings is not None and semantic < 1:
-        _semantic([i for i in alive if i not in found], np.asarray(embeddings), semantic, found)
-    return {index: (rule, _root(found, keeper)) for index, (rule, keeper) in sorted(found.items())}
+    found: dict[int, Duplicate] = {}
+    spent = {} if seconds is None else seconds
+    if "exact_duplicate" not in off:
+        with _clock(spent, "exact_duplicate"):
+            for group in view.equal(view.texts):
+                found.update((index, Duplicate("exact_duplicate", group[0])) for index in group[1:])
+    if "near_duplicate" not in off:
+        with _clock(spent, "near_duplicate"):
+            pairs = near_pairs(view.texts, [i for i in view.order if i not in found], near)
+            found.update((index, Duplicate("near_duplicate", *pair)) for index, pair in pairs.items())
+    if embeddings is not None and semantic < 1 and "semantic_duplicate" not in off:
+        with _clock(spent, "semantic_duplicate"):
+            _semantic([i for i in view.order if i not in found], np.asarray(embeddings), semantic, found)
+    return {index: hit._replace(keeper=_root(found, hit.keeper)) for index, hit in sorted(found.items())}
+
+
+@contextmanager
+def _clock(seconds: dict[str, float], name: str) -> Iterator[None]:
+    begun = time.perf_counter()
+    yield
+    seconds[name] = time.perf_counter() - begun
 
 
 def same_prompts(rows: Dataset, without: Collection[int] = ()) -> dict[int, tuple[int, int]]:
@@ -59,9 +84,9 @@ def same_prompts(rows: Dataset, without: Collection[int] = ()) -> dict[int, tupl
     return {index: (group[0], len(group)) for group in groups for index in group}
 
 
-def _root(found: dict[int, tuple[str, int]], index: int) -> int:
+def _root(found: dict[int, Duplicate], index: int) -> int:
     while index in found:
-        index = found[index][1]
+        index = found[index].keeper
     return index
 
 
@@ -101,71 +126,7 @@ def _first_user(messages: Sequence[dict[str, str]]) -> int:
     return next((i + 1 for i, m in enumerate(messages) if m["role"] == "user"), 0)
 
 
-def shingles(text: str) -> Array:
-    """Sorted hashes (uint64) of a text's distinct 5-grams: words, or characters in scripts without spaces."""
-    units: Sequence[str] = text.split()
-    if not text.isascii() and not script_of(text[:400]).spaced:
-        units = "".join(units)
-    if not units:
-        return np.empty(0, np.uint64)
-    codes = np.fromiter((_code(unit) for unit in units), np.uint64, len(units))
-    size = min(5, len(codes))
-    grams = np.zeros(len(codes) - size + 1, np.uint64)
-    for k in range(size):
-        grams = grams * np.uint64(0x9E3779B97F4A7C15) + codes[k : len(codes) - size + 1 + k]
-    grams ^= grams >> np.uint64(29)
-    return np.unique(grams * np.uint64(0xBF58476D1CE4E5B9))
-
-
-def _code(unit: str) -> int:
-    return int.from_bytes(hashlib.blake2b(unit.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
-
-
-def _signatures(sets: Sequence[Array]) -> npt.NDArray[np.uint32]:
-    """MinHash signatures (rows, NUM_PERM) by seeded multiply-shift hashing of 64-bit shingles to 32 bits."""
-    rng = np.random.default_rng(1)
-    factors = rng.integers(1, 2**63, NUM_PERM, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    offsets = rng.integers(0, 2**63, NUM_PERM, dtype=np.uint64)
-    out = np.full((len(sets), NUM_PERM), np.iinfo(np.uint32).max, np.uint32)
-    for row, grams in enumerate(sets):
-        if len(grams):
-            hashed = (grams[:, None] * factors + offsets) >> np.uint64(32)
-            out[row] = hashed.min(axis=0).astype(np.uint32)
-    return out
-
-
-def bands_for(near: float, miss: float = 0.002) -> tuple[int, int]:
-    """(bands, rows a band) of the LSH: the most rows that let at most `miss` of pairs at `near` slip by."""
-    fits = [r for r in range(1, NUM_PERM + 1) if (1 - near**r) ** (NUM_PERM // r) <= miss]
-    width = max(fits, default=1)
-    return NUM_PERM // width, width
-
-
-def _near(view: _View, alive: Sequence[int], near: float, found: dict[int, tuple[str, int]]) -> None:
-    sets = [shingles(view.texts[i]) for i in alive]
-    signatures = _signatures(sets)
-    bands, width = bands_for(near)
-    buckets: list[dict[bytes, list[int]]] = [defaultdict(list) for _ in range(bands)]
-    for place, index in enumerate(alive):
-        keys = [signatures[place, b * width : (b + 1) * width].tobytes() for b in range(bands)]
-        rivals = sorted({rival for b, key in enumerate(keys) for rival in buckets[b].get(key, ())})
-        keeper = next((r for r in rivals if _jaccard(sets[r], sets[place]) >= near), None)
-        if keeper is not None:
-            found[index] = ("near_duplicate", alive[keeper])
-            continue
-        for b, key in enumerate(keys):
-            buckets[b][key].append(place)
-
-
-def _jaccard(one: Array, other: Array) -> float:
-    """Exact Jaccard similarity of two sorted sets."""
-    if not len(one) or not len(other):
-        return 0.0
-    shared = len(np.intersect1d(one, other, assume_unique=True))
-    return shared / (len(one) + len(other) - shared)
-
-
-def _semantic(alive: Sequence[int], embeddings: Array, semantic: float, found: dict[int, tuple[str, int]]) -> None:
+def _semantic(alive: Sequence[int], embeddings: Array, semantic: float, found: dict[int, Duplicate]) -> None:
     """Greedy, best rows first: a row goes if a row that stays is at least as near. Blocks of faiss range searches."""
     import faiss
 
@@ -176,17 +137,18 @@ def _semantic(alive: Sequence[int], embeddings: Array, semantic: float, found: d
     stay: list[int] = []
     for begin in range(0, len(vectors), BLOCK):
         block = vectors[begin : begin + BLOCK]
-        keeper = np.full(len(block), -1)
+        keeper, score = np.full(len(block), -1), np.zeros(len(block), np.float32)
         if stay:
             cosines, nearest = index.search(block, 1)
             keeper = np.where(cosines[:, 0] >= semantic, np.asarray(stay)[nearest[:, 0]], -1)
-        inside = block @ block.T >= semantic
+            score = cosines[:, 0]
+        inside = block @ block.T
         for row in range(len(block)):
-            rivals = np.flatnonzero(inside[row, :row] & (keeper[:row] < 0))
+            rivals = np.flatnonzero((inside[row, :row] >= semantic) & (keeper[:row] < 0))
             if keeper[row] < 0 and len(rivals):
-                keeper[row] = begin + int(rivals[0])
+                keeper[row], score[row] = begin + int(rivals[0]), inside[row, rivals[0]]
         for row in np.flatnonzero(keeper >= 0).tolist():
-            found[alive[begin + row]] = ("semantic_duplicate", alive[int(keeper[row])])
+            found[alive[begin + row]] = Duplicate("semantic_duplicate", alive[int(keeper[row])], float(score[row]))
         kept = np.flatnonzero(keeper < 0)
         stay += (begin + kept).tolist()
         index.add(np.ascontiguousarray(block[kept]))
@@ -198,20 +160,28 @@ def mark_duplicates(
     near: float = 0.8,
     semantic: float = 0.97,
     off: Collection[str] = (),
+    seconds: dict[str, float] | None = None,
 ) -> Dataset:
     """Drop duplicates: `dropped_by` "purge:near_duplicate" and the like, a finding with the id of the row that stays.
 
-    Rows that share a prompt get a flag `same_prompt`. Marked rows stay in the dataset. `off`: kinds to leave alone.
+    The row that stays gets a finding with action "keep" and the ids that it stays for. Rows that share a prompt get a
+    flag `same_prompt`. Marked rows stay in the dataset. `off`, `seconds`: as in `find_duplicates`.
     """
     from ..stage import set_columns
 
-    found = {i: hit for i, hit in find_duplicates(rows, embeddings, near, semantic).items() if hit[0] not in off}
-    prompts = {} if "same_prompt" in off else same_prompts(rows, found)
-    ids = rows["id"]
+    spent = {} if seconds is None else seconds
+    found = find_duplicates(rows, embeddings, near, semantic, off, spent)
+    ids = rows["id"][:]
     findings, dropped = [list(f or ()) for f in rows["findings"]], list(rows["dropped_by"])
-    for index, (rule, keeper) in found.items():
+    stands_for: dict[tuple[int, str], list[str]] = defaultdict(list)
+    for index, (rule, keeper, score) in found.items():
         dropped[index] = f"purge:{rule}"
-        findings[index].append(Finding(rule, "response", "drop", detail=ids[keeper]).as_dict())
+        findings[index].append(Finding(rule, "response", "drop", score=score, detail=ids[keeper]).as_dict())
+        stands_for[keeper, rule].append(ids[index])
+    for (keeper, rule), gone in stands_for.items():
+        findings[keeper].append(Finding(rule, "response", "keep", detail=", ".join(gone)).as_dict())
+    with _clock(spent, "same_prompt"):
+        prompts = {} if "same_prompt" in off else same_prompts(rows, found)
     for index, (best, size) in prompts.items():
         if not any(f["rule"] == "same_prompt" for f in findings[index]):
             detail = f"{size} rows with the prompt of {ids[best]}"

@@ -42,10 +42,11 @@ def truncated(row: Fields, threshold: float) -> Iterator[Hit]:
             continue
         signed_off = LETTER.search(question) and len(last_line.split()) <= 4
         reason = "" if signed_off else _dangling(part, text)
-        if not reason and not _BULLET.match(last_line) and _unmarked(text, last_line):
+        if not reason and not _BULLET.match(last_line) and _unmarked(last_line, part.script.spaced):
             reason = "the last sentence has no end mark"
         if reason:
-            yield Hit(part, max(len(text) - 30, 0), len(text), f"{reason}: {shown(text[-30:])}")
+            detail = f"{reason}: {shown(text[-30:])}"
+            yield Hit(part, max(len(text) - 30, 0), len(text), detail, float(part.length))
 
 
 def _dangling(part: Part, text: str) -> str:
@@ -56,19 +57,21 @@ def _dangling(part: Part, text: str) -> str:
     word = _CUT_WORD.search(text)
     if word is None:
         return ""
+    last = word.group(1)
+    plain = last.lower().replace("’", "'")
+    if not (last[-1].islower() and (last[0].islower() or "'" in last)) or not any(
+        plain in ends for ends in DANGLING.values()
+    ):
+        return ""
     language, _ = language_of(text, part.script)
-    ends = DANGLING.get(language, frozenset())
-    return (
-        f"ends with {word.group(1)!r}"
-        if word.group(1).lower().replace("’", "'") in ends
-        and word.group(1)[-1].islower()
-        and (word.group(1)[0].islower() or "'" in word.group(1))
-        else ""
-    )
+    return f"ends with {last!r}" if plain in DANGLING.get(language, ()) else ""
 
 
-def _unmarked(text: str, last_line: str) -> bool:
+def _unmarked(last_line: str, spaced: bool) -> bool:
     """Whether a long last sentence follows at least two sentences that do end with a mark, in the same paragraph."""
+    if not spaced:
+        stop = max(last_line.rfind(mark) for mark in "。！？")
+        return sum(map(last_line.count, "。！？")) >= 2 and len(last_line) - stop > 8
     ends = list(_SENTENCE_END.finditer(last_line))
     return len(ends) >= 2 and len(last_line[ends[-1].end() :].split()) >= 4
 
@@ -107,6 +110,7 @@ _TEX = re.compile(r"\\[A-Za-z]+|[\^_]\{?\w")
 _DELIMITERS = ((r"\(", r"\)"), (r"\[", r"\]"))
 _ENUMERATOR = re.compile(
     r"(?m)(?:^|(?<=[\s;,.:(]))(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,5})\)|[:;8=xX]['-]?[()]|[()]['-]?[:;]|\b\d+['’\"]?\)"
+    r"|[(\[]\s*[-+]?[\w.∞]+\s*,\s*[-+]?[\w.∞]+\s*[)\]]"
 )
 
 
@@ -120,7 +124,7 @@ def unbalanced(row: Fields, threshold: float) -> Iterator[Hit]:
                 yield Hit(part, detail=problem)
                 continue
         if ("(" in text or "[" in text) and len(text) >= 40 and not part.mask.fences and not _codelike(text):
-            bare = _ENUMERATOR.sub("", text) if ")" in text else text
+            bare = _ENUMERATOR.sub("", text) if ")" in text or ":(" in text else text
             for left, right in ("()", "[]"):
                 if bare.count(left) > bare.count(right) and text.count(left) > text.count(right):
                     at = text.rfind(left)
@@ -210,21 +214,18 @@ def too_short(row: Fields, threshold: float) -> Iterator[Hit]:
     text = part.text
     if len(text) > 40 or not row.single or part.is_json or part.mask.spans or says_nothing(text.strip()):
         return
-    if part.script.spaced:
-        short = part.length < threshold
-    else:
-        short = len(text.strip()) < 2 * threshold
+    size = float(part.length) if part.script.spaced else len(text.strip()) / 2
     question = row.instruction.lower
     if _CODE_LINE.search(text) and CODE.search(question):
         return
     if (
-        short
+        size < threshold
         and ELABORATE.search(question)
         and not BRIEF.search(question)
         and not LISTS.search(question)
         and not row.input.text
     ):
-        yield Hit(part, 0, len(text), shown(text))
+        yield Hit(part, 0, len(text), shown(text), size)
 
 
 def length_outlier(row: Fields, threshold: float) -> Iterator[Hit]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import time
 from collections import defaultdict
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from datasets import Features
 
 from ..schema import FEATURES, JOIN, Finding, Message
-from .config_rules import parse_thresholds, selected, thresholds_of
+from .config_rules import parse_thresholds, rule_name, selected, thresholds_of
 from .rows import Fields, Hit, Rule
 
 if TYPE_CHECKING:
@@ -24,13 +25,17 @@ ROUNDS = 8  # one repair can uncover another; eight in a row have not been seen
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """A row after the purge: its turns, its separate input, what was found, and "purge:rule" if it is dropped."""
+    """A row after the purge: its turns, its separate input, what was found, and "purge:rule" if it is dropped.
+
+    `texts` goes with `findings`: the text that a finding's span counts in, and what a repair made of it.
+    """
 
     messages: list[Message]
     input: str
     findings: list[Finding]
     dropped_by: str | None
     changed: bool
+    texts: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,8 @@ class Purge:
     `rules` empty: the default set. `drop` names rules whose flags shall drop; `thresholds` are (rule, number)
     pairs. Rows with `dropped_by` set, and with `only_pool` those outside the pool, pass untouched. Needs the column
     `messages`; adds `findings` and `dropped_by` where they are missing and returns every column it was given. A
-    second run changes nothing.
+    second run changes nothing. Rows without a column `original` get one: JSON of `messages` and `input` as they came
+    in, null where nothing was changed.
     """
 
     rules: tuple[str, ...] = ()
@@ -67,31 +73,44 @@ class Purge:
         messages, findings = list(batch["messages"]), [list(f or ()) for f in batch.get("findings") or [()] * count]
         inputs, dropped = list(batch.get("input") or [""] * count), list(batch.get("dropped_by") or [None] * count)
         in_pool = batch.get("in_pool") or [True] * count
+        original = list(batch.get("original") or [None] * count)
+        # A user's own column of that name stays as it is; of our rows, those that the pipeline made have no original.
+        origin = batch.get("origin") or ["input" if "original" not in batch else ""] * count
         for i in range(count):
             if dropped[i] or (self.only_pool and not in_pool[i]):
                 continue
             result = self.row(messages[i], inputs[i] or "")
             if result.changed:
+                if original[i] is None and origin[i] == "input":
+                    original[i] = _as_json(messages[i], inputs[i])
                 messages[i], inputs[i] = result.messages, result.input
             _extend(findings[i], result.findings)
             dropped[i] = result.dropped_by
         given = {"input": inputs} if "input" in batch else {}
-        return {**batch, "messages": messages, **given, "findings": findings, "dropped_by": dropped}
+        marks = {"findings": findings, "dropped_by": dropped, "original": original}
+        return {**batch, "messages": messages, **given, **marks}
 
     def features(self, features: Features) -> Features:
-        """What the rows' features are after the purge: `findings` and `dropped_by` added where they are missing.
+        """What the rows' features are after the purge: `findings`, `dropped_by`, `original` added where missing.
 
         Rows without these columns need it, `rows.map(purge, batched=True, features=purge.features(rows.features))`:
         `map` takes a new column's type from the first batch, and would learn "null" where nothing is found there.
         """
-        return Features({**{name: FEATURES[name] for name in ("findings", "dropped_by")}, **features})
+        return Features({**{name: FEATURES[name] for name in ("findings", "dropped_by", "original")}, **features})
 
     def row(self, messages: list[Message], given: str = "") -> Purged:
         """Purge one conversation. `given` is the part of its first user turn that is a separate input."""
         return _Run(_plan(self), messages, given).purged()
 
+    def names(self) -> list[str]:
+        """The rules that run, in their order."""
+        return [rule.name for rule in _plan(self).rules]
+
     def timed(self, batch: Batch) -> dict[str, float]:
-        """Seconds that each rule takes on a batch, each on rows as they stand: for reports, not part of the map."""
+        """Seconds that each rule takes on a batch of rows as they stand: for reports, not part of the map.
+
+        A text is masked, split and lower-cased once, in the time of the first rule that needs it.
+        """
         seconds: dict[str, float] = defaultdict(float)
         plan = _plan(self)
         for messages, given in zip(
@@ -110,10 +129,12 @@ class _Plan:
     rules: tuple[Rule, ...]
     thresholds: Mapping[str, float]
     drop: frozenset[str]
+    order: Mapping[str, int] = field(init=False)
     repairing: tuple[Rule, ...] = field(init=False)
     marking: tuple[Rule, ...] = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "order", {rule.name: place for place, rule in enumerate(self.rules)})
         object.__setattr__(self, "repairing", tuple(r for r in self.rules if r.repairs))
         object.__setattr__(self, "marking", tuple(r for r in self.rules if not r.repairs))
 
@@ -121,7 +142,8 @@ class _Plan:
 @functools.lru_cache(maxsize=16)
 def _plan(purge: Purge) -> _Plan:
     rules = selected(purge.rules, purge.off)
-    return _Plan(tuple(rules), thresholds_of(rules, dict(purge.thresholds)), frozenset(purge.drop))
+    thresholds = {rule_name(name): value for name, value in purge.thresholds}
+    return _Plan(tuple(rules), thresholds_of(rules, thresholds), frozenset(map(rule_name, purge.drop)))
 
 
 class _Run:
@@ -131,20 +153,25 @@ class _Run:
         self.plan, self.given = plan, given
         self.messages = [{"role": m["role"] or "", "content": m["content"] or ""} for m in messages]
         self.findings: list[Finding] = []
+        self.texts: list[tuple[str, str]] = []
         self.changed = False
 
     def purged(self) -> Purged:
         fields, marks = self._repair()
         for rule in self.plan.marking:
             marks += [(rule, hit) for hit in rule.check(fields, self.plan.thresholds[rule.name])]
-        order = {rule.name: place for place, rule in enumerate(self.plan.rules)}
         dropped_by = None
-        for rule, hit in sorted(marks, key=lambda mark: order[mark[0].name]):
+        for rule, hit in sorted(marks, key=lambda mark: self.plan.order[mark[0].name]):
             finding = _finding(rule, hit, self.plan.drop)
-            self.findings.append(finding)
+            self._note(finding, hit)
             if finding.action == "drop" and dropped_by is None:
                 dropped_by = f"purge:{rule.name}"
-        return Purged(self.messages, self.given, self.findings, dropped_by, self.changed)
+        return Purged(self.messages, self.given, self.findings, dropped_by, self.changed, self.texts)
+
+    def _note(self, finding: Finding, hit: Hit) -> None:
+        text = hit.part.text if hit.part else ""
+        self.findings.append(finding)
+        self.texts.append((text, text if hit.text is None else hit.text))
 
     def _repair(self) -> tuple[Fields, list[tuple[Rule, Hit]]]:
         """Apply repairs until none is left; the marks come from the last pass, so they fit the text as it is then."""
@@ -169,10 +196,10 @@ class _Run:
                 self.messages = list(hit.messages)
             elif hit.part is not None and hit.text is not None:
                 self._rewrite(hit, fields)
-            self.findings.append(_finding(rule, hit, frozenset(), "repair"))
+            self._note(_finding(rule, hit, frozenset(), "repair"), hit)
         mended = before != (self.messages, self.given)
         if not mended:
-            del self.findings[-len(repairs) :]
+            del self.findings[-len(repairs) :], self.texts[-len(repairs) :]
         self.changed |= mended
         return mended
 
@@ -190,6 +217,10 @@ class _Run:
         else:
             content = text
         self.messages = [{**m, "content": content} if turn == part.turn else m for turn, m in enumerate(self.messages)]
+
+
+def _as_json(messages: list[Message], given: str) -> str:
+    return json.dumps({"messages": messages, **({"input": given} if given else {})}, ensure_ascii=False)
 
 
 def _finding(rule: Rule, hit: Hit, drop: frozenset[str], action: str = "") -> Finding:

@@ -7,14 +7,17 @@ from collections.abc import Iterator
 
 from .cues import CODE, TRANSLATION
 from .masks import FILLER
-from .rows import Fields, Hit, Part, has_any, shown
+from .rows import Fields, Hit, Part, shown
 from .scripts import language_of, script_counts, share_of
 
 _ENGLISH = (" the ", " of ", " and ", " to ", " is ", " in ", " for ", " a ")
-_ENGLISH_ASKS = (
-    " the ", " of ", " and ", " is ", " are ", " what", " how ", " for ", " write ", " explain", " create ",
-    " generate ",    " give ", " list ", " describe ", " find ", " why ", " suggest ", " compare ", " identify ",
-)  # fmt: skip
+# Words of a prompt that no other language written in ASCII letters has in common use.
+_ENGLISH_ASKS = frozenset(
+    "the of and is are what how write explain create generate give list describe find why suggest compare identify"
+    " which who when where this that with from name rewrite convert given calculate provide determine classify make"
+    " tell summarize summarise your you does do can following sentence between edit come up add construct design"
+    " develop categorize predict output choose arrange answer".split()
+)
 _SAME = (
     {"zh", "wuu", "yue"}, {"es", "gl", "ca"}, {"pt", "gl"}, {"ru", "uk", "bg", "be"}, {"no", "da", "sv", "nb", "nn"},
     {"id", "ms"}, {"hr", "sr", "bs"}, {"cs", "sk"}, {"ar", "fa"}, {"en", "sco"},
@@ -33,23 +36,21 @@ def language_mismatch(row: Fields, threshold: float) -> Iterator[Hit]:
     asked, answer = row.instruction, row.response
     if len(answer.text) < 40 or len(asked.text) < 16 or row.input.text and len(row.input.text) > 20:
         return
-    if row.ascii and _plainly_english(answer.text) and has_any(f" {asked.lower}", _ENGLISH_ASKS):
+    if asked.script.name == answer.script.name == "latin" and _plainly_english(answer.text):
+        if not _ENGLISH_ASKS.isdisjoint(asked.lower.split()):
+            return
+    if answer.mask.spans or answer.codelike or _listed(answer):
+        return
+    if TRANSLATION.search(asked.lower) or CODE.search(asked.lower):
+        return
+    one, other = language_of(asked.prose, asked.script), language_of(answer.prose, answer.script)
+    if one[0] == other[0] or any({one[0], other[0]} <= same for same in _SAME):
         return
     if asked.script.spaced == answer.script.spaced or asked.script.name == answer.script.name:
-        one, other = language_of(asked.prose, asked.script), language_of(answer.prose, answer.script)
         least = threshold if len(asked.text) >= 40 else 0.9
-        sure = one[1] >= least and other[1] >= 0.5 and share_of(one[0], answer.prose, answer.script) <= 1 - threshold
-    else:
-        one, other, sure = language_of(asked.prose, asked.script), language_of(answer.prose, answer.script), True
-    if not sure or one[0] == other[0] or any({one[0], other[0]} <= same for same in _SAME):
-        return
-    if (
-        answer.codelike
-        or script_counts(answer.prose)[asked.script.name] > 0.1 * len(answer.prose)
-        and asked.script != answer.script
-    ):
-        return
-    if answer.mask.spans or TRANSLATION.search(asked.lower) or CODE.search(asked.lower) or _listed(answer):
+        if one[1] < least or other[1] < 0.5 or share_of(one[0], answer.prose, answer.script) > 1 - threshold:
+            return
+    if asked.script != answer.script and script_counts(answer.prose)[asked.script.name] > 0.1 * len(answer.prose):
         return
     yield Hit(answer, detail=f"asked in {one[0]}, answered in {other[0]}", score=other[1])
 

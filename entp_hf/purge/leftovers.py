@@ -66,16 +66,13 @@ def symbol_ratio(row: Fields, threshold: float) -> Iterator[Hit]:
         if share <= threshold:
             continue
         question = row.question_before(part)
-        if (
-            CODE.search(question)
-            or SYMBOLS.search(question)
-            or not ELABORATE.search(question)
-            and share < 2 * threshold
-        ):
+        if CODE.search(question) or SYMBOLS.search(question):
             continue
         noise = sum(len(m.group()) for m in _ODD.finditer(text)) / len(text)
-        if noise > threshold / 2:
-            yield Hit(part, detail=f"{share:.0%} symbols", score=share)
+        # Half of the symbols must be odd ones; where the prompt asks for no prose, twice as many are allowed.
+        score = min(share if ELABORATE.search(question) else share / 2, 2 * noise)
+        if score > threshold:
+            yield Hit(part, detail=f"{share:.0%} symbols", score=score)
 
 
 _ALNUM = {code: None for code in range(128) if chr(code).isalnum()}

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator
 
-from .rows import Fields, Hit, Part
+from .rows import Fields, Hit, Part, has_any
 
 _EMAIL = re.compile(r"(?<![\w.+-])[A-Za-z0-9][\w.+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}\b")
 _IP = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.]*\d)")
@@ -99,7 +99,7 @@ _KINDS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool], str], ...] = (
     ("PHONE", _PHONE, _is_phone, ""),
     ("IP", _IP, _is_public_ip, "."),
 )
-_DIGITS = re.compile(r"\d[\d .()-]{6,}\d|[A-Z]{2}\d{2}[ A-Z0-9]{11}")
+_DIGITS, _ACCOUNT = re.compile(r"\d[\d .()-]{6,}\d"), re.compile(r"[A-Z]{2}\d{2}[ A-Z0-9]{11}")
 _SECRET = re.compile(
     r"\bsk-(?:proj-|ant-|or-)?[A-Za-z0-9_-]{20,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bgh[pousr]_[A-Za-z0-9]{30,}\b"
     r"|\bgithub_pat_\w{40,}|\bhf_[A-Za-z0-9]{30,}\b"
@@ -119,13 +119,17 @@ def pii(row: Fields, threshold: float) -> Iterator[Hit]:
     Replaced by [EMAIL_1] and the like; the same value gets the same number in all fields of the row.
     """
     text = row.text
-    if "@" not in text and not _DIGITS.search(text):
+    if not _suspect(text):
         return
     numbers: dict[tuple[str, str], int] = {}
     for part in row.prose_parts:
-        if "@" in part.text or _DIGITS.search(part.text):
+        if _suspect(part.text):
             if hit := _redacted(part, numbers):
                 yield hit
+
+
+def _suspect(text: str) -> bool:
+    return "@" in text or _DIGITS.search(text) is not None or _ACCOUNT.search(text) is not None
 
 
 def _redacted(part: Part, numbers: dict[tuple[str, str], int]) -> Hit | None:
@@ -153,7 +157,7 @@ def _redacted(part: Part, numbers: dict[tuple[str, str], int]) -> Hit | None:
 def secret(row: Fields, threshold: float) -> Iterator[Hit]:
     """Keys, tokens and private keys, replaced by [SECRET]: the one rule that also reaches into code."""
     text = row.text
-    if not any(cue in text for cue in _SECRET_CUES):
+    if not has_any(text, _SECRET_CUES):
         return
     for part in row.parts:
         found = list(_SECRET.finditer(part.text))

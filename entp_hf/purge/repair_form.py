@@ -77,9 +77,7 @@ def _markdown(match: re.Match[str]) -> str:
 
 def special_tokens(row: Fields, threshold: float) -> Iterator[Hit]:
     """Chat and tokenizer tokens: stripped at the ends; an answer is cut at one that starts another turn."""
-    if not any(
-        cue in row.text for cue in ("<|", "INST]", "<s>", "</s>", "_of_turn>", "SYS>>", "<pad>", "<unk>", "os>")
-    ):
+    if not has_any(row.text, ("<|", "INST]", "<s>", "</s>", "_of_turn>", "SYS>>", "<pad>", "<unk>", "os>")):
         return
     for part in row.prose_parts:
         if part.field in ("instruction", "input") and row.asks(re.compile("special token|chat template|tokeni[sz]er")):

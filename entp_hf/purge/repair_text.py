@@ -12,7 +12,7 @@ from typing import Any
 
 from .cues import ASKS_MEANING, CODE, ESCAPES, MARKUP, SHOWS_MARKUP
 from .masks import FILLER
-from .rows import Fields, Hit, Part, shown
+from .rows import Fields, Hit, Part, has_any, shown
 
 # Noncharacters go too, but for the one that masks code.
 _CONTROL = re.compile(
@@ -71,7 +71,7 @@ def _outside(part: Part, change: Any) -> str:
 
 def control_chars(row: Fields, threshold: float) -> Iterator[Hit]:
     """Control characters and terminal escapes. Form feeds, vertical tabs and NEL were line breaks."""
-    if _CONTROL.search(row.text):
+    if not row.plain and _CONTROL.search(row.text):
         for part in row.parts:
             hit = part.replaced(_CONTROL, lambda m: "\n" if m.group() in "\x0b\x0c\x85" else "")
             if hit:
@@ -79,7 +79,10 @@ def control_chars(row: Fields, threshold: float) -> Iterator[Hit]:
 
 
 def invisible_chars(row: Fields, threshold: float) -> Iterator[Hit]:
-    """Zero-width, soft-hyphen and bidi-override characters; joiners stay in emoji, Arabic and Indic text."""
+    """Zero-width, soft-hyphen and bidi-override characters; joiners stay in emoji, Arabic and Indic text.
+
+    The score is their share of the text's characters.
+    """
     if row.ascii:
         return
     for part in row.parts:
@@ -88,8 +91,8 @@ def invisible_chars(row: Fields, threshold: float) -> Iterator[Hit]:
         for pattern in (_INVISIBLE, _JOINERS):
             # A zero-width space marks word ends in Thai, Khmer, Burmese.
             hit = part.replaced(pattern, "") if part.script.stops else None
-            if hit:
-                yield hit
+            if hit and hit.text is not None:
+                yield replace(hit, score=1 - len(hit.text) / len(part.text))
                 break
 
 
@@ -110,7 +113,7 @@ def blank_runs(row: Fields, threshold: float) -> Iterator[Hit]:
     """Carriage returns, three or more blank lines, blanks left over at the ends of lines and of the text."""
     for part in row.parts:
         text = part.text
-        if "\r" in text or "\n\n\n" in text or "   " in text or text[-1:].isspace() or text[:1] == "\n":
+        if has_any(text, ("\r", "\n\n\n", "   ", "\n \n", "\n\t\n")) or text[-1:].isspace() or text[:1] == "\n":
             hit = part.replaced(_BLANKS, _thinner)
             thinned = Part(part.field, part.turn, hit.text or "") if hit else part
             edged = thinned.replaced(_EDGES, "")

@@ -15,6 +15,7 @@ from .rows import Fields, Hit, Part, shown
 _LINES, _TOP = 0.30, {2: 0.20, 3: 0.18, 4: 0.16}
 _DUPLICATED = {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}
 _LEAST_WORDS, _LEAST_CHARS = 30, 200
+_TAIL = 40  # units at the end that a loop would fill
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -29,7 +30,7 @@ def repetition(row: Fields, threshold: float) -> Iterator[Hit]:
             continue
         units = words if part.script.spaced else [c for c in part.text if not c.isspace() and c != FILLER]
         variety = len(set(units)) / len(units) if units else 1.0
-        if variety > (0.62 if part.script.spaced else 0.5):
+        if variety > (0.62 if part.script.spaced else 0.5) and len(set(units[-_TAIL:])) > _TAIL // 2:
             continue
         question = row.question_before(part)
         lines = [line for line in part.prose.split("\n") if line.strip()]
@@ -111,6 +112,8 @@ def _ngrams(words: Sequence[str], scale: float, spaced: bool) -> list[str]:
         if share > (bound + 0.15) * scale:
             found.append(f"{share:.0%} is in repeated {size}-grams")
             break
+        if share <= (_DUPLICATED[10] + 0.15) * scale:
+            break  # longer n-grams repeat even less
     return found
 
 

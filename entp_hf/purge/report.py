@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from datasets import Dataset
 
 from ..schema import instruction_of, response_of
+from . import lenient
 from .registry import DATASET_RULES, RULES
 
 EXAMPLES = 5
@@ -17,13 +18,18 @@ _COUNT = {"repair": "repaired", "drop": "dropped", "flag": "flagged"}
 
 
 def purge_report(
-    before: Dataset, after: Dataset, seconds: Mapping[str, float] | None = None, warn_share: float = 0.1
+    before: Dataset,
+    after: Dataset,
+    seconds: Mapping[str, float] | None = None,
+    warn_share: float = 0.1,
+    ran: Collection[str] = (),
 ) -> dict[str, Any]:
     """Rows found, repaired, dropped and flagged by each rule, examples, and warnings.
 
-    `before` and `after` hold the same rows in the same order. A row counts once for a rule and action. A rule that
-    drops more than `warn_share` of the rows that came in alive is warned of. Raises ValueError where the numbers
-    of rows differ.
+    `before` and `after` hold the same rows in the same order. A row counts once for a rule and action. Warned of are
+    rules that drop more than `warn_share` of the rows that came in alive (too strict), and rules of `ran` that find
+    nothing where a peer's plain test finds much (too lenient, see `lenient`). Raises ValueError where the numbers of
+    rows differ.
     """
     if len(before) != len(after):
         raise ValueError(
@@ -44,7 +50,7 @@ def purge_report(
     examples: dict[str, list[dict[str, Any]]] = defaultdict(list)
     findings = _column(after, "findings")
     for index in alive:
-        for rule, actions in _by_rule(findings[index] or ()).items():
+        for rule, actions in _by_rule(f for f in findings[index] or () if f["action"] in _COUNT).items():
             entry = counts.setdefault(rule, {"found": 0, "repaired": 0, "dropped": 0, "flagged": 0, "seconds": 0.0})
             entry["found"] += 1
             for action in {f["action"] for f in actions}:
@@ -54,6 +60,8 @@ def purge_report(
                 examples[rule].append(_example(before[index], after[index], actions[0]))
     rows_out = sum(1 for i in alive if not dropped[i])
     warnings = _warnings(counts, len(alive), warn_share)
+    idle = [name for name in ran if name in counts and not counts[name]["found"]]
+    warnings += lenient.warnings(idle, (before[i] for i in alive), len(alive))
     return {
         "rows_in": len(alive), "rows_out": rows_out, "rules": counts, "warnings": warnings, "examples": dict(examples)
     }  # fmt: skip

@@ -6,9 +6,8 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
 
 from ..schema import JOIN, Message
 from .masks import FILLER, Mask, mask
@@ -19,7 +18,28 @@ _CODE_LINE = re.compile(
     r"|while|if)\b"
     r"[^.\n]*[:;({]?|[\w.\[\]]+\s?=\s?[^.\n]+|[\w.]+\([^\n]*\)[;:]?|[^\n]*[{};]|</?\w[^<>\n]*>.*)[ \t]*$"
 )
+T = TypeVar("T")
 FIELD_OF_ROLE = {"user": "instruction", "assistant": "response", "system": "system", "tool": "tool"}
+
+
+class lazy(Generic[T]):  # noqa: N801
+    """`functools.cached_property` without the lock that it takes before Python 3.12: it was a tenth of the time."""
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self.compute, self.__doc__ = compute, compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> lazy[T]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+    def __get__(self, instance: object | None, owner: type) -> T | lazy[T]:
+        if instance is None:
+            return self
+        value = instance.__dict__[self.name] = self.compute(instance)
+        return value
 
 
 class Part:
@@ -28,32 +48,32 @@ class Part:
     def __init__(self, field: str, turn: int, text: str) -> None:
         self.field, self.turn, self.text = field, turn, text
 
-    @cached_property
+    @lazy
     def mask(self) -> Mask:
         """Where code and mathematics are."""
         return mask(self.text)
 
-    @cached_property
+    @lazy
     def prose(self) -> str:
         """The text with code and mathematics replaced, character by character, by `FILLER`."""
         return self.mask.cover(self.text) if self.mask.spans else self.text
 
-    @cached_property
+    @lazy
     def lower(self) -> str:
         """The prose in lower case, for look-ups (its length may differ)."""
         return self.prose.lower()
 
-    @cached_property
+    @lazy
     def words(self) -> list[str]:
         """The prose split at white space, masked characters left out."""
         return (self.prose.replace(FILLER, "") if self.mask.spans else self.text).split()
 
-    @cached_property
+    @lazy
     def script(self) -> Script:
         """The script that most letters of the prose are in."""
         return script_of(self.prose)
 
-    @cached_property
+    @lazy
     def is_json(self) -> bool:
         """Whether the whole text is a JSON object or list, such as a tool call."""
         head = self.text.lstrip()[:1]
@@ -65,7 +85,7 @@ class Part:
             return False
         return True
 
-    @cached_property
+    @lazy
     def codelike(self) -> bool:
         """Whether prose that no fence masks is, by two of its lines, code."""
         return sum(1 for _ in islice(_CODE_LINE.finditer(self.prose), 2)) == 2
@@ -139,32 +159,37 @@ class Fields:
         self.responses = [p for p in self.parts if p.field == "response"]
         self.response = self.responses[-1] if self.responses else none
 
-    @cached_property
+    @lazy
     def single(self) -> bool:
         """One question, one answer, a system turn aside."""
         return [p.field for p in self.parts if p.field not in ("system", "input")] == ["instruction", "response"]
 
-    @cached_property
+    @lazy
     def prompt(self) -> str:
         """Everything but the answers, lower case: what tells whether the prompt asks for what a rule looks for."""
         return "\n".join(p.text for p in self.parts if p.field != "response").lower()
 
-    @cached_property
+    @lazy
     def text(self) -> str:
         """All parts, to find out at once that no cue of a rule is anywhere."""
         return "\n".join(p.text for p in self.parts)
 
-    @cached_property
+    @lazy
     def ascii(self) -> bool:
         """Whether no part has a character beyond ASCII."""
         return self.text.isascii()
 
-    @cached_property
+    @lazy
+    def plain(self) -> bool:
+        """Whether the row is ASCII without control characters, line breaks and tabs aside."""
+        return self.ascii and self.text.replace("\n", "").replace("\t", "").isprintable()
+
+    @lazy
     def prose_parts(self) -> list[Part]:
         """The parts that people read: not tool output, not tool calls."""
         return [p for p in self.parts if p.field != "tool" and not p.is_json]
 
-    @cached_property
+    @lazy
     def answers(self) -> list[Part]:
         """The assistant turns that are not tool calls."""
         return [p for p in self.responses if not p.is_json]
@@ -205,7 +230,10 @@ class Rule:
 
 def has_any(text: str, cues: Sequence[str]) -> bool:
     """Whether one of the cues is in the text: far cheaper than a pattern of many alternatives."""
-    return any(cue in text for cue in cues)
+    for cue in cues:  # a loop, not any(): half the time
+        if cue in text:
+            return True
+    return False
 
 
 def shown(text: str, limit: int = 60) -> str:

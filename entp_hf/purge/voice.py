@@ -28,7 +28,7 @@ def refusal(row: Fields, threshold: float) -> Iterator[Hit]:
         question = row.question_before(part)
         wanted = DIALOGUE.search(question) or _WRITTEN.search(question)
         if not wanted or DISCLAIMER.search(head) or IDENTITY.search(head):
-            yield Hit(part, *found.span(), shown(found.group()))
+            yield Hit(part, *found.span(), shown(found.group()), float(part.length))
 
 
 _WRITTEN = re.compile(
@@ -45,7 +45,7 @@ def identity_leak(row: Fields, threshold: float) -> Iterator[Hit]:
     """
     for part in row.answers:
         lower = part.lower
-        if not any(cue in lower for cue in _IDENTITY_CUES) or len(lower) != len(part.text):
+        if not has_any(lower, _IDENTITY_CUES) or len(lower) != len(part.text):
             continue
         named, said = IDENTITY.search(lower), DISCLAIMER.search(lower)
         if not (named or said) or _ABOUT_MODELS.search(row.question_before(part)):
@@ -75,7 +75,7 @@ _ABOUT_MODELS = re.compile(
 )
 _IDENTITY_CUES = (
     "gpt", "openai", "open ai", "claude", "anthropic", "gemini", "bard", "llama", "deepseek", "qwen", "mistral",
-    "copilot", "cutoff", "cut-off", "language model", "an ai", "my knowledge", "last update", "my training",
+    "copilot", "cutoff", "cut-off", "language model", "an ai", "my knowledge", "my last", "my training",
     "人工智能", "语言模型", "知识截止", "文心", "通义", "豆包", "modelo de lenguaje", "modèle de langage",
     "sprachmodell", "训练",
 )  # fmt: skip

@@ -1,0 +1,118 @@
+"""`entp purge` and `entp retune`: the symbolic rules alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..config import EntpConfig
+from ..errors import InputError
+from ..knobs import LENIENT, with_knobs
+from ..screen import out, table
+from ..screen_purge import show_explained, show_purge
+from .shared import Folder, Inputs, Overwrite, folder_or_none, write_rows_and_figures
+
+
+def purge(
+    config: EntpConfig, inputs: Inputs = None, output: Folder = None, overwrite: Overwrite = False,
+    rules: Annotated[bool, typer.Option("--list", help="list the rules and leave")] = False,
+    explain: Annotated[str, typer.Option(metavar="ID", help="show one row's findings: its id, or FILE:ROW")] = "",
+) -> None:  # fmt: skip
+    """Run the symbolic rules alone over every row of INPUT; with -o, write kept and dropped rows, and a report."""
+    from ..purge import RULES
+
+    if rules:
+        head = ["rule", "code", "action", "threshold", "on", "what it finds"]
+        table("Purge rules", head, [[r.name, r.code, r.action, r.threshold, r.default_on, r.description]
+                                    for r in RULES.values()])  # fmt: skip
+        return
+    from ..inputs import read_rows
+    from ..pipeline import purge_rows
+
+    if not inputs:
+        raise InputError("no input given: name files, a folder or a Hub dataset")
+    if explain:
+        _explain(read_rows(inputs, config)[0], explain, config)
+        return
+    with folder_or_none(output, overwrite) as folder:
+        rows, read = read_rows(inputs, config)
+        kept, dropped, report = purge_rows(rows, config)
+        if folder is not None:
+            from ..manifest import Manifest
+            from ..report import write_report
+
+            info = {**Manifest.start(config.to_dict()), "input": read, "purge": report}
+            write_rows_and_figures(folder, kept, dropped, {**info, "warnings": report["warnings"]})
+            write_report(folder)
+    show_purge(report)
+    out.print(
+        f"{len(rows):,} rows in, {len(kept):,} kept, {len(dropped):,} dropped" + (f", in {output}" if output else "")
+    )
+
+
+def _explain(rows: Any, name: str, config: EntpConfig) -> None:
+    from ..purge import Purge
+    from ..purge.explain import explain
+
+    found = [
+        i for i, (key, source) in enumerate(zip(rows["id"], rows["source"], strict=True)) if name in (key, source)
+    ]
+    if not found:
+        raise InputError(
+            f"no row has the id {name!r}; ids are in the column `id`, or name a row as {rows[0]['source']}"
+        )
+    for index in found:
+        row = rows[index]
+        show_explained(row, explain(Purge.from_config(config), row))
+
+
+def retune(
+    folder: Annotated[Path, typer.Argument(help="folder that `entp purge -o` made")],
+    thresholds: Annotated[list[str], typer.Argument(metavar="RULE=NUMBER", help="stricter thresholds to try")],
+    output: Folder = None, overwrite: Overwrite = False,
+) -> None:  # fmt: skip
+    """Try other thresholds on the scores that a purge stored, without running the rules again."""
+    import pyarrow.parquet as pq
+    from datasets import Dataset, concatenate_datasets
+
+    from ..manifest import Manifest
+    from ..purge.config_rules import parse_thresholds
+    from ..purge.tune import rethreshold
+    from ..steps import set_aside
+
+    if not (folder / "manifest.json").is_file():
+        raise InputError(f"{folder}: no manifest.json there; give a folder that `entp purge -o` made")
+    manifest = Manifest.load(folder / "manifest.json")
+    config = EntpConfig.from_dict(manifest["config"])
+    ran = {"near_duplicate": config.near_duplicate, "semantic_duplicate": config.semantic_duplicate,
+           **dict(parse_thresholds(config.purge_thresholds))}  # fmt: skip
+    tables = [pq.read_table(folder / name / "train.parquet") for name in ("data", "dropped")]
+    parts = [Dataset(table.replace_schema_metadata(None)) for table in tables]
+    before = concatenate_datasets([part for part in parts if len(part)] or parts[:1])
+    try:
+        asked = dict(parse_thresholds(thresholds))
+        after = rethreshold(before, asked, ran)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    table("Findings", ["rule", "before", "after"], [[n, _count(before, n), _count(after, n)] for n in asked])
+    kept, dropped = set_aside(after)
+    out.print(f"{len(parts[0]):,} rows were kept, {len(kept):,} are now" + (f", in {output}" if output else ""))
+    with folder_or_none(output, overwrite) as target:
+        if target is not None:
+            both = {**ran, **asked}
+            manifest["config"]["near_duplicate"] = both.pop("near_duplicate")
+            manifest["config"]["semantic_duplicate"] = both.pop("semantic_duplicate")
+            manifest["config"]["purge_thresholds"] = [f"{name}={value:g}" for name, value in both.items()]
+            write_rows_and_figures(target, kept, dropped, manifest)
+
+
+def _count(rows: Any, rule: str) -> int:
+    return sum(any(f["rule"] == rule and f["action"] != "keep" for f in found) for found in rows["findings"])
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.command("purge", context_settings=LENIENT)(with_knobs(purge))
+    app.command()(retune)
