@@ -58,7 +58,7 @@ def make_client(config: Any, model: str | None = None) -> ChatClient:
 
     `endpoint` set: that server; `provider` set: Hugging Face Inference Providers; else the model in this process.
     """
-    from .cache import CachedChat
+    from .cache import REPLIES, CachedChat
 
     name = model or config.model
     if config.endpoint or config.provider:
@@ -74,4 +74,4 @@ def make_client(config: Any, model: str | None = None) -> ChatClient:
         client = LocalChat(
             name, device=config.device, batch_size=config.batch_size, cache_dir=str(config.cache_path())
         )
-    return CachedChat(client, str(config.cache_path() / "replies.sqlite"))
+    return CachedChat(client, str(config.cache_path() / REPLIES))

@@ -19,6 +19,7 @@ from ..errors import ConfigError, EntpError
 from . import ChatClient, ChatReply, ChatRequest
 from .store import CHUNK, opened, transaction
 
+REPLIES = "replies.sqlite"  # the file's name in the cache folder
 _TABLE = """CREATE TABLE IF NOT EXISTS replies (
     key TEXT PRIMARY KEY, kind TEXT NOT NULL, client TEXT NOT NULL, request TEXT NOT NULL, reply TEXT NOT NULL,
     failed INTEGER NOT NULL, created REAL NOT NULL) WITHOUT ROWID"""
