@@ -6,7 +6,6 @@ Defaults marked "(ours)" are not fixed by the paper (arXiv 2510.23160).
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import typing
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from .bounds import BOUNDS, CHOICES, RATERS, SECTIONS
+from .bounds import BOUNDS, CHOICES, RATERS, SECTIONS, fits, spelt, widen
 from .errors import ConfigError
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -81,6 +80,7 @@ class EntpConfig:
     fuser: str = _knob("entp", "entp | mosaic (no LLM) | rewrite (one row) | mergeit (pairs) | none")
     model: str = _knob(SMOLLM2, "chat model: Hub id, local folder, or the server's name for it")
     endpoint: str = _knob("", "URL of an OpenAI-compatible or TGI server; empty: the model runs in this process")
+    api: str = _knob("chat", "of the endpoint: chat (OpenAI's protocol) | tgi (TGI's own, with grammar)")
     provider: str = _knob("", "Hugging Face Inference Provider (auto, together, ...); the key comes from the login")
     group_neighbors: int = _knob(3, "neighbours in a fusion group (paper: m = 3)")
     group_similarity: float = _knob(0.35, "least cosine similarity of a group's rows to its representative (ours)")
@@ -107,6 +107,12 @@ class EntpConfig:
     # Running
     concurrency: int = _knob(16, "calls in flight to a server")
     timeout: float = _knob(120.0, "seconds for one call to a server")
+    total_timeout: float = _knob(0.0, "seconds after which a run asks nothing more; 0: no limit")
+    requests_per_minute: int = _knob(0, "most calls to a server in any minute; 0: no limit")
+    tokens_per_minute: int = _knob(0, "most tokens to and from a server in any minute; 0: no limit")
+    budget_calls: int = _knob(0, "calls that a run may make, never passed; the cache costs none; 0: no limit")
+    budget_tokens: int = _knob(0, "tokens that a run may use, never passed; 0: no limit")
+    budget_cost: float = _knob(0.0, "money that a run may spend at price_in and price_out, never passed; 0: no limit")
     batch_size: int = _knob(16, "rows at once in a model that runs in this process")
     device: str = _knob("auto", "auto | cpu | cuda | mps")
     num_proc: int = _knob(1, "processes for the purge")
@@ -122,8 +128,8 @@ class EntpConfig:
         types = typing.get_type_hints(type(self))
         for knob in dataclasses.fields(self):
             value = getattr(self, knob.name)
-            if not _fits(value, types[knob.name]):
-                found.append(f"{knob.name}: {value!r} is not {_spelt(types[knob.name])}")
+            if not fits(value, types[knob.name]):
+                found.append(f"{knob.name}: {value!r} is not {spelt(types[knob.name])}")
                 typed = False
                 continue
             if knob.name in CHOICES and value not in CHOICES[knob.name]:
@@ -151,6 +157,10 @@ class EntpConfig:
             found.append(f"cluster_counts: {min(self.cluster_counts)} is no number of clusters; give 1 or more")
         if self.endpoint and self.provider:
             found.append("endpoint and provider: only one can be given")
+        if self.api == "tgi" and not self.endpoint:
+            found.append("api: 'tgi' needs endpoint, the URL of a TGI server")
+        if self.budget_cost and not (self.price_in or self.price_out):
+            found.append("budget_cost: needs price_in and price_out, the prices of a million tokens")
         if (self.endpoint or self.provider) and "logits" in self.raters and not self.rater_model:
             found.append("raters: 'logits' needs a model in this process; set rater_model, or use the rater 'llm'")
         if (share := self.fusion_ratio + self.high_quality_ratio) > 1:
@@ -192,7 +202,7 @@ class EntpConfig:
             if name not in names:
                 near = get_close_matches(str(name), names, n=1)
                 problems.append(f"{name}: no such knob" + (f"; did you mean {near[0]}?" if near else ""))
-        config = cls(**{name: _widen(cls, name, value) for name, value in values.items() if name in names})
+        config = cls(**{name: widen(cls, name, value) for name, value in values.items() if name in names})
         problems += config.problems()
         if problems:
             raise ConfigError(problems)
@@ -219,29 +229,3 @@ class EntpConfig:
             value = value.removesuffix("...\n").strip()
             lines += [f"# {knob.metadata['help']}", f"{knob.name}: {value}", ""]
         return "\n".join(lines)
-
-
-def _widen(cls: type, name: str, value: Any) -> Any:
-    kind = typing.get_type_hints(cls)[name]
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if typing.get_origin(kind) is list and isinstance(value, tuple):
-        return list(value)
-    return value
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    if typing.get_origin(kind) is list:
-        item = typing.get_args(kind)[0]
-        return isinstance(value, list) and all(_fits(v, item) for v in value)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if kind is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return isinstance(value, kind)
-
-
-def _spelt(kind: Any) -> str:
-    if typing.get_origin(kind) is list:
-        return "a list of " + {str: "strings", int: "whole numbers"}[typing.get_args(kind)[0]]
-    return {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}[kind]

@@ -19,6 +19,7 @@ from .gate import Gate
 from .hybrid import as_dataset, assemble, preference_pairs
 from .inputs import read_rows
 from .llm import make_client
+from .llm.budget import Ledger, Limits, spending
 from .llm.usage import Usage, metered
 from .manifest import Manifest
 from .mix import run_rounds
@@ -69,9 +70,10 @@ def run(inputs: Source | Sequence[Source], config: EntpConfig | None = None) -> 
     config = (config or EntpConfig()).validate()
     check_models(config)
     manifest = Manifest.start(config.to_dict())
-    with metered() as usage:
+    with metered() as usage, spending(Limits.from_config(config)) as ledger:
         result = _run(inputs, config, manifest)
     manifest["tokens"] = _tokens(usage, config)
+    manifest["warnings"] += _stopped(ledger)
     return result
 
 
@@ -152,9 +154,10 @@ def score_rows(inputs: Source | Sequence[Source], config: EntpConfig) -> tuple[D
     """Rate and correct alone: rows with scores, rows without, and the figures."""
     check_models(config.validate())
     manifest = Manifest.start(config.to_dict())
-    with metered() as usage:
+    with metered() as usage, spending(Limits.from_config(config)) as ledger:
         rows, out, _ = _scored(inputs, config, manifest)
     manifest["tokens"] = _tokens(usage, config)
+    manifest["warnings"] += _stopped(ledger)
     return rows, concatenate_datasets(out), manifest
 
 
@@ -186,6 +189,11 @@ def _contamination(config: EntpConfig) -> Contamination | None:
     if not config.benchmark_files:
         return None
     return Contamination.from_files(config.benchmark_files, config.contamination_coverage)
+
+
+def _stopped(ledger: Ledger) -> list[str]:
+    return [f"some calls were not made: {ledger.refused}. Raise the limit and run again: no reply is paid for twice"
+            ] * bool(ledger.refused)  # fmt: skip
 
 
 def _tokens(usage: Usage, config: EntpConfig) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from fault_server import FaultServer
 from entp_hf import cli
 from entp_hf.config import EntpConfig
 from entp_hf.demo import pool_files
+from entp_hf.llm import ChatRequest
+from entp_hf.llm.cache import CachedChat
+from entp_hf.llm.hub import HubChat
 
 QUICK = ["--raters", "", "--pool", "all", "--fuser", "mosaic", "--limit", "80", "--target-size", "12"]
 
@@ -218,3 +222,27 @@ def test_a_stopped_run_ends_cleanly_and_says_how_to_go_on(tmp_path: Path, how: s
     assert "run the same command again to go on" in wrong
     assert "Traceback" not in wrong
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
+def test_the_reply_cache_can_be_read_exported_and_pruned(
+    entp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    place = ["--cache-dir", "kept"]
+    status, _, wrong = entp("cache", "info", *place)
+    assert (status, "there is no reply cache at" in wrong) == (1, True)
+    with FaultServer() as server:
+        chat = CachedChat(HubChat("m", server.url), str(tmp_path / "kept" / "replies.sqlite"))
+        chat.chat([ChatRequest((("user", text),)) for text in ("one", "two", "[400] three")])
+        name = chat.name
+    status, said, _ = entp("cache", "info", *place)
+    assert status == 0
+    for line in (r"replies\W+2", r"failed calls \(asked again\)\W+1", rf"{re.escape(name)}\W+3"):
+        assert re.search(rf"^{line}\s*$", said, re.M), said
+    assert "3 entries in out.jsonl" in entp("cache", "export", "out.jsonl", *place)[1]
+    asked = [json.loads(line)["request"]["messages"][0][1] for line in Path("out.jsonl").read_text().splitlines()]
+    assert sorted(asked) == ["[400] three", "one", "two"]
+    assert "--overwrite" in entp("cache", "export", "out.jsonl", *place)[2]
+    assert "--older-than DAYS" in entp("cache", "prune", *place)[2]
+    assert "0 entries deleted" in entp("cache", "prune", "--older-than", "1", *place)[1]
+    assert "3 entries deleted" in entp("cache", "prune", "--older-than", "0", *place)[1]

@@ -13,7 +13,7 @@ import pytest
 from fault_server import FaultServer
 
 from entp_hf.errors import ConfigError, EntpError
-from entp_hf.llm import ChatRequest, hub, wire
+from entp_hf.llm import ChatRequest, calls, wire
 from entp_hf.llm.hub import HubChat
 
 KEY = "sk-very-secret-0123456789"
@@ -30,8 +30,8 @@ def online(monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", "/nonexistent")
     for name in ("ENTP_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(hub, "BACKOFF", 0.02)
-    monkeypatch.setattr(hub, "_refuse_schema", set())
+    monkeypatch.setattr(calls, "BACKOFF", 0.02)
+    monkeypatch.setattr(calls, "refuse_schema", set())
 
 
 @pytest.mark.parametrize("fault", ["429", "500", "503", "408", "drop", "garbage", "notchat", "stall", "500,429,drop"])
@@ -126,7 +126,7 @@ def test_slots_halve_once_for_calls_of_one_time_and_grow_back():
             slots.halve(since)
         halved = slots.limit
         for _ in range(200):
-            slots.grow()
+            slots.grow(0.1)
         for _ in range(10):
             slots.halve(slots.cuts)
         return halved, slots.limit
@@ -223,7 +223,7 @@ def test_leaving_early_stops_the_calls():
 
 def test_offline_mode_is_named(monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with FaultServer() as server, pytest.raises(EntpError, match="HF_HUB_OFFLINE is set; unset it"):
+    with FaultServer() as server, pytest.raises(EntpError, match="the Hub is offline; unset HF_HUB_OFFLINE"):
         HubChat("m", server.url).chat([ask("hello")])
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+BUDGET = "budget"  # finish_reason of a call that was not made, since budget or time are used up
+
 
 @dataclass(frozen=True)
 class ChatRequest:
@@ -28,7 +30,7 @@ class ChatReply:
     """What came back. A failed call is a reply with `error` set, never an empty answer."""
 
     text: str = ""
-    finish_reason: str = "stop"  # stop | length | error
+    finish_reason: str = "stop"  # stop | length | error | budget: not asked, `error` says which limit
     prompt_tokens: int = 0
     completion_tokens: int = 0
     error: str = ""
@@ -56,22 +58,24 @@ class ChatClient(Protocol):
 def make_client(config: Any, model: str | None = None) -> ChatClient:
     """The client that the configuration asks for, with the reply cache around it.
 
-    `endpoint` set: that server; `provider` set: Hugging Face Inference Providers; else the model in this process.
+    `endpoint` set: that server, by its chat route or TGI's own (`api`); `provider` set: Hugging Face Inference
+    Providers; else the model in this process.
     """
-    from .cache import CachedChat
+    from .cache import REPLIES, CachedChat
 
-    name = model or config.model
-    if config.endpoint or config.provider:
+    name, cache = model or config.model, str(config.cache_path())
+    place = {"concurrency": config.concurrency, "timeout": config.timeout}
+    client: ChatClient
+    if config.endpoint and config.api == "tgi":
+        from .tgi import TGIChat
+
+        client = TGIChat(name, config.endpoint, cache_dir=cache, **place)
+    elif config.endpoint or config.provider:
         from .hub import HubChat
 
-        client: ChatClient = HubChat(
-            name, endpoint=config.endpoint, provider=config.provider,
-            concurrency=config.concurrency, timeout=config.timeout,
-        )  # fmt: skip
+        client = HubChat(name, config.endpoint, config.provider, **place)
     else:
         from .local import LocalChat
 
-        client = LocalChat(
-            name, device=config.device, batch_size=config.batch_size, cache_dir=str(config.cache_path())
-        )
-    return CachedChat(client, str(config.cache_path() / "replies.sqlite"))
+        client = LocalChat(name, device=config.device, batch_size=config.batch_size, cache_dir=cache)
+    return CachedChat(client, str(config.cache_path() / REPLIES))

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError, EntpError
-from . import ChatClient, ChatReply, ChatRequest
+from . import BUDGET, ChatClient, ChatReply, ChatRequest
 from .store import CHUNK, opened, transaction
 
+REPLIES = "replies.sqlite"  # the file's name in the cache folder
 _TABLE = """CREATE TABLE IF NOT EXISTS replies (
     key TEXT PRIMARY KEY, kind TEXT NOT NULL, client TEXT NOT NULL, request TEXT NOT NULL, reply TEXT NOT NULL,
     failed INTEGER NOT NULL, created REAL NOT NULL) WITHOUT ROWID"""
@@ -57,9 +58,11 @@ class CachedChat:
             todo = list({key: i for i, key in reversed(list(enumerate(keys))) if key not in replies}.values())[::-1]
             for k, reply in _asked(self.client, [requests[i] for i in todo], desc):
                 key, body = keys[todo[k]], bodies[todo[k]]
+                replies[key] = reply
+                if reply.finish_reason == BUDGET:
+                    continue
                 kept = {field: value for field, value in asdict(reply).items() if field != "cached"}
                 _write(connection, [(key, "chat", name, body, _canonical(kept), bool(reply.error), time.time())])
-                replies[key] = reply
         first = set(todo)
         return [
             replies[key] if i in first or replies[key].cached else replace(replies[key], cached=True)

@@ -73,6 +73,8 @@ def generate(
     """Yield (row, drawn tokens, whether it ended by itself) as each row finishes; finished rows leave the batch."""
     import torch
 
+    if not prompts:
+        return
     device = engine.model.device
     width = max(map(len, prompts))
     tokens = torch.tensor([[0] * (width - len(p)) + p for p in prompts], device=device)

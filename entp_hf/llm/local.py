@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ from datasets.utils import tqdm
 from numpy.typing import NDArray
 
 from ..errors import EntpError
-from . import ChatReply, ChatRequest
+from . import BUDGET, ChatReply, ChatRequest
+from .budget import Claim, current
 from .engine import Engine, digit_ids, generate, load, next_token, prefill, shared_count
 
 BATCH_TOKENS = 16_384  # most tokens in one forward pass, padding included: bounds memory for long prompts (ours)
@@ -63,10 +65,18 @@ class LocalChat:
                 else:
                     prompts[i] = ids
             sizes = {i: len(ids) + requests[i].max_tokens for i, ids in prompts.items()}
-            for batch in _batches({i: len(ids) for i, ids in prompts.items()}, self.batch_size, sizes):
+            waiting = deque(_batches({i: len(ids) for i, ids in prompts.items()}, self.batch_size, sizes))
+            while waiting:
+                claims, refused, later = _claimed(waiting.popleft(), prompts, requests)
+                waiting.extendleft([later] if later else [])
+                bar.update(len(refused))
+                yield from refused.items()
+                batch = list(claims)
                 for i, ids, done in generate(engine, [prompts[i] for i in batch], [requests[i] for i in batch]):
                     bar.update()
-                    yield batch[i], _reply(engine, len(prompts[batch[i]]), ids, done)
+                    reply = _reply(engine, len(prompts[batch[i]]), ids, done)
+                    current().settle(claims[batch[i]], reply)
+                    yield batch[i], reply
 
     def digit_expectations(
         self, prompts: Sequence[str], prefix: str, digits: Sequence[int] = range(6), desc: str = ""
@@ -118,6 +128,27 @@ def _expectation(chances: NDArray[np.float64], digits: Sequence[int], model: str
     if not np.isfinite(mass):
         raise EntpError(f"{model} gives probabilities that are not numbers: its weights or its precision are broken")
     return float(chances @ np.array(digits) / mass) if mass >= LEAST_MASS else float("nan"), mass
+
+
+def _claimed(
+    batch: Sequence[int], prompts: dict[int, list[int]], requests: Sequence[ChatRequest]
+) -> tuple[dict[int, Claim], dict[int, ChatReply], list[int]]:
+    """The calls of a batch that budget and time allow, with what they may use; replies for those that they do not;
+    and calls that must wait until it is known what the others have used.
+    """
+    claims: dict[int, Claim] = {}
+    refused: dict[int, ChatReply] = {}
+    later = []
+    for i in batch:
+        claim = Claim(len(prompts[i]), requests[i].max_tokens)
+        wait, why = current().enter(claim, paced=False)
+        if why:
+            refused[i] = ChatReply(finish_reason=BUDGET, error=why)
+        elif wait:
+            later.append(i)
+        else:
+            claims[i] = claim
+    return claims, refused, later
 
 
 def _batches(lengths: dict[int, int], batch_size: int, sizes: dict[int, int]) -> list[list[int]]:

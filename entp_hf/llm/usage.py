@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from . import ChatReply
+from . import BUDGET, ChatReply
 
 
 @dataclass(eq=False)  # meters are told apart by identity
@@ -19,8 +19,10 @@ class Usage:
     completion: int = 0
 
     def add(self, replies: Iterable[ChatReply]) -> None:
-        """Count these replies."""
+        """Count these replies; calls that were not made are none."""
         for reply in replies:
+            if reply.finish_reason == BUDGET:
+                continue
             self.calls += 1
             self.cached_calls += reply.cached
             self.prompt += reply.prompt_tokens

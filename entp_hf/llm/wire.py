@@ -1,4 +1,4 @@
-"""What `HubChat` needs beside the HTTP client: slots for calls, reading a completion, keeping secrets out of texts."""
+"""What calls need beside the HTTP client: slots for calls, reading a completion, keeping secrets out of texts."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from . import ChatReply
 
 MOST_PATIENCE = 300.0  # seconds; a server that asks for a longer pause gets none, and the call fails (ours)
+SLOW = 3.0  # times the best mean latency so far, past which no more calls are tried at once (ours)
 _HF_HOSTS = ("huggingface.co", "hf.co", "huggingface.cloud", "hf.space")
 _SECRETS = re.compile(r"(?i)\bbearer\s+\S+|\b(?:hf_|sk-|sk_|gsk_|xai-|AIza)[\w\-*.]{6,}|//[^/@\s]+@")
 
@@ -35,7 +36,7 @@ class Failure:
 class Slots:
     """Calls in flight: at most `most`, half of that after a refusal for too many, and slowly more again.
 
-    Used in one event loop. `pause` holds all new calls back for a while.
+    `grow` and `halve` set the number. Used in one event loop. `pause` holds all new calls back for a while.
     """
 
     def __init__(self, most: int) -> None:
@@ -44,6 +45,8 @@ class Slots:
         self.cuts = 0
         self.taken = 0
         self._until = 0.0
+        self._mean: float | None = None  # seconds of a good call, smoothed
+        self._best = float("inf")
         self._changed = asyncio.Condition()
 
     async def __aenter__(self) -> None:
@@ -73,9 +76,12 @@ class Slots:
             self.limit = max(1.0, self.limit / 2)
             self.cuts += 1
 
-    def grow(self) -> None:
-        """One more slot for as many good calls as there are slots."""
-        self.limit = min(float(self.most), self.limit + 1 / self.limit)
+    def grow(self, seconds: float) -> None:
+        """One more slot for as many good calls as there are slots, unless calls have become slow: more would queue."""
+        self._mean = seconds if self._mean is None else 0.9 * self._mean + 0.1 * seconds
+        self._best = min(self._best, self._mean)
+        if self._mean <= SLOW * self._best:
+            self.limit = min(float(self.most), self.limit + 1 / self.limit)
 
     def pause(self, seconds: float) -> None:
         """No new call before that."""
@@ -126,6 +132,21 @@ def retry_after(headers: Mapping[str, str]) -> float:
     return max(0.0, (when - dt.datetime.now(dt.UTC)).total_seconds())
 
 
+def refused(status: int, text: str, headers: Mapping[str, str]) -> Failure:
+    """What an HTTP error status means for a call."""
+    text = f"HTTP {status}: {text}"
+    again = status in (408, 429) or status >= 500
+    way_out = {
+        401: "check the key: ENTP_API_KEY, OPENAI_API_KEY or HF_TOKEN, as the server wants",
+        403: "the key may not use this model: check its rights",
+        404: "check the model's name and the endpoint's path",
+    }.get(status, "")
+    wait = retry_after(headers)
+    if again and wait > MOST_PATIENCE:
+        return Failure(f"{text}; it asks to wait {wait:.0f} s, over the {MOST_PATIENCE:.0f} s that we do", status)
+    return Failure(text, status, again, wait, bool(way_out), way_out)
+
+
 def scrub(text: str, key: str) -> str:
     """One line of at most 300 characters, without `key` and without what looks like a key or a password."""
     text = " ".join(text.split())
@@ -135,7 +156,11 @@ def scrub(text: str, key: str) -> str:
 
 
 def find_key(endpoint: str, provider: str) -> str:
-    """The API key from the environment or the Hub's login, or "". See `HubChat` for which goes where."""
+    """The API key from the environment or the Hub's login, or "".
+
+    ENTP_API_KEY goes to whatever is configured; OPENAI_API_KEY to an endpoint, or to the provider openai; HF_TOKEN, or
+    else the login of `hf auth login`, to Hugging Face's hosts and providers only.
+    """
     import huggingface_hub
 
     ours = os.environ.get("ENTP_API_KEY", "").strip()

@@ -1,0 +1,67 @@
+"""`entp cache info|prune|export`: the file of model replies."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from ..config import EntpConfig
+from ..errors import InputError
+from ..llm.cache import REPLIES, cache_info, export, prune
+from ..screen import out, table
+
+CacheDir = Annotated[str, typer.Option("--cache-dir", help="folder of the cache; empty: $ENTP_CACHE or ~/.cache/entp")]
+
+cache = typer.Typer(no_args_is_help=True, help="Look into, clean up or export the cache of model replies.")
+
+
+def _file(cache_dir: str) -> Path:
+    return EntpConfig(cache_dir=cache_dir).cache_path() / REPLIES
+
+
+@cache.command()
+def info(cache_dir: CacheDir = "") -> None:
+    """How many replies of which models are kept, since when, and how large the file is."""
+    found = cache_info(_file(cache_dir))
+    days = [
+        "none" if found[end] is None else dt.datetime.fromtimestamp(found[end]).isoformat(" ", "minutes")
+        for end in ("oldest", "newest")
+    ]
+    rows = [["replies", found["replies"]], ["failed calls (asked again)", found["failed"]],
+            ["rows rated by probabilities", found["rated_rows"]], ["megabytes", round(found["bytes"] / 1e6, 2)],
+            ["oldest", days[0]], ["newest", days[1]]]  # fmt: skip
+    table(str(found["path"]), ["", ""], rows)
+    table("Models", ["model", "entries"], list(found["clients"].items()))
+
+
+@cache.command("prune")
+def prune_(
+    older_than: Annotated[float | None, typer.Option("--older-than", help="days", min=0)] = None,
+    cache_dir: CacheDir = "",
+) -> None:
+    """Delete replies older than a number of days; 0 deletes all. They will be asked, and paid for, again."""
+    if older_than is None:
+        raise InputError("say how old replies must be to go: --older-than DAYS; 0 deletes all")
+    path = _file(cache_dir)
+    out.print(f"{prune(path, older_than):,} entries deleted from {escape(str(path))}")
+
+
+@cache.command("export")
+def export_(
+    output: Annotated[Path, typer.Argument(help="JSONL file to be written")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the file")] = False,
+    cache_dir: CacheDir = "",
+) -> None:
+    """Write every request and reply as a line of JSON, oldest first."""
+    if output.exists() and not overwrite:
+        raise InputError(f"{output} exists; add --overwrite, or name another file")
+    out.print(f"{export(_file(cache_dir), output):,} entries in {escape(str(output))}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.add_typer(cache, name="cache")
