@@ -4,7 +4,7 @@ The keys, in the order of the run (a key that a run does not have is absent, nev
 
     entp_version, created, source_hash, versions {package: version}, cpus, config {knob: value}, seconds,
                 warnings [str]
-    input       {files: [{path, rows, form, sha256}], rows, marked {reason: rows}}
+    input       {files: [{path, rows, form, sha256, license, languages [str]}], rows, marked {reason: rows}}
     stages      [{name, seconds, rows_in, rows_out}]
     ratings     {names: [R], raw: [R][6] counts, unrated: [R], corrected: [6], changed, mean_confidence}
     correction  {method, basis: "neighbours" | "raters" | "none", levels, level_scores [L], prior [L],
