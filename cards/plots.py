@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from ..report_results import clusters
 from ..report_sections import correction, purge, ratings, stages
+from ..report_svg import plot_style
 from ..report_text import clean
 
 # File name: what the picture shows, in words for those who can't see it.
@@ -46,10 +46,8 @@ def write_plots(manifest: Mapping[str, Any], folder: Path) -> list[str]:
 
 
 def _alone(plot: str) -> str:
-    style = resources.files("entp_hf.templates").joinpath("report.css").read_text(encoding="utf-8")
-    colours = style[: style.index("* { box-sizing")].replace("color-scheme: light dark;", "")
-    shapes = re.search(r"/\* plots \*/\n(.*?)/\* browser", style, re.S)
-    assert shapes is not None
+    day, night, shapes = plot_style()
+    colours = f":root {{ {day} }} @media (prefers-color-scheme: dark) {{ :root {{ {night} }} }}"
     sans = ".plot { font-family: sans-serif; } .plot > rect.page { fill: var(--card); }"
     head, rest = plot.split(">", 1)
     width, height = map(float, re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', head)[0])
@@ -57,5 +55,5 @@ def _alone(plot: str) -> str:
     head = head.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"')
     head = re.sub(r'viewBox="[^"]+"', f'viewBox="-10 -10 {width + 20:g} {height + 20:g}"', head)
     page = f'<rect class="page" x="-10" y="-10" width="{width + 20:g}" height="{height + 20:g}"/>'
-    alone: str = clean(f"{head}><style>{colours}{shapes[1]}{sans}</style>{page}{rest}\n")
+    alone: str = clean(f"{head}><style>{colours}{shapes}{sans}</style>{page}{rest}\n")
     return alone

@@ -33,6 +33,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .progress import enter
+
 PACKAGES = (
     "datasets", "huggingface-hub", "transformers", "torch", "trl", "peft", "sentence-transformers", "scikit-learn",
     "faiss-cpu", "lm-eval",
@@ -66,6 +68,7 @@ class Manifest(dict[str, Any]):
     def stage(self, name: str, rows_in: int) -> Iterator[dict[str, Any]]:
         """Time a stage; the caller sets `rows_out` in the dict it gets."""
         entry: dict[str, Any] = {"name": name, "seconds": 0.0, "rows_in": rows_in, "rows_out": rows_in}
+        enter(name, rows_in)
         begun = time.perf_counter()
         yield entry
         entry["seconds"] = round(time.perf_counter() - begun, 3)

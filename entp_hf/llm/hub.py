@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from datasets.utils import tqdm
-
 from ..errors import ConfigError, EntpError
+from ..progress import Bar
 from . import ChatReply, ChatRequest
 from .wire import MOST_PATIENCE, Failure, Slots, Verbatim, find_key, read_completion, retry_after, scrub
 
@@ -83,7 +82,7 @@ class HubChat:
         thread = threading.Thread(target=batch.run, name="entp-chat", daemon=True)
         thread.start()
         try:
-            with tqdm(total=len(requests), desc=desc or "Asking", unit="call") as bar:
+            with Bar(len(requests), desc or "Asking", "call") as bar:
                 while (item := inbox.get()) is not None:
                     if isinstance(item, BaseException):
                         raise item
