@@ -3,5 +3,7 @@
 from __future__ import annotations
 
 from .dataset import dataset_card
+from .plots import card_plots, write_plots
+from .space import space_card
 
-__all__ = ["dataset_card"]
+__all__ = ["card_plots", "dataset_card", "space_card", "write_plots"]

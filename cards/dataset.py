@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
-from collections.abc import Mapping
-from importlib import resources
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jinja2
-from datasets import Dataset
+from datasets import Dataset, DatasetInfo, SplitDict, SplitInfo
+from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCardData
 
-from ..report_text import clean, duration, num, share, squash
+from ..report_text import clean, squash
 from ..schema import text_of
-from .markdown import code, inline
+from .licences import Licence, combine
+from .markdown import inline, render
+from .plots import PLOTS
 
 TAGS = ["entp", "sft", "synthetic", "instruction-tuning"]
 LANGUAGE_SAMPLE = 200  # rows whose language is looked at (ours)
 LANGUAGE_SHARE = 0.05  # least share of them that puts a language on the card (ours)
 LANGUAGE_SURE = 0.6  # least score of the detector for a row to count (ours)
-UNKNOWN = "unknown-inherits-from-the-source"
-# Identifiers that the Hub knows, of the licences that training data comes under; all others are "other" with a name.
-LICENCES = frozenset(
-    "apache-2.0 mit bsd-2-clause bsd-3-clause cc cc0-1.0 cc-by-2.0 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 "
-    "cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cc-by-nd-4.0 cc-by-nc-nd-4.0 odc-by odbl "
-    "pddl gpl-3.0 agpl-3.0 lgpl-3.0 mpl-2.0 unlicense wtfpl afl-3.0 artistic-2.0 cdla-permissive-2.0 cdla-sharing-1.0 "
-    "openrail".split()
-)
 SIZES = (
     (1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"),
 )  # fmt: skip
@@ -52,28 +44,30 @@ def dataset_card(
     dropped: Dataset | None = None,
     name: str = "",
     licence: str = "",
+    plots: Sequence[str] = (),
 ) -> str:
     """README.md of a run's dataset: YAML front matter and text. Figures that the run does not have are left out.
 
-    `name` is the Hub's name of the dataset (owner/name). `licence` is a Hub identifier; any other text becomes the
-    name of an "other" licence, and none says that the source's licence is inherited.
+    `name` is the Hub's name of the dataset (owner/name). `licence` wins over the source_licenses of the run and over
+    what the sources' cards say. `plots` are names of `card_plots` that lie in the folder plots/.
     """
     made = manifest.get("dataset", {})
     out = made.get("dropped", 0) or (len(dropped) if dropped is not None else 0)
     configs = ["default", *(["dropped"] if out else []), *(["preference"] if made.get("preference") else [])]
-    data = _front_matter(kept, configs, name, licence)
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(num=num, share=share, duration=duration, code=code, inline=inline)
-    template = environment.from_string(resources.files(__package__).joinpath("dataset.md").read_text(encoding="utf-8"))
-    body = template.render(
+    found = combine([licence] if licence else source_licences(manifest))
+    data = _front_matter(manifest, kept, configs, name, found)
+    _describe({"default": kept, "dropped": dropped}, data)
+    body = render(
+        "dataset.md",
         title=inline(name or "ENTP dataset"),
         load=json.dumps(squash(name) or "path/to/this/folder", ensure_ascii=False),
         configs=configs,
-        licence=licence,
+        licence=found,
         does=DOES,
         rows=len(kept),
         rules=sorted(manifest.get("purge", {}).get("rules", {}).items(), key=lambda item: -item[1]["found"]),
         models=_models(manifest, kept),
+        plots=[(file, PLOTS[file]) for file in PLOTS if file in plots],
         **{key: manifest.get(key) for key in PARTS},
     )
     card: str = clean(f"---\n{data.to_yaml()}\n---\n\n{body}")
@@ -84,14 +78,24 @@ PARTS = ("entp_version", "created", "input", "stages", "ratings", "correction", 
          "dataset", "tokens", "config")  # fmt: skip
 
 
-def _front_matter(kept: Dataset, configs: list[str], name: str, licence: str) -> DatasetCardData:
-    known = licence.strip().lower() in LICENCES
+def source_licences(manifest: Mapping[str, Any]) -> list[str]:
+    """Licences of a run's sources: those in its configuration, else those that their cards state; "" is unknown."""
+    if given := manifest.get("config", {}).get("source_licenses"):
+        return list(given)
+    files = manifest.get("input", {}).get("files", [])
+    return [text for file in files for text in (file.get("license") or "").split(",")]
+
+
+def _front_matter(
+    manifest: Mapping[str, Any], kept: Dataset, configs: list[str], name: str, licence: Licence
+) -> DatasetCardData:
     paths = {"default": "data/train.parquet"}
+    stated = [text for file in manifest.get("input", {}).get("files", []) for text in file.get("languages", [])]
     return DatasetCardData(
         pretty_name=squash(name, 100) or "ENTP dataset",
-        language=languages(kept) or None,
-        license=licence.strip().lower() if known else "other",
-        license_name=None if known else _slug(licence) or UNKNOWN,
+        language=languages(kept) or list(dict.fromkeys(stated)) or None,
+        license=licence.id,
+        license_name=licence.name or None,
         size_categories=[next((size for bound, size in SIZES if len(kept) < bound), "n>10M")],
         task_categories=["text-generation"],
         tags=list(TAGS),
@@ -106,9 +110,16 @@ def _front_matter(kept: Dataset, configs: list[str], name: str, licence: str) ->
     )
 
 
-def _slug(text: str) -> str:
-    """A licence's name in the form that the Hub asks for: lower-case letters, digits, dots and dashes."""
-    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.")[:80]
+def _describe(parts: Mapping[str, Dataset | None], data: DatasetCardData) -> None:
+    """Add `dataset_info`, columns and counts of the configs that have rows, as `datasets` itself writes it."""
+    infos = DatasetInfosDict()
+    for config, rows in parts.items():
+        if rows is None or not len(rows):
+            continue
+        size = int(rows.data.nbytes)
+        splits = SplitDict({"train": SplitInfo("train", num_bytes=size, num_examples=len(rows))})
+        infos[config] = DatasetInfo(features=rows.features, splits=splits, dataset_size=size, config_name=config)
+    infos.to_dataset_card_data(data)
 
 
 def languages(rows: Dataset) -> list[str]:

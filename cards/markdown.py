@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import re
+from importlib import resources
 from typing import Any
+
+import jinja2
+
+from ..report_text import duration, num, share
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~$&])")
 _BLOCK = re.compile(r"^(\d*)([-=]|[.)](?=\s|$))")  # at a line's start: a rule, an underlined heading, a list
@@ -31,3 +36,12 @@ def _one_line(value: Any, limit: int) -> str:
     line = " ".join(str(value).split())
     line = "".join(c for c in line if c.isprintable())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def render(template: str, **values: Any) -> str:
+    """A template of this folder filled in; a name that it lacks a value for is an error."""
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(num=num, share=share, duration=duration, code=code, inline=inline)
+    text = resources.files(__package__).joinpath(template).read_text(encoding="utf-8")
+    page: str = environment.from_string(text).render(**values)
+    return page

@@ -47,6 +47,7 @@ class EntpConfig:
     columns: list[str] = _knob([], "columns renamed at the door, as OURS=THEIRS: instruction=question output=answer")
     split: str = _knob("train", "split of a Hub dataset")
     limit: int = _knob(0, "take a seeded sample of this many rows; 0: all")
+    source_licenses: list[str] = _knob([], "licences of the input, for the card: cc-by-sa-3.0; empty: as the Hub says")
     # Rate
     raters: list[str] = _knob(["logits"], "column | llm | logits | package.module:attr, several at once")
     rating_columns: list[str] = _knob([], "columns that hold ratings 0..5, for the rater `column`; null: unrated")

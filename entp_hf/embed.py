@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from datasets.utils import tqdm
 
 from .config import MINILM, EntpConfig
 from .errors import require
 from .neighbours import Floats
+from .progress import Bar
 from .schema import text_of
 from .stage import Batch, rows_of
 
@@ -46,7 +46,7 @@ class Embed:
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
         if missing:
             order = sorted(missing, key=lambda key: (len(missing[key]), key))  # like lengths together: little padding
-            with tqdm(total=len(order), desc=desc, disable=not desc, unit="rows") as bar:
+            with Bar(len(order), desc, "rows", disable=not desc) as bar:
                 for start in range(0, len(order), CHUNK):
                     chunk = order[start : start + CHUNK]
                     matrix = self._embed([missing[key] for key in chunk])

@@ -27,6 +27,10 @@ class OutputError(EntpError):
     """The output folder can't be written, or exists already."""
 
 
+class HubError(EntpError):
+    """The Hub refused something, or could not be reached; says what, why, and what to do."""
+
+
 class ModelNotFound(EntpError):
     """A model name resolves to nothing; says what was looked for, and where."""
 

@@ -38,6 +38,8 @@ class RawRows:
     unit: str  # "line" | "row": what `numbers` count
     text_only: bool = False  # CSV: numbers come as text, a null as ""
     sha256: str = ""
+    license: str = ""  # as the Hub's card says, with several parted by commas; "": nothing known
+    languages: tuple[str, ...] = ()  # as the Hub's card says
 
 
 class Problems(list[str]):

@@ -74,7 +74,9 @@ class _Door:
         if known is None:
             return
         self.read += len(source.rows)
-        self.files.append({"path": source.path, "rows": len(source.rows), "form": known.form, "sha256": source.sha256})
+        entry = {"path": source.path, "rows": len(source.rows), "form": known.form, "sha256": source.sha256}
+        stated = {"license": source.license, "languages": list(source.languages)}
+        self.files.append(entry | {key: value for key, value in stated.items() if value})
         rows = zip(source.numbers, source.rows, strict=True)
         if self.config.limit:
             start = self.read - len(source.rows)

@@ -4,7 +4,7 @@ The keys, in the order of the run (a key that a run does not have is absent, nev
 
     entp_version, created, source_hash, versions {package: version}, cpus, config {knob: value}, seconds,
                 warnings [str]
-    input       {files: [{path, rows, form, sha256}], rows, marked {reason: rows}}
+    input       {files: [{path, rows, form, sha256, license, languages [str]}], rows, marked {reason: rows}}
     stages      [{name, seconds, rows_in, rows_out}]
     ratings     {names: [R], raw: [R][6] counts, unrated: [R], corrected: [6], changed, mean_confidence}
     correction  {method, basis: "neighbours" | "raters" | "none", levels, level_scores [L], prior [L],
@@ -32,6 +32,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from .progress import enter
 
 PACKAGES = (
     "datasets", "huggingface-hub", "transformers", "torch", "trl", "peft", "sentence-transformers", "scikit-learn",
@@ -66,6 +68,7 @@ class Manifest(dict[str, Any]):
     def stage(self, name: str, rows_in: int) -> Iterator[dict[str, Any]]:
         """Time a stage; the caller sets `rows_out` in the dict it gets."""
         entry: dict[str, Any] = {"name": name, "seconds": 0.0, "rows_in": rows_in, "rows_out": rows_in}
+        enter(name, rows_in)
         begun = time.perf_counter()
         yield entry
         entry["seconds"] = round(time.perf_counter() - begun, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class Result:
 
     def write(self, path: Path) -> None:
         """Write all files into an existing folder."""
-        from .cards import dataset_card
+        from .cards import dataset_card, write_plots
         from .report import write_report
 
         write_rows(self.kept, path / "data" / "train.parquet")
@@ -57,8 +58,17 @@ class Result:
             write_rows(self.preference, path / "preference" / "train.parquet")
         self.manifest.save(path / "manifest.json")
         (path / "config.yaml").write_text(EntpConfig.from_dict(self.manifest["config"]).to_yaml(), encoding="utf-8")
-        (path / "README.md").write_text(dataset_card(self.manifest, self.kept, self.dropped), encoding="utf-8")
+        card = dataset_card(self.manifest, self.kept, self.dropped, plots=write_plots(self.manifest, path / "plots"))
+        (path / "README.md").write_text(card, encoding="utf-8")
         write_report(path)
+
+    def push_to_hub(self, repo_id: str, private: bool = False, token: str | None = None, collection: str = "") -> Any:
+        """Push as a dataset that loads without this package; see `publish.push_folder`."""
+        from .publish import push_folder
+
+        with tempfile.TemporaryDirectory(prefix="entp-push-") as folder:
+            self.write(Path(folder))
+            return push_folder(folder, repo_id, private, token, collection)
 
 
 def run(inputs: Source | Sequence[Source], config: EntpConfig | None = None) -> Result:

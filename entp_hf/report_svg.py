@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Sequence
+from importlib import resources
 
 from markupsafe import Markup
 
@@ -66,3 +68,11 @@ def ticks(low: float, high: float, count: int = 4) -> list[float]:
     step = next(base * m for m in (1, 2, 2.5, 5, 10) if base * m >= raw * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(step * i, 12) for i in range(first, last + 1)]
+
+
+def plot_style() -> tuple[str, str, str]:
+    """(colours by day, colours by night, rules for the shapes) of the report's style sheet, for plots elsewhere."""
+    style = resources.files("entp_hf.templates").joinpath("report.css").read_text(encoding="utf-8")
+    day, night = re.findall(r":root \{(.*?)\}", style, re.S)[:2]
+    shapes = style[style.index("/* plots */") : style.index("/* browser of made rows */")]
+    return day.replace("color-scheme: light dark;", "").strip(), night.strip(), shapes

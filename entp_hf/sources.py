@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -73,4 +74,25 @@ def _read_hub(name: str, split: str) -> RawRows:
         reason = " ".join(str(error).split())[:300]
         message = f"{name}: {local}(split {split!r}) it can't be loaded: {reason} ({type(error).__name__})"
         raise InputError(message) from error
-    return _read_memory(dataset, split, name)
+    licence, languages = card_facts(match["repo"], match["revision"])
+    return replace(_read_memory(dataset, split, name), license=licence, languages=languages)
+
+
+def card_facts(repo: str, revision: str | None = None) -> tuple[str, tuple[str, ...]]:
+    """Licences (parted by commas) and languages that a Hub dataset's card states; "" and () where it can't be had.
+
+    A licence that is "other" is given by its name.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled  # type: ignore[attr-defined]
+
+    try:
+        card = HfApi().dataset_info(repo, revision=revision).card_data
+    except (HTTPError, OfflineModeIsEnabled, OSError, ValueError):  # the rows are there: the card is an extra
+        card = None
+    data: dict[str, Any] = card.to_dict() if card is not None else {}  # type: ignore[no-untyped-call]
+    licences = data.get("license") or []
+    licences = licences if isinstance(licences, list) else [licences]
+    named = [str(data.get("license_name") or "") if text == "other" else str(text) for text in licences]
+    spoken = data.get("language") or []
+    return ",".join(filter(None, named)), tuple(map(str, spoken if isinstance(spoken, list) else [spoken]))

@@ -13,6 +13,8 @@ import pyarrow as pa
 from datasets import Dataset
 from datasets.fingerprint import Hasher
 
+from .progress import tell
+
 Batch = dict[str, list[Any]]
 
 
@@ -41,11 +43,21 @@ def apply(rows: Dataset, stage: Stage, desc: str, batch_size: int = 256, num_pro
     """Run `stage` over `rows` with a progress bar; the result's fingerprint covers rows, knobs and source code."""
     if len(rows) == 0:
         return rows
+    parallel = bool(num_proc and num_proc > 1 and len(rows) > 4 * batch_size)
+    done = 0
+
+    def counted(batch: Batch) -> Batch:
+        nonlocal done
+        out = stage(batch)
+        done += len(next(iter(batch.values())))
+        tell(desc, done, len(rows))
+        return out
+
     return rows.map(
-        stage,
+        stage if parallel else counted,
         batched=True,
         batch_size=batch_size,
-        num_proc=num_proc if num_proc and num_proc > 1 and len(rows) > 4 * batch_size else None,
+        num_proc=num_proc if parallel else None,
         features=rows.features,
         new_fingerprint=Hasher.hash((rows._fingerprint, repr(stage), source_hash())),
         desc=desc,

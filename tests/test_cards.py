@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from xml.etree import ElementTree
 
 import pytest
 from datasets import Dataset, load_dataset
-from entp_hf.cards import dataset_card
+from entp_hf.cards import card_plots, dataset_card, write_plots
+from entp_hf.cards.licences import combine
 from entp_hf.cards.markdown import code, inline
 from example_run import manifest, rows
 from huggingface_hub import DatasetCard
@@ -152,3 +154,62 @@ def test_inline_text_has_no_markup():
         inline("<b>*x*</b> [l](http://e.example) `c` ![i](j)")
     )
     assert "<" not in html.replace("&lt;", "")
+
+
+COMBINED = {
+    ("cc-by-sa-3.0",): ("cc-by-sa-3.0", "", 1),
+    ("mit", "MIT"): ("mit", "", 0),
+    ("cc-by-4.0", "cc-by-sa-3.0"): ("cc-by-sa-4.0", "", 1),
+    ("cc-by-4.0", "cc0-1.0"): ("cc-by-4.0", "", 0),
+    ("cc-by-nc-4.0", "cc-by-4.0"): ("cc-by-nc-4.0", "", 1),
+    ("cc-by-nc-4.0", "cc-by-sa-4.0"): ("other", "cc-by-nc-4.0-and-cc-by-sa-4.0", 2),
+    ("apache-2.0", "cc-by-4.0"): ("other", "apache-2.0-and-cc-by-4.0", 0),
+    ("cc-by-nd-4.0",): ("other", "cc-by-nd-4.0", 1),
+    ("mit", ""): ("other", "mit-and-unknown", 0),
+    ("cc-by-2.0", "cc-by-sa-3.0", "pddl"): ("cc-by-sa-3.0", "", 1),
+    ("odbl",): ("odbl", "", 1),
+    (): ("other", "unknown-inherits-from-the-source", 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("given", COMBINED)
+def test_licences_combine_only_where_they_may(given):
+    found = combine(given)
+    assert (found.id, found.name, len(found.terms)) == COMBINED[given]
+    assert combine(given[::-1]).id == found.id
+    assert bool(found.reason) == (found.id == "other")
+
+
+def test_what_a_licence_forbids_is_said_before_anything_else():
+    found = manifest()
+    found["input"]["files"][0]["license"] = "cc-by-nc-sa-4.0"
+    text = DatasetCard(dataset_card(found, *rows(made=2))).text
+    assert text.index("**Non-commercial") < text.index("**Share-alike") < text.index("## What it is made from")
+    assert "`cc-by-nc-sa-4.0`, carried over from the source" in text
+
+
+def test_the_run_s_own_word_on_licences_wins():
+    found = manifest()
+    found["input"]["files"][0]["license"] = "mit"
+    found["config"]["source_licenses"] = ["cc-by-4.0"]
+    assert DatasetCard(dataset_card(found, *rows(made=2))).data.license == "cc-by-4.0"
+
+
+def test_counts_and_columns_are_as_datasets_itself_writes_them():
+    kept, dropped = rows(made=2)
+    infos = DatasetCard(dataset_card(manifest(), kept, dropped)).data.to_dict()["dataset_info"]
+    assert [(info["config_name"], info["splits"][0]["num_examples"]) for info in infos] == [
+        ("default", len(kept)), ("dropped", len(dropped)),
+    ]  # fmt: skip
+    assert {feature["name"] for feature in infos[0]["features"]} == set(FEATURES)
+
+
+def test_plots_stand_alone(tmp_path):
+    names = write_plots(manifest(), tmp_path / "plots")
+    assert names == ["rows.svg", "ratings.svg", "transition.svg", "rules.svg", "silhouette.svg"]
+    for name in names:
+        root = ElementTree.parse(tmp_path / "plots" / name).getroot()
+        assert root.tag == "{http://www.w3.org/2000/svg}svg" and "--c0:" in root.find("{*}style").text
+    text = dataset_card(manifest(), *rows(made=2), plots=names)
+    assert all(f"](plots/{name})" in text for name in names)
+    assert card_plots({}) == {} and "](plots/" not in dataset_card({}, *rows(made=2))

@@ -21,7 +21,7 @@ from .. import __version__
 from ..config import EntpConfig
 from ..errors import EntpError
 from ..screen import err, out
-from . import cache, data, learn, purging
+from . import cache, data, hub, learn, purging
 from .shared import Overwrite
 
 app = typer.Typer(
@@ -37,7 +37,7 @@ STOPPED = (
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]  # ClickException: typer carries a click of its own
 
-for commands in (data, purging, learn, cache):
+for commands in (data, purging, learn, hub, cache):
     commands.register(app)
 
 

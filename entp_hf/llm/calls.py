@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from datasets.utils import tqdm
-
 from ..errors import ConfigError, EntpError
+from ..progress import Bar
 from . import BUDGET, ChatReply, ChatRequest
 from .budget import Claim, Ledger, current
 from .wire import Failure, Slots, find_key, scrub
@@ -96,7 +95,7 @@ class ServerChat:
         thread = threading.Thread(target=batch.run, name="entp-chat", daemon=True)
         thread.start()
         try:
-            with tqdm(total=len(requests), desc=desc or "Asking", unit="call") as bar:
+            with Bar(len(requests), desc or "Asking", "call") as bar:
                 while (item := inbox.get()) is not None:
                     if isinstance(item, BaseException):
                         raise item

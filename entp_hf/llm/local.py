@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from datasets.utils import tqdm
 from numpy.typing import NDArray
 
 from ..errors import EntpError
+from ..progress import Bar
 from . import BUDGET, ChatReply, ChatRequest
 from .budget import Claim, current
 from .engine import Engine, digit_ids, generate, load, next_token, prefill, shared_count
@@ -56,7 +56,7 @@ class LocalChat:
         if not getattr(engine.tokenizer, "chat_template", None):
             raise EntpError(f"{self.model} has no chat template, so it can't chat; name an instruction-tuned model")
         prompts: dict[int, list[int]] = {}
-        with tqdm(total=len(requests), desc=desc or "Asking", unit="call") as bar:
+        with Bar(len(requests), desc or "Asking", "call") as bar:
             for i, request in enumerate(requests):
                 ids, problem = engine.prompt_ids(request)
                 if problem:
@@ -113,7 +113,7 @@ class LocalChat:
         wanted = digit_ids(engine.tokenizer, prefix + prompts[0], digits, self.model)
         base = prefill(engine, whole[0][:shared])
         lengths = {i: len(ids) - shared for i, ids in enumerate(whole)}
-        with tqdm(total=len(prompts), desc=desc or "Rating", unit="row") as bar:
+        with Bar(len(prompts), desc or "Rating", "row") as bar:
             for batch in _batches(lengths, self.batch_size, {i: len(ids) for i, ids in enumerate(whole)}):
                 chances = next_token(engine, base, [whole[i][shared:] for i in batch])[:, wanted].astype(np.float64)
                 bar.update(len(batch))

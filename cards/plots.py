@@ -1,0 +1,59 @@
+"""A run's plots as SVG files that stand alone, for cards: those of the report, with their colours inside."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..report_results import clusters
+from ..report_sections import correction, purge, ratings, stages
+from ..report_svg import plot_style
+from ..report_text import clean
+
+# File name: what the picture shows, in words for those who can't see it.
+PLOTS = {
+    "rows.svg": "Rows after each stage",
+    "ratings.svg": "Ratings before and after correction",
+    "transition.svg": "How often the first rater gives each rating, by true score",
+    "rules.svg": "What each purge rule did",
+    "silhouette.svg": "Separation of the clusters by their number",
+}
+
+
+def card_plots(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The SVG text of each plot that the run has figures for, by the names in `PLOTS`."""
+    maps = (correction(manifest) or {}).get("maps") or [(None, None)]
+    found = {
+        "rows.svg": (stages(manifest) or {}).get("funnel"),
+        "ratings.svg": (ratings(manifest) or {}).get("plot"),
+        "transition.svg": maps[0][1],
+        "rules.svg": (purge(manifest) or {}).get("plot"),
+        "silhouette.svg": (clusters(manifest) or {}).get("curve"),
+    }
+    return {name: _alone(str(plot)) for name, plot in found.items() if plot}
+
+
+def write_plots(manifest: Mapping[str, Any], folder: Path) -> list[str]:
+    """Write the plots into `folder`, making it; their names."""
+    found = card_plots(manifest)
+    if found:
+        folder.mkdir(exist_ok=True)
+    for name, plot in found.items():
+        (folder / name).write_text(plot, encoding="utf-8")
+    return list(found)
+
+
+def _alone(plot: str) -> str:
+    day, night, shapes = plot_style()
+    colours = f":root {{ {day} }} @media (prefers-color-scheme: dark) {{ :root {{ {night} }} }}"
+    sans = ".plot { font-family: sans-serif; } .plot > rect.page { fill: var(--card); }"
+    head, rest = plot.split(">", 1)
+    width, height = map(float, re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', head)[0])
+    head = head.replace("viewBox=", f'width="{width * 1.5:.0f}" height="{height * 1.5:.0f}" viewBox=')
+    head = head.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"')
+    head = re.sub(r'viewBox="[^"]+"', f'viewBox="-10 -10 {width + 20:g} {height + 20:g}"', head)
+    page = f'<rect class="page" x="-10" y="-10" width="{width + 20:g}" height="{height + 20:g}"/>'
+    alone: str = clean(f"{head}><style>{colours}{shapes}{sans}</style>{page}{rest}\n")
+    return alone

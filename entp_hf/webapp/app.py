@@ -1,0 +1,142 @@
+"""The app as a whole: two pages in one, and how it is served."""
+
+from __future__ import annotations
+
+import threading
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+
+from ..config import EntpConfig
+from ..report_svg import plot_style
+from .fields import told
+from .limits import Limits, Refused, limits_here
+from .running import RunPage
+from .runs import Run, Runs
+from .start import StartPage
+from .users import signing_in, user_of
+from .work import cool_down, warm_up
+
+SAID = (
+    "Training data that a quality filter would throw away is repaired by rules, and related rows are merged into new "
+    "ones: the method ENTP ([arXiv 2510.23160](https://arxiv.org/abs/2510.23160))."
+)
+TO_RUN = (
+    "(id) => { if (id) { const u = new URL(location); u.searchParams.set('run', id); history.pushState({}, '', u); } }"
+)
+TO_START = "() => { const u = new URL(location); u.searchParams.delete('run'); location.assign(u); }"
+
+
+def build(runs: Runs, limits: Limits) -> gr.Blocks:
+    """The pages and what their buttons do."""
+    with gr.Blocks(title="ENTP", analytics_enabled=False, delete_cache=(3600, 86_400)) as demo:
+        with gr.Row():
+            gr.Markdown(f"# ENTP\n\n{SAID}")
+            if signing_in():
+                gr.LoginButton(size="sm", scale=0, min_width=220)
+        mine = gr.Radio([], label="Your runs", visible=False, elem_id="mine")
+        with gr.Column(elem_id="start-page") as first:
+            start = StartPage(runs, limits)
+        with gr.Column(visible=False, elem_id="run-page") as second:
+            new = gr.Button("Start another run", size="sm", elem_classes=["slim"])
+            page = RunPage(runs, limits)
+        views = [first, second, page.run_id, *page.outputs, *page.filled]
+
+        def opened(run: Run, request: gr.Request) -> list[Any]:
+            return [gr.update(visible=False), gr.update(visible=True), run.id, *page.shown(run, request),
+                    *page.full(run)]  # fmt: skip
+
+        def on_load(request: gr.Request) -> list[Any]:
+            user = user_of(request, limits)
+            listed = [(f"{run.source}, {run.state}", run.id) for run in runs.of(user.name)[:10]]
+            shown = gr.update(choices=listed, visible=bool(listed))
+            asked = str(request.query_params.get("run") or "")
+            run = runs.get(asked, user.name)
+            if run is not None:
+                return [shown, *opened(run, request)]
+            if asked:
+                gr.Warning("There is no such run, or it is someone else's; it may have been deleted since.")
+            return [shown, *[gr.update()] * len(views)]
+
+        def on_start(request: gr.Request, planned: Any, key: str, *values: Any) -> list[Any]:
+            with told():
+                return opened(start.begin(planned, key or "", values, user_of(request, limits)), request)
+
+        def on_mine(run_id: str, request: gr.Request) -> list[Any]:
+            with told():
+                run = runs.get(run_id, user_of(request, limits).name)
+                if run is None:
+                    raise Refused("there is no such run any more")
+            return opened(run, request)
+
+        demo.load(on_load, None, [mine, *views], api_name=False)
+        started = start.start.click(on_start, [start.planned, start.key, *start.inputs()], views, api_name="start")
+        started.success(None, [page.run_id], None, js=TO_RUN, api_name=False)
+        mine.input(on_mine, [mine], views, api_name=False).success(None, [mine], None, js=TO_RUN, api_name=False)
+        new.click(None, None, None, js=TO_START, api_name=False)
+    demo.queue(default_concurrency_limit=8, max_size=100)
+    return demo
+
+
+FONTS = ["system-ui", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]  # the reader's own: none is fetched
+THEME = gr.themes.Soft(primary_hue="blue", font=FONTS, font_mono=["ui-monospace", "Menlo", "monospace"]).set(
+    block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300",
+)  # fmt: skip
+
+
+class Headers:
+    """Puts headers on every answer: no sniffing of types, and no address of a page given to others."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass on, with the headers added."""
+
+        async def sending(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["Referrer-Policy"] = "no-referrer"
+            await send(message)
+
+        await self.app(scope, receive, sending)
+
+
+def style() -> str:
+    """The app's style sheet: its own, and the report's colours and plots."""
+    day, night, shapes = plot_style()
+    own = resources.files("entp_hf.webapp").joinpath("style.css").read_text(encoding="utf-8")
+    colours = f":root {{ {day} }}\n:root.dark, .dark {{ {night} }}\n"
+    return colours + shapes + own
+
+
+def serve(
+    folder: Path | None = None,
+    limits: Limits | None = None,
+    port: int | None = None,
+    host: str | None = None,
+    wait: bool = True,
+    browser: bool = False,
+) -> tuple[gr.Blocks, Runs]:
+    """Open the app; with `wait`, until it is stopped. `folder` keeps the runs, so that they are found again."""
+    limits = limits or limits_here()
+    folder = folder or EntpConfig().cache_path() / "app"
+    threading.Thread(target=warm_up, daemon=True).start()
+    runs = Runs(folder, limits)
+    demo = build(runs, limits)
+    try:
+        demo.launch(
+            server_name=host, server_port=port, inbrowser=browser, css=style(), theme=THEME,
+            max_file_size=limits.bytes, show_error=False, enable_monitoring=False, ssr_mode=False, footer_links=[],
+            prevent_thread_lock=not wait, quiet=not wait, app_kwargs={"middleware": [Middleware(Headers)]},
+        )  # fmt: skip
+    finally:
+        if wait:
+            runs.close()
+            cool_down()
+    return demo, runs

@@ -1,0 +1,145 @@
+"""From what a user set in the app to a configuration: presets, and what a stranger may not set."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from ..bounds import CHOICES
+from ..config import SMOLLM2, EntpConfig, section_of
+from ..errors import ConfigError
+from .given import Given
+from .limits import Limits, Refused
+from .safety import check_endpoint
+
+MODELS = {
+    "none": "No model: rules and composition alone",
+    "embedded": "The small model that comes with the app",
+    "provider": "Inference Providers, with your own account",
+    "endpoint": "A server of your own (OpenAI-compatible)",
+}
+PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
+    "Quick look": (
+        "200 rows, rules and composition only. About a minute; shows what the method would do with your data.",
+        {"limit": 200, "raters": [], "pool": "all", "fuser": "mosaic", "target_size": 100, "rounds": 1},
+    ),
+    "Symbolic only": (
+        "Every row through the purge rules; nothing is merged, no model is asked.",
+        {"limit": 0, "raters": [], "pool": "all", "fuser": "none", "target_size": 10_000},
+    ),
+    "Paper": (
+        "The whole method as published: rate, correct, purge, cluster, merge with a language model, check.",
+        {"limit": 0, "raters": ["logits"], "pool": "score", "fuser": "entp", "target_size": 10_000, "rounds": 2},
+    ),
+}
+MAIN = ("limit", "target_size", "fusion_ratio", "rounds", "fuser", "pool")  # the others are folded away
+# Set by the app itself: what names places on this machine, or how much of it a run may take.
+OWN = frozenset(
+    "input_format columns split rating_columns source_licenses raters model rater_model endpoint provider embedder "
+    "benchmark_files prompt_dir cache_dir concurrency timeout batch_size device num_proc price_in price_out".split()
+)
+CHATS = ("messages", "sharegpt", "prompt_completion")  # forms whose columns need no naming
+_NAMES = re.compile(r"[\w.=-]+")  # of rules and their thresholds: no colon, so no code of the user's own
+_MODEL = re.compile(r"[\w.-]{1,96}(/[\w.:-]{1,96})?")
+
+
+def shown_knobs() -> dict[str, list[dataclasses.Field[Any]]]:
+    """The knobs that are folded away, by section."""
+    found: dict[str, list[dataclasses.Field[Any]]] = {}
+    for knob in dataclasses.fields(EntpConfig):
+        if knob.name not in OWN and knob.name not in MAIN:
+            found.setdefault(section_of(knob.name), []).append(knob)
+    return found
+
+
+def helps() -> dict[str, str]:
+    """Each knob's own help, as a sentence."""
+    found = {knob.name: str(knob.metadata["help"]) for knob in dataclasses.fields(EntpConfig)}
+    return {name: text if "|" in text else text[:1].upper() + text[1:] for name, text in found.items()}
+
+
+def typed(name: str, value: Any) -> Any:
+    """A value of the form as the knob's type; what does not fit stays, and validation says what is wrong with it."""
+    kind = typing.get_type_hints(EntpConfig)[name]
+    if typing.get_origin(kind) is list:
+        parts = [part.strip() for part in str(value or "").split(",") if part.strip()]
+        return parts if typing.get_args(kind)[0] is str else [int(p) if p.isdigit() else p for p in parts]
+    if kind is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """What the page holds: `knobs` by name, the columns as named, and how the model is reached."""
+
+    knobs: Mapping[str, Any]
+    columns: Mapping[str, str]  # ours to theirs, "" where there is none
+    ratings: list[str]
+    licences: str
+    model_from: str
+    model: str
+    endpoint: str
+
+
+def make_config(form: Form, given: Given, limits: Limits) -> EntpConfig:
+    """The configuration of a run. Raises ConfigError with all problems, or Refused for what is not allowed here."""
+    values = {name: typed(name, value) for name, value in form.knobs.items() if value is not None}
+    if stray := [name for name in values if name in OWN or name not in helps()]:
+        raise Refused(f"{', '.join(stray)} can't be set here")
+    for name in ("purge_rules", "purge_off", "purge_drop", "purge_thresholds"):
+        if bad := [text for text in values.get(name, []) if not _NAMES.fullmatch(text)]:
+            raise Refused(f"{name}: {bad[0][:60]!r} is no name of a rule")
+    values["limit"] = min(values.get("limit") or limits.rows, limits.rows) if given.rows > limits.rows else (
+        values.get("limit") or 0
+    )  # fmt: skip
+    values |= _columns(form, given)
+    values |= _model(form, values, limits)
+    values["source_licenses"] = [text.strip() for text in form.licences.split(",") if text.strip()]
+    if limits.hosted:
+        values |= {"num_proc": 1, "concurrency": 8, "target_size": min(values.get("target_size", 0), limits.rows)}
+    return EntpConfig.from_dict(values)
+
+
+def _columns(form: Form, given: Given) -> dict[str, Any]:
+    if strange := [c for c in [*form.columns.values(), *form.ratings] if c and c not in given.columns]:
+        raise Refused(f"the input has no column {strange[0][:60]!r}")
+    found: dict[str, Any] = {"rating_columns": list(form.ratings)}
+    if given.form not in CHATS:
+        ours = {name: theirs for name, theirs in form.columns.items() if theirs}
+        if missing := {"instruction", "output"} - set(ours):
+            raise ConfigError([f"columns: say which column holds the {name}" for name in sorted(missing)])
+        found |= {"columns": [f"{name}={theirs}" for name, theirs in ours.items() if name != theirs]}
+        found |= {"input_format": "alpaca"}
+    return found
+
+
+def _model(form: Form, values: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
+    fuser, pool = values.get("fuser", "entp"), values.get("pool", "score")
+    by_column, asks = bool(form.ratings), form.model_from != "none"
+    raters = ["column"] if by_column else []
+    if not by_column and pool != "all":
+        raters = ["logits"] if form.model_from == "embedded" else ["llm"]
+    if not asks and (fuser not in ("mosaic", "none") or "llm" in raters):
+        what = f"the way of merging {fuser!r}" if fuser not in ("mosaic", "none") else "rating the rows"
+        raise ConfigError([
+            f"{what} needs a language model: choose one, or set fuser to mosaic or none, and pool to all"
+        ])  # fmt: skip
+    found: dict[str, Any] = {"raters": raters, "model": SMOLLM2}
+    if form.model_from in ("provider", "endpoint"):
+        if not _MODEL.fullmatch(form.model.strip()):
+            raise ConfigError([f"model: {form.model[:60]!r} is no name of a model; give it as the server calls it"])
+        found["model"] = form.model.strip()
+    if form.model_from == "provider":
+        found["provider"] = "auto"
+    if form.model_from == "endpoint":
+        found["endpoint"] = check_endpoint(form.endpoint, limits)
+    return found
+
+
+def options(name: str) -> tuple[str, ...] | None:
+    """What a knob may be, where that is a list."""
+    return CHOICES.get(name)
