@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from .chat_rows import encode, training_template
+from .chat_rows import encode, row_losses, training_template
 from .config import EntpConfig
 from .errors import ConfigError, EntpError, InputError, ModelNotFound, require
 from .models import load_causal_lm, load_tokenizer, new_causal_lm, pick_device, resolve
@@ -197,8 +197,6 @@ def heldout_loss(
     `model_path` and `adapter` as in `evaluate`.
     """
     require("torch", "models", "held-out loss")
-    import torch
-
     model, tokenizer = _loaded(model_path, adapter, device, None, cache_dir)
     conversations = [row["messages"] for row in (heldout_rows() if rows is None else rows)]
     pairs = zip(*encode(tokenizer, conversations, training_template(tokenizer)), strict=True)
@@ -208,24 +206,10 @@ def heldout_loss(
         raise InputError(f"none of {len(conversations)} held-out rows has an assistant token within {max_length}")
     kept.sort(key=lambda pair: len(pair[0]))  # rows of like length together: less padding
     total, tokens = 0.0, 0
-    with torch.inference_mode():
-        for start in range(0, len(kept), batch_size):
-            loss, count = _summed_loss(model, kept[start : start + batch_size])
-            total, tokens = total + loss, tokens + count
+    for start in range(0, len(kept), batch_size):
+        sums, counts = row_losses(model, kept[start : start + batch_size])
+        total, tokens = total + sum(sums), tokens + sum(counts)
     mean = total / tokens
     if not math.isfinite(mean):
         raise EntpError(f"{adapter or model_path}: the held-out loss is {mean}; the model's outputs are not numbers")
     return {"loss": mean, "perplexity": math.exp(min(mean, 700.0)), "tokens": tokens, "rows": len(kept)}
-
-
-def _summed_loss(model: Any, batch: Sequence[tuple[list[int], list[int]]]) -> tuple[float, int]:
-    import torch
-
-    ids, masks = ([torch.tensor(part) for part in parts] for parts in zip(*batch, strict=True))
-    pad = torch.nn.utils.rnn.pad_sequence
-    inputs = pad(ids, batch_first=True).to(model.device)
-    counted = pad(masks, batch_first=True).to(model.device).bool()[:, 1:]
-    attention = pad([torch.ones_like(row) for row in ids], batch_first=True).to(model.device)
-    logits = model(input_ids=inputs, attention_mask=attention).logits[:, :-1][counted].float()
-    loss = torch.nn.functional.cross_entropy(logits, inputs[:, 1:][counted], reduction="sum")
-    return float(loss), int(counted.sum())
