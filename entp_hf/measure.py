@@ -32,7 +32,7 @@ class Measure:
     device: str = "auto"
     cache_dir: str = ""
     heldout: str = ""
-    num_fewshot: int | None = None
+    num_fewshot: dict[str, int] = field(default_factory=dict)  # shots of single tasks, in place of their own
     limits: dict[str, int] = field(default_factory=dict)  # of single tasks, over `limit`
     gen_kwargs: str | None = None
 
@@ -42,11 +42,14 @@ def measure(model: Any, adapter: str | None, what: Measure, tokenizer: Any = Non
     cache = what.cache_dir or str(EntpConfig().cache_path())
     common = {"device": what.device, "cache_dir": cache, "tokenizer": tokenizer, "batch_size": what.batch_size}
     found = Evaluation()
-    for limit in sorted({what.limits.get(name, what.limit) or 0 for name in what.tasks if name != HELDOUT}):
-        names = [n for n in what.tasks if n != HELDOUT and (what.limits.get(n, what.limit) or 0) == limit]
+    alike: dict[tuple[int, int], list[str]] = {}
+    for name in what.tasks:
+        if name != HELDOUT:
+            alike.setdefault((what.limits.get(name, what.limit or 0), what.num_fewshot.get(name, -1)), []).append(name)
+    for (limit, shots), names in alike.items():
         part = evaluate_items(
-            model, adapter, names, limit or None, benchmark_dir=what.benchmark_dir, num_fewshot=what.num_fewshot,
-            gen_kwargs=what.gen_kwargs, **common,
+            model, adapter, names, limit or None, benchmark_dir=what.benchmark_dir,
+            num_fewshot=shots if shots >= 0 else None, gen_kwargs=what.gen_kwargs, **common,
         )  # fmt: skip
         found.metrics.update(part.metrics)
         found.items.update(part.items)

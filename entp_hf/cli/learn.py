@@ -1,9 +1,11 @@
-"""`entp train` and `entp eval`: from rows to a model, and from a model to figures."""
+"""`entp train`, `entp eval`, `entp compare`: from rows to a model, and from models to figures."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import logging
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +16,7 @@ from ..errors import InputError
 from ..knobs import LENIENT, with_options
 from ..screen import out, table
 from ..sft import SFTOptions
-from .shared import Folder, Overwrite
+from .shared import Folder, Overwrite, settings_of
 
 
 def train(
@@ -54,7 +56,8 @@ def evaluation(
 
     before = read_measured(against) if against is not None else None
     names = [name.strip() for name in tasks.split(",") if name.strip()]
-    found = measure(model, adapter, Measure(names, limit, benchmark_dir, batch_size, device, num_fewshot=num_fewshot))
+    shots = {} if num_fewshot is None else dict.fromkeys(names, num_fewshot)
+    found = measure(model, adapter, Measure(names, limit, benchmark_dir, batch_size, device, num_fewshot=shots))
     for task, metrics in found.metrics.items():
         if not any(task.startswith(f"{name}_") for name in ("mmlu", "bbh_cot_fewshot")):  # dozens: the mean is shown
             table(task, ["metric", "value"], list(metrics.items()))
@@ -65,8 +68,34 @@ def evaluation(
             out.print(escape(sentence), soft_wrap=True)
 
 
+def compare(
+    config: Annotated[str, typer.Argument(help="YAML file, or a shipped experiment: cpu, small, paper")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="folder; the same command again goes on in it")],
+    data_dir: Annotated[str, typer.Option(help="where the experiment's files are")] = ".",
+    given: Annotated[list[str] | None, typer.Option("--set", help="a key of the YAML anew: KEY=YAML")] = None,
+) -> None:
+    """Run an experiment: every arm through selection, fine-tuning and evaluation, into one table."""
+    import yaml
+
+    from ..compare import compare as run
+    from ..compare import load_experiment
+    from ..compare.table import header, markdown, verdict
+
+    logging.getLogger("entp_hf.compare").setLevel(logging.INFO)
+    over = {name: yaml.safe_load(value) for name, value in settings_of(given or []).items()}
+    experiment = load_experiment(config, {**over, "data_dir": data_dir})
+    command = shlex.join(["entp", "compare", config, *(part for entry in given or [] for part in ("--set", entry))])
+    lines = run(experiment, output, command)
+    rows = [[line.arm, line.rows, *(round(line.cells[task].mean, 4) for task in header(lines))] for line in lines]
+    table("Means", ["arm", "rows", *header(lines)], rows)
+    out.print(markdown(lines, experiment.reference), markup=False, soft_wrap=True)
+    out.print(escape(verdict(lines, experiment.reference)), soft_wrap=True)
+    out.print(f"Table, report and figures are in [bold]{escape(str(output))}[/bold].")
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     own = ("dataset", "output_dir", "overwrite")
     app.command("train", context_settings=LENIENT)(with_options(train, SFTOptions, own))
     app.command("eval")(evaluation)
+    app.command()(compare)
