@@ -151,3 +151,23 @@ def check_lengths(rows: Dataset, tokenizer: Any, max_length: int) -> dict[str, i
                        "left and are not trained on. Raise max_length to keep them whole.",
                        too_long, len(rows), max_length, unusable)  # fmt: skip
     return {"rows_too_long": too_long, "rows_unusable": unusable}
+
+
+def row_losses(model: Any, batch: Sequence[tuple[list[int], list[int]]]) -> tuple[list[float], list[int]]:
+    """For rows of (token ids, 0/1 mask) the summed loss in nats over the marked tokens, and how many they are.
+
+    The first token of a row has nothing before it, so it is never predicted and never counted.
+    """
+    import torch
+
+    ids, masks = ([torch.tensor(part) for part in parts] for parts in zip(*batch, strict=True))
+    pad = torch.nn.utils.rnn.pad_sequence
+    inputs = pad(ids, batch_first=True).to(model.device)
+    counted = pad(masks, batch_first=True).to(model.device).bool()[:, 1:]
+    attention = pad([torch.ones_like(row) for row in ids], batch_first=True).to(model.device)
+    with torch.inference_mode():
+        logits = model(input_ids=inputs, attention_mask=attention).logits[:, :-1][counted].float()
+        each = torch.nn.functional.cross_entropy(logits, inputs[:, 1:][counted], reduction="none")
+        total = torch.zeros(len(batch), device=each.device)
+        total.index_add_(0, counted.nonzero()[:, 0], each)
+    return total.tolist(), counted.sum(1).tolist()

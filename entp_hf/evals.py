@@ -10,13 +10,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from .chat_rows import encode, training_template
+from .benchmarks import BENCHMARKS, check_folder, hub_spec, local_spec, task_folders
+from .chat_rows import encode, row_losses, training_template
 from .config import EntpConfig
 from .errors import ConfigError, EntpError, InputError, ModelNotFound, require
+from .eval_results import Evaluation, Metrics, read_results
+from .memory import memory_advice
 from .models import load_causal_lm, load_tokenizer, new_causal_lm, pick_device, resolve
 from .schema import JOIN
 
-Metrics = dict[str, dict[str, float]]
 Files = Mapping[str, str | Mapping[str, str]]
 
 # Our own tasks, as lm-eval task configurations; `file` is in entp_hf/data unless another one is given. Answers are
@@ -37,7 +39,12 @@ TASKS: dict[str, dict[str, Any]] = {
 }
 
 
-def evaluate(
+def evaluate(*arguments: Any, **options: Any) -> Metrics:
+    """The metrics of `evaluate_items`, whose arguments it takes, as {task: {metric: value}}."""
+    return evaluate_items(*arguments, **options).metrics
+
+
+def evaluate_items(
     model: Any,
     adapter: str | None = None,
     tasks: Sequence[str] = ("entp_quiz",),
@@ -49,57 +56,82 @@ def evaluate(
     num_fewshot: int | None = None,
     apply_chat_template: bool = False,
     cache_dir: str = "",
-) -> Metrics:
-    """Run tasks of ours (TASKS) or of lm-eval; return {task: {metric: value, metric_stderr: value, "n": items}}.
+    benchmark_dir: str = "",
+    gen_kwargs: str | None = None,
+) -> Evaluation:
+    """Run tasks of ours (TASKS), the paper's benchmarks (BENCHMARKS) or other tasks of lm-eval.
 
     `model` is a name or folder (see `models.resolve`), or a loaded model, which then needs `tokenizer`; `adapter` is a
-    folder of PEFT's. `limit` takes the first items of each task. `files` gives a task its items from a file instead
-    of the Hub: {task: JSONL, JSON, CSV or Parquet file}, or {task: {split: file}} where few-shot examples come from
-    another split. lm-eval's own tasks take some 10 s to be found. Raises ConfigError for an unknown task.
+    folder of PEFT's. `limit` takes the first items of each task. `benchmark_dir` holds the items of the benchmarks,
+    else they come from the Hub. `files` gives a task its items from a file: {task: JSONL, JSON, CSV or Parquet file},
+    or {task: {split: file}} where few-shot examples come from another split. `gen_kwargs`: generation arguments over
+    the tasks' own, as lm-eval writes them. lm-eval's own tasks take some 10 s to be found. Raises ConfigError for an
+    unknown task, EntpError where items can't be had or memory runs out.
     """
     require("lm_eval", "eval", "evaluation")
     if not tasks:
-        raise ConfigError([f"tasks: none given; known are {', '.join(TASKS)} and lm-eval's own"])
+        raise ConfigError([f"tasks: none given; known are {', '.join(known_tasks())} and lm-eval's own"])
     from lm_eval import simple_evaluate
     from lm_eval.models.huggingface import HFLM
 
-    manager, specs = _task_specs(tasks, dict(files or {}))
-    loaded, tokenizer = _loaded(model, adapter, device, tokenizer, cache_dir)
+    manager, specs = _task_specs(tasks, dict(files or {}), benchmark_dir)
+    loaded, tokenizer = load(model, adapter, device, tokenizer, cache_dir)
     lm = HFLM(pretrained=loaded, tokenizer=tokenizer, batch_size=batch_size)
     try:
-        found = simple_evaluate(
-            model=lm,
-            tasks=specs,
-            limit=limit,
-            num_fewshot=num_fewshot,
-            apply_chat_template=apply_chat_template,
-            task_manager=manager,
-            log_samples=False,
-            bootstrap_iters=100,
-        )
+        with memory_advice("evaluation", "Lower batch_size"):
+            found = simple_evaluate(
+                model=lm,
+                tasks=specs,
+                limit=limit,
+                num_fewshot=num_fewshot,
+                apply_chat_template=apply_chat_template,
+                task_manager=manager,
+                gen_kwargs=gen_kwargs,
+                log_samples=True,
+                bootstrap_iters=100,
+            )
     except OSError as error:  # offline, no such data set, a file that can't be read
         raise EntpError(f"the items of {', '.join(tasks)} can't be had: {error}. Give them as files") from error
     if found is None:
         raise EntpError("lm-eval gives results on the main process only; call evaluate there")
-    return _plain(found)
+    return read_results(found, tasks)
 
 
-def _task_specs(tasks: Sequence[str], files: dict[str, Any]) -> tuple[Any, list[Any]]:
+def known_tasks() -> list[str]:
+    """The names of tasks that need no knowledge of lm-eval."""
+    return [*TASKS, *BENCHMARKS]
+
+
+def _task_specs(tasks: Sequence[str], files: dict[str, Any], folder: str) -> tuple[Any, list[Any]]:
     """The task manager, and what to ask it for: one configuration or name for each task."""
     from lm_eval.tasks import TaskManager
 
+    local = [name for name in tasks if folder and name in BENCHMARKS and name not in files]
+    if local:
+        check_folder(folder)
     # The index of lm-eval's 14,000 names takes 10 s; it is read only if one of them is asked for.
-    manager = TaskManager(include_defaults=any(name not in TASKS for name in tasks))
-    unknown = [name for name in tasks if name not in TASKS and name not in manager.all_tasks]
+    everything = any(name not in TASKS and name not in local for name in tasks)
+    manager = TaskManager(
+        include_defaults=everything, include_path=task_folders() if local and not everything else None
+    )
+    unknown = [name for name in tasks if name not in known_tasks() and name not in manager.all_tasks]
     problems = []
     for name in unknown:
-        near = get_close_matches(name, [*TASKS, *manager.all_tasks], n=3)
+        near = get_close_matches(name, [*known_tasks(), *manager.all_tasks], n=3)
         hint = f"; near it: {', '.join(near)}" if near else ""
-        problems.append(f"tasks: no task {name!r}; known are {', '.join(TASKS)} and lm-eval's own{hint}")
+        problems.append(f"tasks: no task {name!r}; known are {', '.join(known_tasks())} and lm-eval's own{hint}")
     problems += [f"files: {name!r} is not among the tasks {', '.join(tasks)}" for name in files if name not in tasks]
     if problems:
         raise ConfigError(problems)
-    return manager, [_spec(name, files.get(name)) for name in tasks]
+    specs: list[Any] = []
+    for name in tasks:
+        if name in local:
+            specs.append(local_spec(name, folder))
+        elif name in BENCHMARKS and name not in files:
+            specs += hub_spec(name)
+        else:
+            specs.append(_spec(name, files.get(name)))
+    return manager, specs
 
 
 def _spec(name: str, given: str | Mapping[str, str] | None) -> Any:
@@ -118,28 +150,10 @@ def _spec(name: str, given: str | Mapping[str, str] | None) -> Any:
     return config if name in TASKS else {"group": f"{name}-from-file", "task": [config]}
 
 
-def _plain(found: Mapping[str, Any]) -> Metrics:
-    """lm-eval's results as {task: {metric: float}}: "acc,none" becomes "acc", a named filter stays in the name."""
-    metrics: Metrics = {}
-    for task, values in found["results"].items():
-        row: dict[str, float] = {}
-        for key, value in values.items():
-            metric, _, filtered = key.partition(",")
-            if not filtered or isinstance(value, str):  # alias, sample_len; "N/A" for a standard error
-                continue
-            stderr = metric.endswith("_stderr")
-            name = metric.removesuffix("_stderr") + ("" if filtered == "none" else f",{filtered}")
-            if math.isfinite(value):
-                row[f"{name}_stderr" if stderr else name] = float(value)
-            elif not stderr:
-                raise EntpError(f"task {task}: {name} is {value}; the model's outputs are not numbers")
-        if row:
-            count = found["n-samples"].get(task, {}).get("effective", values.get("sample_len", 0))
-            metrics[task] = {**row, "n": float(count)}
-    return metrics
-
-
-def _loaded(model: Any, adapter: str | None, device: str, tokenizer: Any, cache_dir: str) -> tuple[Any, Any]:
+def load(
+    model: Any, adapter: str | None, device: str = "auto", tokenizer: Any = None, cache_dir: str = ""
+) -> tuple[Any, Any]:
+    """The model, in eval mode, with the adapter on it, and its tokenizer; arguments as in `evaluate_items`."""
     if not isinstance(model, str):
         if tokenizer is None or adapter is not None:
             raise ConfigError(["model: a loaded model needs its tokenizer, and no adapter beside it"])
@@ -182,50 +196,48 @@ def _as_messages(values: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"role": "user", "content": question}, {"role": "assistant", "content": values["output"]}]
 
 
-def heldout_loss(
-    model_path: str,
+def heldout_loss(*arguments: Any, **options: Any) -> dict[str, float]:
+    """Mean loss, in nats, over the assistant's tokens of rows; the arguments are those of `heldout_items`.
+
+    Keys: loss, perplexity, tokens (counted), rows (with such tokens).
+    """
+    sums, counts = heldout_items(*arguments, **options)
+    mean = sum(sums) / sum(counts)
+    kept = sum(count > 0 for count in counts)
+    return {"loss": mean, "perplexity": math.exp(min(mean, 700.0)), "tokens": sum(counts), "rows": kept}
+
+
+def heldout_items(
+    model: Any,
     adapter: str | None = None,
     rows: Iterable[Mapping[str, Any]] | None = None,
     batch_size: int = 4,
     max_length: int = 512,
     device: str = "auto",
     cache_dir: str = "",
-) -> dict[str, float]:
-    """Mean loss, in nats, over the assistant's tokens of `rows` (column `messages`; None: `heldout_rows()`).
+    tokenizer: Any = None,
+) -> tuple[list[float], list[int]]:
+    """For each of `rows` (column `messages`; None: `heldout_rows()`) the summed loss of its answers, and their tokens.
 
-    Keys: loss, perplexity, tokens (counted), rows (with such tokens). Tokens after max_length don't count.
-    `model_path` and `adapter` as in `evaluate`.
+    Tokens after max_length don't count; a row without any has 0 and 0. `model` and `adapter` as in `evaluate_items`.
+    Raises InputError if no row has one, EntpError for losses that are not numbers.
     """
     require("torch", "models", "held-out loss")
-    import torch
-
-    model, tokenizer = _loaded(model_path, adapter, device, None, cache_dir)
+    loaded, tokenizer = load(model, adapter, device, tokenizer, cache_dir)
     conversations = [row["messages"] for row in (heldout_rows() if rows is None else rows)]
-    pairs = zip(*encode(tokenizer, conversations, training_template(tokenizer)), strict=True)
+    pairs = list(zip(*encode(tokenizer, conversations, training_template(tokenizer)), strict=True))
     # The first token has nothing before it, so it is never predicted.
-    kept = [(ids[:max_length], mask[:max_length]) for ids, mask in pairs if 1 in mask[1:max_length]]
+    kept = [i for i, (_, mask) in enumerate(pairs) if 1 in mask[1:max_length]]
     if not kept:
         raise InputError(f"none of {len(conversations)} held-out rows has an assistant token within {max_length}")
-    kept.sort(key=lambda pair: len(pair[0]))  # rows of like length together: less padding
-    total, tokens = 0.0, 0
-    with torch.inference_mode():
-        for start in range(0, len(kept), batch_size):
-            loss, count = _summed_loss(model, kept[start : start + batch_size])
-            total, tokens = total + loss, tokens + count
-    mean = total / tokens
-    if not math.isfinite(mean):
-        raise EntpError(f"{adapter or model_path}: the held-out loss is {mean}; the model's outputs are not numbers")
-    return {"loss": mean, "perplexity": math.exp(min(mean, 700.0)), "tokens": tokens, "rows": len(kept)}
-
-
-def _summed_loss(model: Any, batch: Sequence[tuple[list[int], list[int]]]) -> tuple[float, int]:
-    import torch
-
-    ids, masks = ([torch.tensor(part) for part in parts] for parts in zip(*batch, strict=True))
-    pad = torch.nn.utils.rnn.pad_sequence
-    inputs = pad(ids, batch_first=True).to(model.device)
-    counted = pad(masks, batch_first=True).to(model.device).bool()[:, 1:]
-    attention = pad([torch.ones_like(row) for row in ids], batch_first=True).to(model.device)
-    logits = model(input_ids=inputs, attention_mask=attention).logits[:, :-1][counted].float()
-    loss = torch.nn.functional.cross_entropy(logits, inputs[:, 1:][counted], reduction="sum")
-    return float(loss), int(counted.sum())
+    kept.sort(key=lambda i: len(pairs[i][0]))  # rows of like length together: less padding
+    sums, counts = [0.0] * len(pairs), [0] * len(pairs)
+    for start in range(0, len(kept), batch_size):
+        part = kept[start : start + batch_size]
+        with memory_advice("held-out loss", "Lower batch_size or max_length"):
+            found = row_losses(loaded, [(pairs[i][0][:max_length], pairs[i][1][:max_length]) for i in part])
+        for i, total, count in zip(part, *found, strict=True):
+            sums[i], counts[i] = total, count
+    if not math.isfinite(sum(sums)):
+        raise EntpError(f"{adapter or 'the model'}: the held-out loss is {sum(sums)}; the outputs are not numbers")
+    return sums, counts

@@ -19,6 +19,7 @@ The keys, in the order of the run (a key that a run does not have is absent, nev
                  similarity, novelty, reject_rate, prompt_tokens, completion_tokens, seconds}], stopped_by}
     dataset     {rows, by_origin {origin: n}, dropped, dropped_by {reason: n}, preference}
     tokens      {calls, cached_calls, prompt, completion, cost}
+    selection   {method, paper, n, rows, settings, target, score}    of `entp select`
     train, eval, purge_accuracy    added by `entp train`, `entp eval` and the demo
 """
 

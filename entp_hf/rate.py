@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
@@ -193,7 +193,7 @@ class OwnRater:
     def __call__(self, batch: Batch) -> Batch:
         """Append its rating to each row's `ratings`."""
         rows = rows_of(batch)
-        values = resolve(self.path, "raters")(rows)
+        values: Sequence[float | None] = resolve(self.path, "raters")(rows)
         if len(values) != len(rows):
             raise StageError("rate", f"{self.path} returned {len(values)} ratings for {len(rows)} rows")
         bad = [i for i, v in enumerate(values) if v is not None and not (isinstance(v, Real) and 0 <= v <= LEVELS - 1)]
@@ -206,12 +206,12 @@ class OwnRater:
         return {**batch, "ratings": [[*(row.get("ratings") or []), v] for row, v in zip(rows, values, strict=True)]}
 
 
-def resolve(path: str, knob: str) -> Callable[[Sequence[Mapping[str, Any]]], Sequence[float | None]]:
-    """The attribute that `package.module:attr` names; ConfigError if it can't be imported."""
+def resolve(path: str, knob: str, known: Iterable[str] = RATERS) -> Callable[..., Any]:
+    """The attribute that `package.module:attr` names; ConfigError, with the `known` names, if it can't be imported."""
     module, _, attr = path.partition(":")
     try:
         found = getattr(importlib.import_module(module), attr)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError([f"{knob}: {path!r} is neither one of {', '.join(RATERS)} nor importable as "
+        raise ConfigError([f"{knob}: {path!r} is neither one of {', '.join(known)} nor importable as "
                            f"package.module:attr ({error})"]) from error  # fmt: skip
     return found  # type: ignore[no-any-return]

@@ -246,3 +246,23 @@ def test_the_reply_cache_can_be_read_exported_and_pruned(
     assert "--older-than DAYS" in entp("cache", "prune", *place)[2]
     assert "0 entries deleted" in entp("cache", "prune", "--older-than", "1", *place)[1]
     assert "3 entries deleted" in entp("cache", "prune", "--older-than", "0", *place)[1]
+
+
+def test_select_lists_the_methods_and_writes_a_dataset(entp, tmp_path: Path) -> None:
+    status, said, _ = entp("select", "--list")
+    assert status == 0
+    assert all(name in said for name in ("ds2-raw", "alpagasus", "less", "rds", "2312.15685"))
+    values = [{"instruction": f"Say {i}.", "output": "It is so. " * (i + 1), "a": i % 6} for i in range(20)]
+    rated = ["--raters", "column", "--rating-columns", "a"]
+    pool = rows(tmp_path / "in.jsonl", *values)
+    status, said, _ = entp("select", pool, "-o", "best", "--method", "alpagasus", "-n", "4", *rated)
+    assert status == 0
+    assert "4 of 20 rows selected by alpagasus" in said
+    assert "1 of 4 rows are rated under AlpaGasus's threshold" in said
+    chosen = load_dataset(str(tmp_path / "best" / "data"), split="train")
+    assert sorted(r[0] for r in chosen["ratings"]) == [4.0, 5.0, 5.0, 5.0]
+    assert json.loads((tmp_path / "best" / "manifest.json").read_text())["selection"]["paper"] == "2307.08701"
+    status, _, wrong = entp("select", pool, "-o", "other", "--method", "longest")
+    assert (status, "no method is called 'longest'" in wrong) == (1, True)
+    assert "'k 3' is not NAME=VALUE" in entp("select", pool, "-o", "other", "--method", "knn", "--set", "k 3")[2]
+    assert not (tmp_path / "other").exists()

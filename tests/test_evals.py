@@ -9,6 +9,7 @@ from tiny import CHATS, tiny_llama
 from entp_hf import evals
 from entp_hf.chat_rows import encode, training_template
 from entp_hf.errors import ConfigError, InputError, ModelNotFound
+from entp_hf.eval_results import plain
 from entp_hf.models import load_causal_lm, load_tokenizer, new_causal_lm
 
 torch = pytest.importorskip("torch", reason="evaluation needs torch")
@@ -111,7 +112,7 @@ def test_tasks_of_lm_eval_from_a_file(tiny, tmp_path):
 
 
 def test_what_cannot_be_evaluated(tiny, tmp_path, monkeypatch):
-    with pytest.raises(ConfigError, match=r"no task 'entp_quizz'; known are entp_quiz .* near it: entp_quiz"):
+    with pytest.raises(ConfigError, match=r"no task 'entp_quizz'; known are entp_quiz, .* near it: entp_quiz"):
         evals.evaluate(tiny, tasks=["entp_quizz"])
     with pytest.raises(ConfigError, match="'mmlu' is not among the tasks entp_quiz"):
         evals.evaluate(tiny, files={"mmlu": "x.jsonl"})
@@ -126,9 +127,9 @@ def test_what_cannot_be_evaluated(tiny, tmp_path, monkeypatch):
 def test_numbers_that_are_none_are_not_passed_on():
     results = {"results": {"t": {"acc,none": float("nan"), "alias": "t"}}, "n-samples": {}}
     with pytest.raises(evals.EntpError, match="acc is nan"):
-        evals._plain(results)
+        plain(results)
     results = {"results": {"t": {"acc,none": 1, "acc_stderr,none": "N/A", "sample_len": 7}}, "n-samples": {}}
-    assert evals._plain(results) == {"t": {"acc": 1.0, "n": 7.0}}
+    assert plain(results) == {"t": {"acc": 1.0, "n": 7.0}}
 
 
 def test_heldout_loss_is_the_mean_over_answer_tokens(tiny):

@@ -1,4 +1,4 @@
-"""`entp build`, `entp rate`, `entp report`: from rows to rows."""
+"""`entp build`, `entp rate`, `entp select`, `entp report`: from rows to rows."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from rich.markup import escape
 from ..config import EntpConfig
 from ..errors import InputError
 from ..knobs import LENIENT, with_knobs
-from ..screen import out, show_plan, show_summary, table
-from .shared import Folder, Inputs, Overwrite, folder_or_none, given, write_rows_and_figures
+from ..screen import out, show_plan, show_summary, show_warnings, table
+from .shared import Folder, Inputs, Overwrite, folder_or_none, given, pairs, settings_of, write_rows_and_figures
 
 
 def build(
@@ -63,6 +63,32 @@ def rate(
     out.print(figures + (f", in {output}" if output else ""))
 
 
+def select(
+    config: EntpConfig, inputs: Inputs = None, output: Folder = None, overwrite: Overwrite = False,
+    method: Annotated[str, typer.Option(help="a baseline's name (--list), or package.module:attr")] = "",
+    number: Annotated[int, typer.Option("-n", "--number", help="rows to select")] = 10_000,
+    target: Annotated[str, typer.Option(help="rows with `messages` that less and rds select for")] = "",
+    setting: Annotated[list[str] | None, typer.Option("--set", help="a setting of the method, as NAME=VALUE")] = None,
+    names: Annotated[bool, typer.Option("--list", help="list the methods and leave")] = False,
+) -> None:  # fmt: skip
+    """Select rows of INPUT by one of the methods that ENTP is compared with; writes data, dropped rows, manifest."""
+    from ..baselines import SELECTORS
+    from ..baselines.run import select_rows
+    from ..outputs import OutputFolder
+
+    if names:
+        head = ["method", "what it takes", "needs", "settings", "arXiv"]
+        rows = [[name, m.about, m.needs or "-", pairs(m.settings), m.paper] for name, m in SELECTORS.items()]
+        table("Selection methods", head, rows)
+        return
+    inputs, output = given(inputs, output)
+    with OutputFolder(output, overwrite) as folder:
+        kept, dropped, figures = select_rows(inputs, method, number, config, settings_of(setting or []), target)
+        write_rows_and_figures(folder, kept, dropped, figures)
+    show_warnings(figures["warnings"])
+    out.print(f"{len(kept):,} of {len(kept) + len(dropped):,} rows selected by {method}, in {escape(str(output))}")
+
+
 def report(folder: Annotated[Path, typer.Argument(help="folder that `entp build` made")]) -> None:
     """Draw the HTML report of a finished run again."""
     from ..report import write_report
@@ -74,6 +100,6 @@ def report(folder: Annotated[Path, typer.Argument(help="folder that `entp build`
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
-    for command in (build, rate):
+    for command in (build, rate, select):
         app.command(command.__name__, context_settings=LENIENT)(with_knobs(command))
     app.command()(report)

@@ -1,21 +1,22 @@
-"""`entp train` and `entp eval`: from rows to a model, and from a model to figures."""
+"""`entp train`, `entp eval`, `entp compare`: from rows to a model, and from models to figures."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import logging
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from ..config import EntpConfig
 from ..errors import InputError
 from ..knobs import LENIENT, with_options
 from ..screen import out, table
 from ..sft import SFTOptions
-from .shared import Folder, Overwrite
+from .shared import Folder, Overwrite, settings_of
 
 
 def train(
@@ -38,28 +39,58 @@ def train(
 def evaluation(
     model: Annotated[str, typer.Argument(help="Hub id or folder")],
     adapter: Annotated[str | None, typer.Option(help="folder of a LoRA adapter")] = None,
-    tasks: Annotated[str, typer.Option(help="entp_quiz (ours), heldout (ours), or lm-eval's names, with commas")] = (
-        "entp_quiz,heldout"
-    ),
+    tasks: Annotated[
+        str,
+        typer.Option(help="entp_quiz, heldout (ours), mmlu, truthfulqa, gsm8k, bbh, tydiqa, lm-eval's; with commas"),
+    ] = "entp_quiz,heldout",
     limit: Annotated[int | None, typer.Option(help="only the first items of each task")] = None,
+    num_fewshot: Annotated[int | None, typer.Option(help="shots in place of the tasks' own: 5 for MMLU, say")] = None,
+    benchmark_dir: Annotated[str, typer.Option(help="folder with the benchmarks' items; else from the Hub")] = "",
+    against: Annotated[Path | None, typer.Option(help="an earlier -o file: paired differences to it")] = None,
     batch_size: Annotated[int, typer.Option(help="items at once")] = 8,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda | mps")] = "auto",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="also write the figures as JSON")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="also write figures and items as JSON")] = None,
 ) -> None:
-    """Evaluate MODEL: our quiz and held-out loss, or lm-eval's tasks."""
-    from ..evals import evaluate, heldout_loss
+    """Evaluate MODEL: our quiz and held-out loss, the paper's five benchmarks, or other tasks of lm-eval."""
+    from ..measure import Measure, differences, measure, read_measured
 
+    before = read_measured(against) if against is not None else None
     names = [name.strip() for name in tasks.split(",") if name.strip()]
-    cache = str(EntpConfig().cache_path())
-    found: dict[str, dict[str, float]] = {}
-    if lm_eval := [name for name in names if name != "heldout"]:
-        found |= evaluate(model, adapter, lm_eval, limit, batch_size, device, cache_dir=cache)
-    if "heldout" in names:
-        found["heldout"] = heldout_loss(model, adapter, device=device, cache_dir=cache)
-    for task, metrics in found.items():
-        table(task, ["metric", "value"], list(metrics.items()))
+    shots = {} if num_fewshot is None else dict.fromkeys(names, num_fewshot)
+    found = measure(model, adapter, Measure(names, limit, benchmark_dir, batch_size, device, num_fewshot=shots))
+    for task, metrics in found.metrics.items():
+        if not any(task.startswith(f"{name}_") for name in ("mmlu", "bbh_cot_fewshot")):  # dozens: the mean is shown
+            table(task, ["metric", "value"], list(metrics.items()))
     if output is not None:
-        output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        output.write_text(json.dumps(dataclasses.asdict(found), indent=1) + "\n", encoding="utf-8")
+    if before is not None:
+        for sentence in differences(before, found, str(against), "this model"):
+            out.print(escape(sentence), soft_wrap=True)
+
+
+def compare(
+    config: Annotated[str, typer.Argument(help="YAML file, or a shipped experiment: cpu, small, paper")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="folder; the same command again goes on in it")],
+    data_dir: Annotated[str, typer.Option(help="where the experiment's files are")] = ".",
+    given: Annotated[list[str] | None, typer.Option("--set", help="a key of the YAML anew: KEY=YAML")] = None,
+) -> None:
+    """Run an experiment: every arm through selection, fine-tuning and evaluation, into one table."""
+    import yaml
+
+    from ..compare import compare as run
+    from ..compare import load_experiment
+    from ..compare.table import header, markdown, verdict
+
+    logging.getLogger("entp_hf.compare").setLevel(logging.INFO)
+    over = {name: yaml.safe_load(value) for name, value in settings_of(given or []).items()}
+    experiment = load_experiment(config, {**over, "data_dir": data_dir})
+    command = shlex.join(["entp", "compare", config, *(part for entry in given or [] for part in ("--set", entry))])
+    lines = run(experiment, output, command)
+    rows = [[line.arm, line.rows, *(round(line.cells[task].mean, 4) for task in header(lines))] for line in lines]
+    table("Means", ["arm", "rows", *header(lines)], rows)
+    out.print(markdown(lines, experiment.reference), markup=False, soft_wrap=True)
+    out.print(escape(verdict(lines, experiment.reference)), soft_wrap=True)
+    out.print(f"Table, report and figures are in [bold]{escape(str(output))}[/bold].")
 
 
 def register(app: typer.Typer) -> None:
@@ -67,3 +98,4 @@ def register(app: typer.Typer) -> None:
     own = ("dataset", "output_dir", "overwrite")
     app.command("train", context_settings=LENIENT)(with_options(train, SFTOptions, own))
     app.command("eval")(evaluation)
+    app.command()(compare)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ..errors import InputError
+from ..errors import ConfigError, InputError
 
 Inputs = Annotated[
     list[str] | None,
@@ -42,3 +43,15 @@ def write_rows_and_figures(folder: Path, kept: Any, dropped: Any, info: dict[str
     write_rows(kept, folder / "data" / "train.parquet")
     write_rows(dropped, folder / "dropped" / "train.parquet")
     Manifest(info).save(folder / "manifest.json")
+
+
+def settings_of(entries: Sequence[str]) -> dict[str, str]:
+    """NAME=VALUE entries as a dict; ConfigError for those that are none."""
+    if bad := [entry for entry in entries if "=" not in entry]:
+        raise ConfigError([f"set: {entry!r} is not NAME=VALUE" for entry in bad])
+    return {name: value for name, _, value in (entry.partition("=") for entry in entries)}
+
+
+def pairs(settings: Mapping[str, Any]) -> str:
+    """Settings as NAME=VALUE text."""
+    return " ".join(f"{name}={value}" for name, value in settings.items()) or "-"
