@@ -50,7 +50,7 @@ def rows(path: Path, *values: dict) -> Path:
 def test_build_writes_everything_and_says_what_happened(entp, tmp_path: Path) -> None:
     status, said, _ = entp("build", *pool_files(), "-o", "out", *QUICK)
     assert status == 0
-    files = {"README.md", "config.yaml", "manifest.json", "report.html", "data", "dropped"}
+    files = {"README.md", "config.yaml", "manifest.json", "report.html", "data", "dropped", "plots"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == files
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     kept = load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path))
