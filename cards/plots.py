@@ -17,6 +17,8 @@ PLOTS = {
     "rows.svg": "Rows after each stage",
     "ratings.svg": "Ratings before and after correction",
     "transition.svg": "How often the first rater gives each rating, by true score",
+    "levels.svg": "Disagreement of two halves of the rows by the number of quality levels",
+    "reliability.svg": "Confidence of the correction against trusted scores",
     "rules.svg": "What each purge rule did",
     "silhouette.svg": "Separation of the clusters by their number",
 }
@@ -24,11 +26,14 @@ PLOTS = {
 
 def card_plots(manifest: Mapping[str, Any]) -> dict[str, str]:
     """The SVG text of each plot that the run has figures for, by the names in `PLOTS`."""
-    maps = (correction(manifest) or {}).get("maps") or [(None, None)]
+    corrected = correction(manifest) or {}
+    maps = corrected.get("maps") or [(None, None)]
     found = {
         "rows.svg": (stages(manifest) or {}).get("funnel"),
         "ratings.svg": (ratings(manifest) or {}).get("plot"),
         "transition.svg": maps[0][1],
+        "levels.svg": corrected.get("stability"),
+        "reliability.svg": corrected.get("reliability"),
         "rules.svg": (purge(manifest) or {}).get("plot"),
         "silhouette.svg": (clusters(manifest) or {}).get("curve"),
     }

@@ -54,6 +54,8 @@ def correct(task: Task, knobs: Knobs) -> CorrectedRatings:
     else:
         some = surroundings.sample(rows, task.seed)
         choice = around.choose(some, around.own_likelihood(some)) if near is not None else Choice()
+        if raters == 1 and choice.damping == 1:
+            fitted, around = refined(fitted, around, choice)
     scores, bands = scale.scale(fitted.model, share)
     tuned, trusted = calibrated(task, around, choice, scores, fixed)
     probability = np.concatenate(
@@ -152,6 +154,12 @@ def surround(task: Task, fitted: Fit, rows: Ints) -> Surroundings:
     guess = None if unit is None else surroundings.predict(told, near, unit, task.features, rows, task.seed)
     local = None if guess is None else surroundings.levels_given(*guess, whole, rows, model)
     return Surroundings(whole, near, model, local)
+
+
+def refined(fitted: Fit, around: Surroundings, choice: Choice) -> tuple[Fit, Surroundings]:
+    """Fitted again with all votes at once, where the likelihood gives neighbours the weight of the own rating."""
+    model = latent.with_all_votes(fitted.model, around.whole[:, 0], around.ballots(choice))
+    return dataclasses.replace(fitted, model=model), dataclasses.replace(around, model=model)
 
 
 def calibrated(

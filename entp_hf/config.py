@@ -57,6 +57,9 @@ class EntpConfig:
     neighbors: int = _knob(10, "neighbours that vote on a row's true score (DS2: 10)")
     damping: float = _knob(-1.0, "weight 0..1 of a neighbour's rating beside the own; -1: by likelihood (ours)")
     levels: int = _knob(0, "latent quality levels; 0: as many, up to 6, as split halves of the data agree on (ours)")
+    gold_column: str = _knob(
+        "", "column of trusted scores 0..5, null where there is none; 30 or more calibrate (ours)"
+    )
     change_confidence: float = _knob(0.5, "a rating is replaced where the posterior is at least this (DS2: 0.5)")
     # Low-quality pool
     pool: str = _knob("score", "score: up to pool_max_score | quantile: the lowest share | all")
@@ -149,6 +152,12 @@ class EntpConfig:
             found.append("raters: 'column' needs rating_columns, the names of the columns that hold the ratings")
         if self.rating_columns and "column" not in self.raters:
             found.append("rating_columns: given, but 'column' is not among the raters")
+        if self.gold_column and self.correction != "posterior":
+            found.append(f"gold_column: calibrates the correction 'posterior' alone, not {self.correction!r}")
+        if self.gold_column in self.rating_columns:
+            found.append(
+                f"gold_column: {self.gold_column!r} is one of rating_columns; a rater's scores can't judge it"
+            )
         for rater in self.raters:
             if rater not in RATERS and ":" not in rater:
                 near = get_close_matches(rater, RATERS, n=1)

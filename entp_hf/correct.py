@@ -208,7 +208,16 @@ def _check(rows: int, given: Mapping[str, NDArray[Any] | None], method: str) -> 
 
 def _enough(whole: Ints, embeddings: Floats | None, originals: Ints, back: Ints) -> None:
     rated = np.unique(back[(whole >= 0).any(axis=1)])
-    places = len(rated) if embeddings is None else len(np.unique(copies(embeddings[originals[rated]])))
+    places = len(rated) if embeddings is None else _places(embeddings[originals[rated]])
     if places < 3:
         raise StageError("correct", f"{places} distinct rated rows; at least 3 are needed to "
                          "tell noise from quality. Add rows, or set correction to none")  # fmt: skip
+
+
+def _places(embeddings: Floats) -> int:
+    """Number of distinct rows, up to 3."""
+    for count in range(3):
+        if not len(embeddings):
+            return count
+        embeddings = embeddings[(embeddings != embeddings[0]).any(axis=1)]
+    return 3

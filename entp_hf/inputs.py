@@ -58,6 +58,7 @@ class _Door:
         self.config = config
         self.problems: list[str] = []
         self.files: list[dict[str, Any]] = []
+        self._scores = [*config.rating_columns, *filter(None, [config.gold_column])]  # columns of numbers 0..5
         self.renames = dict(entry.split("=", 1) for entry in config.columns)
         self.unseen = set(self.renames.values())
         self.sample: list[tuple[float, int, _Known, int, RawRow]] = []
@@ -91,7 +92,7 @@ class _Door:
         self.unseen -= set(columns.values())
         names = list(renamed(dict.fromkeys(source.columns), columns))
         found = []
-        lacking = [name for name in self.config.rating_columns if name not in source.columns]
+        lacking = [name for name in self._scores if name not in source.columns]
         form = self.config.input_format
         if not source.rows:
             found.append("no rows")
@@ -126,11 +127,12 @@ class _Door:
 
     def _row(self, known: _Known, number: int, raw: RawRow) -> Row:
         ratings = []
-        for column in self.config.rating_columns:
+        for column in self._scores:
             try:
                 ratings.append(_rating(raw.get(column), known.source.text_only))
             except InputError as error:
                 known.problems.append(f"{known.source.name}: {known.source.unit} {number}, column {column!r}: {error}")
+        ratings = ratings[: len(self.config.rating_columns)]  # trusted scores are no rater's: read from `original`
         row = normalise(raw, known.form, known.columns, source=f"{known.source.path}:{number}", ratings=ratings)
         self.ids[row["id"]] += 1
         if self.ids[row["id"]] > 1:
@@ -161,7 +163,7 @@ class _Door:
                 "were misread, set input_format or columns"
             )
         config = self.config
-        knobs = (config.input_format, config.columns, config.rating_columns, config.limit, config.seed)
+        knobs = (config.input_format, config.columns, self._scores, config.limit, config.seed)
         table = pa.Table.from_batches(self.batches, FEATURES.arrow_schema)
         fingerprint = Hasher.hash((self.files, knobs, source_hash()))
         dataset = Dataset(table, info=DatasetInfo(features=FEATURES.copy()), fingerprint=fingerprint)

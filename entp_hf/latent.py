@@ -171,6 +171,27 @@ def distance(a: Latent, b: Latent, raters: int) -> float:
     return float(np.abs(a.transition[:raters, seen] - b.transition[:raters, seen]).sum(axis=2).mean())
 
 
+def with_all_votes(model: Latent, own: NDArray[np.int64], ballots: Array, tolerance: float = 1e-7) -> Latent:
+    """EM from `model` with rows' own ratings (N,) and all their neighbours' votes `ballots` (N, K) at once; one rater.
+
+    Nearer to T than triples are where neighbours share a level, and farther where they do not.
+    """
+    prior, transition, before = model.prior, model.transition[0], -np.inf
+    rated = own >= 0
+    mark = np.eye(transition.shape[1])[own[rated]]
+    for _ in range(200):
+        joint = np.log(prior + TINY) + (mark + ballots[rated]) @ np.log(transition + TINY).T
+        peak = joint.max(axis=1)
+        share = posterior(joint)
+        likelihood = float((peak - np.log(share.max(axis=1))).mean())
+        if likelihood - before < tolerance:
+            break
+        before, prior, counts = likelihood, share.mean(axis=0), share.T @ mark
+        rows = counts.sum(axis=1, keepdims=True)
+        transition = np.where(rows > TINY * len(share), counts / np.maximum(rows, TINY), transition)
+    return replace(model, prior=prior, transition=transition[None])
+
+
 def posterior(logits: Array) -> Array:
     """Rows of `logits` (N, L) as probabilities."""
     mass = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -9,7 +9,8 @@ The keys, in the order of the run (a key that a run does not have is absent, nev
     ratings     {names: [R], raw: [R][6] counts, unrated: [R], corrected: [6], changed, mean_confidence}
     correction  {method, basis: "neighbours" | "raters" | "none", levels, level_scores [L], prior [L],
                  transition [R][L][6], transition_se [R][L][6], identified [L], stability: [{levels, error}],
-                 agreement {near, far, chance}, notes [str]}
+                 failed [R], damping, surroundings {...}, agreement {near, far, shuffled, chance, raters, same_level},
+                 gold {rows, accuracy, mean_confidence, reliability: [{confidence, accuracy, rows}]}, notes [str]}
     pool        {rows, rule, threshold, high_quality}
     purge       {rows_in, rows_out, rules: {rule: {found, repaired, dropped, flagged, seconds}}, warnings [str],
                  examples: {rule: [{id, before, after, detail}]}}

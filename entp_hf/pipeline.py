@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +141,7 @@ def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manife
 
 
 def _scored(
-    inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manifest
+    inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manifest, embeds: bool = True
 ) -> tuple[Dataset, list[Dataset], Floats]:
     """Read, rate, embed, correct: rows that can be used, those that can't, and embeddings (n, d) of the former."""
     with manifest.stage("read", 0) as stage:
@@ -152,20 +152,29 @@ def _scored(
         rows, names = rate_rows(rows, config)
         rows, unrated = steps.set_aside(steps.mark_unrated(rows) if names else rows)
         stage["rows_out"] = len(rows)
-    with manifest.stage("embed", len(rows)):
-        vectors = Embed.from_config(config).encode([text_of(row) for row in rows], desc="embed")
+    vectors = np.zeros((len(rows), 0), np.float32)
+    if embeds:
+        with manifest.stage("embed", len(rows)):
+            vectors = Embed.from_config(config).encode([text_of(row) for row in rows], desc="embed")
     with manifest.stage("correct", len(rows)):
-        rows, found = steps.correct(rows, vectors, names, config)
+        rows, found = steps.correct(rows, vectors if embeds else None, names, config)
     manifest.update(found)
     return rows, [unusable, unrated], vectors
 
 
-def score_rows(inputs: Source | Sequence[Source], config: EntpConfig) -> tuple[Dataset, Dataset, Manifest]:
-    """Rate and correct alone: rows with scores, rows without, and the figures."""
-    check_models(config.validate())
+def score_rows(
+    inputs: Source | Sequence[Source], config: EntpConfig, corrected: bool = True
+) -> tuple[Dataset, Dataset, Manifest]:
+    """Rate alone, or rate and correct: rows with scores, rows without, and the figures.
+
+    Ratings that are not `corrected` become scores as they came, and nothing is embedded.
+    """
+    if not corrected:
+        config = replace(config, correction="none", gold_column="")
+    check_models(replace(config.validate(), fuser="none"), embeds=corrected)
     manifest = Manifest.start(config.to_dict())
     with metered() as usage, spending(Limits.from_config(config)) as ledger:
-        rows, out, _ = _scored(inputs, config, manifest)
+        rows, out, _ = _scored(inputs, config, manifest, embeds=corrected)
     manifest["tokens"] = _tokens(usage, config)
     manifest["warnings"] += _stopped(ledger)
     return rows, concatenate_datasets(out), manifest
@@ -179,13 +188,14 @@ def purge_rows(rows: Dataset, config: EntpConfig) -> tuple[Dataset, Dataset, dic
     return steps.purge(rows, None, config, _contamination(config))
 
 
-def check_models(config: EntpConfig) -> None:
+def check_models(config: EntpConfig, embeds: bool = True) -> None:
     """Raise ModelNotFound or MissingExtra now, for every model that this run will need, before anything expensive."""
     from .errors import require
     from .models import find
 
-    require("sentence_transformers", "models", f"the embedder {config.embedder}")
-    find(config.embedder)
+    if embeds:
+        require("sentence_transformers", "models", f"the embedder {config.embedder}")
+        find(config.embedder)
     needs_chat = FUSERS[config.fuser] is not None or "llm" in config.raters
     in_process = not (config.endpoint or config.provider)
     if "logits" in config.raters or (needs_chat and in_process):

@@ -171,6 +171,31 @@ def line(points: Sequence[tuple[float, float]], title: str, x_name: str, y_name:
     return svg(bottom + 38, body, title, desc)
 
 
+def reliability(points: Sequence[tuple[float, float, int]], title: str) -> Markup:
+    """(mean confidence, share right, rows) of bins as dots, larger for more rows, beside the line where both agree."""
+    left, top, right, bottom = 46, 24, WIDTH - 12, 214
+    most = max(rows for _, _, rows in points)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return left + (right - left) * x, bottom - (bottom - top) * y
+
+    body = [
+        text(0, 11, "share right", "label"),
+        text((left + right) / 2, bottom + 32, "confidence", "label", "middle"),
+    ]
+    for mark in (0, 0.25, 0.5, 0.75, 1):
+        x, y = place(mark, mark)
+        body += [rule(left, y, right, y), text(left - 5, y + 4, num(mark), "label", "end")]
+        body.append(text(x, bottom + 15, num(mark), "label", "middle"))
+    body.append(rule(*place(0, 0), *place(1, 1), "axis"))
+    for confidence, right_share, rows in points:
+        dot = Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{:.1f}" class="c0"><title>{}</title></circle>')
+        tip = f"confidence {confidence:.2f}: {right_share:.2f} right, {num(rows)} rows"
+        body.append(dot.format(*place(confidence, right_share), 3 + 7 * math.sqrt(rows / most), tip))
+    words = [f"confidence {c:.2f}: {r:.2f} right of {num(rows)} rows" for c, r, rows in points]
+    return svg(bottom + 38, body, title, "; ".join(words) + ".")
+
+
 def scatter(points: Sequence[Point], title: str, desc: str) -> Markup:
     """A map of points without axes (only nearness has a meaning); ringed points are drawn last, on top."""
     side, margin = WIDTH, 10

@@ -10,7 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from .plots import HeatRow, bar, funnel, grouped_bar, heat_map, line
+from .plots import HeatRow, bar, funnel, grouped_bar, heat_map, line, reliability
 from .report_text import cut, duration, num, share, squash, visible, word_diff
 from .schema import LEVELS
 
@@ -141,7 +141,17 @@ def correction(manifest: Manifest) -> Shown | None:
         "stability": line(curve, "Disagreement of two halves", "number of quality levels", "disagreement",
                           found.get("levels")) if curve else None,
         "agreement": found.get("agreement") or None,
+        "reliability": _reliability(found.get("gold") or {}),
     }  # fmt: skip
+
+
+def _reliability(trusted: Mapping[str, Any]) -> Markup | None:
+    bins = trusted.get("reliability")
+    if not bins:
+        return None
+    return reliability(
+        [(b["confidence"], b["accuracy"], b["rows"]) for b in bins], "Confidence against trusted scores"
+    )
 
 
 def _levels(found: Mapping[str, Any], matrix: Sequence[Sequence[float]], rater: int) -> list[HeatRow]:

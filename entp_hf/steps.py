@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,8 +25,9 @@ from .purge.config_rules import dataset_rules_off
 from .purge.contamination import Contamination
 from .purge.duplicates import mark_duplicates
 from .purge.report import purge_report
-from .schema import LEVELS, Row, instruction_of, text_of
+from .schema import LEVELS, Row, instruction_of, response_of, text_of
 from .stage import apply, set_columns
+from .surroundings import lengths
 
 Info = dict[str, Any]
 TIMED = 500  # rows that the time of each purge rule is taken on
@@ -46,8 +48,11 @@ def mark_unrated(rows: Dataset) -> Dataset:
     return set_columns(rows, {"dropped_by": [None if r else "rate:unrated" for r in rated]})
 
 
-def correct(rows: Dataset, vectors: Floats, names: Sequence[str], config: EntpConfig) -> tuple[Dataset, Info]:
-    """Correct the ratings; the info is the manifest's `ratings` and `correction`. Nothing where there is no rater."""
+def correct(rows: Dataset, vectors: Floats | None, names: Sequence[str], config: EntpConfig) -> tuple[Dataset, Info]:
+    """Correct the ratings, with the texts' lengths and trusted scores as further evidence; nothing without a rater.
+
+    The info is the manifest's `ratings` and `correction`.
+    """
     if not names:
         return rows, {}
     ratings = np.array([[np.nan if v is None else v for v in r] for r in rows["ratings"]], dtype=float)
@@ -57,6 +62,10 @@ def correct(rows: Dataset, vectors: Floats, names: Sequence[str], config: EntpCo
         ratings,
         vectors,
         copy_of=copy_of,
+        features=None
+        if vectors is None
+        else lengths([instruction_of(r) for r in rows], [response_of(r) for r in rows]),
+        gold=trusted(rows, config.gold_column),
         method=config.correction,
         neighbors=config.neighbors,
         damping=config.damping,
@@ -74,6 +83,14 @@ def correct(rows: Dataset, vectors: Floats, names: Sequence[str], config: EntpCo
         "mean_confidence": round(float(np.nanmean(found.confidence)), 4),
     }
     return set_columns(rows, found.columns()), {"ratings": summary, "correction": found.info}
+
+
+def trusted(rows: Dataset, column: str) -> NDArray[np.float64] | None:
+    """Trusted scores (n,) as the input's `column` has them, NaN where it has none; None where no column is named."""
+    if not column:
+        return None
+    values = [json.loads(text).get(column) if text else None for text in rows["original"]]
+    return np.array([np.nan if v is None or not str(v).strip() else float(v) for v in values])
 
 
 def _counts(values: NDArray[Any]) -> list[int]:

@@ -20,9 +20,11 @@ from .evidence import unique_rows
 from .latent import Array, Latent
 from .neighbours import Floats, Ints, Neighbours
 from .scale import rated
+from .schema import LEVELS
 
 REACH = 30  # neighbours searched for, of which fewer may vote (ours)
-DAMPINGS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
+DAMPINGS = (1.0, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.0)
+EARNS = 1e-4  # nats a row by which a later option must be likelier than an earlier one (ours)
 COUNTS = (5, 10, 20, 30)  # neighbours that vote
 SHARPNESS = (0.0, 10.0)  # weight of neighbour j: exp(-sharpness * (distance_j - distance_1))
 FOLDS = 5
@@ -76,6 +78,15 @@ class Surroundings:
         weight: Array = np.exp(-sharpness * (distance - distance[:, :1]))
         return weight
 
+    def ballots(self, choice: Choice) -> Array:
+        """The first rater's votes by rating among the neighbours that vote, (N, K)."""
+        rows = np.arange(len(self.whole))
+        votes, weight = (
+            self.whole[self.near.index[:, : choice.votes], 0],
+            self._weights(choice.sharpness, rows, choice.votes),
+        )
+        return np.column_stack([(weight * (votes == rating)).sum(axis=1) for rating in range(LEVELS)])
+
     def own_likelihood(self, rows: Ints) -> Array:
         """P(own ratings | level), (n, L)."""
         raters = range(self.whole.shape[1])
@@ -97,7 +108,7 @@ class Surroundings:
                     for damping in DAMPINGS:
                         belief = latent.posterior(begin + damping * unit)
                         gain = float(np.log((belief * target).sum(axis=1) + latent.TINY).mean()) - base
-                        if gain > best.gain + 1e-6:
+                        if gain > best.gain + EARNS:
                             best = Choice(option.predicted, count, sharpness, damping, gain)
         return replace(best, gain=round(best.gain, 5))
 

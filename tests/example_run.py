@@ -108,7 +108,9 @@ def _before_fusion() -> dict[str, Any]:
             "transition_se": [[[0.012] * 6, [0.008] * 6, [0.21] * 6]] * 3,
             "stability": [{"levels": 2, "error": 0.021}, {"levels": 3, "error": 0.094}, {"levels": 4, "error": 0.41},
                           {"levels": 5, "error": 0.63}, {"levels": 6, "error": 0.98}],
-            "agreement": {"near": 0.412, "far": 0.335, "chance": 0.251},
+            "agreement": {"near": 0.412, "far": 0.335, "shuffled": 0.25, "chance": 0.251, "same_level": 0.77},
+            "gold": {"rows": 120, "accuracy": 0.83, "mean_confidence": 0.88, "reliability": [
+                {"confidence": c, "accuracy": a, "rows": n} for c, a, n in ((0.55, 0.5, 20), (0.95, 0.9, 100))]},
             "notes": ["The data support 3 distinct quality levels, not 6: more do not repeat on split halves."],
         },
         "pool": {"rows": 7_432, "rule": "score", "threshold": 3, "high_quality": 2_556},

@@ -206,7 +206,8 @@ def test_counts_and_columns_are_as_datasets_itself_writes_them():
 
 def test_plots_stand_alone(tmp_path):
     names = write_plots(manifest(), tmp_path / "plots")
-    assert names == ["rows.svg", "ratings.svg", "transition.svg", "rules.svg", "silhouette.svg"]
+    correction = ["ratings.svg", "transition.svg", "levels.svg", "reliability.svg"]
+    assert names == ["rows.svg", *correction, "rules.svg", "silhouette.svg"]
     for name in names:
         root = ElementTree.parse(tmp_path / "plots" / name).getroot()
         assert root.tag == "{http://www.w3.org/2000/svg}svg" and "--c0:" in root.find("{*}style").text

@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 from datasets import load_dataset
 from fault_server import FaultServer
@@ -106,13 +107,29 @@ def test_purge_shows_examples_explains_a_row_and_retunes(entp, tmp_path: Path) -
     assert status == 1 and "refusal=50 is looser than the 5" in wrong
 
 
-def test_rate_corrects_ratings_in_columns(entp, tmp_path: Path) -> None:
-    values = [{"instruction": f"Say {i}.", "output": f"It is {i}.", "a": i % 6, "b": 5 - i % 6} for i in range(60)]
-    status, said, _ = entp("rate", rows(tmp_path / "in.jsonl", *values), "-o", "rated", "--raters", "column",
-                           "--rating-columns", "a,b")  # fmt: skip
-    assert status == 0
-    assert "60 rows rated" in said
-    assert load_dataset(str(tmp_path / "rated" / "data"), split="train")["ratings"][1] == [1.0, 4.0]
+def test_rate_leaves_ratings_as_they_are_and_corrects_them_when_asked(entp, tmp_path: Path) -> None:
+    pool = []
+    wrongs = np.random.default_rng(0).permutation(400) < 80
+    for i, wrong in enumerate(wrongs):  # answers on bread are good, on rain poor; a fifth of the ratings is wrong
+        good = i % 2
+        answer = f"Knead it {i} times, let it rest, bake it." if good else f"Rain falls {i} times a year."
+        pool.append({"instruction": f"How is {'bread baked' if good else 'rain made'}, {i}?", "output": answer,
+                     "a": 4 if good ^ wrong else 1, "truth": (4 if good else 1) if i < 80 else None})  # fmt: skip
+    path = rows(tmp_path / "in.jsonl", *pool)
+    given = ("--raters", "column", "--rating-columns", "a")
+    status, said, _ = entp("rate", path, "-o", "rated", *given)
+    assert status == 0 and "400 rows rated, none corrected (add --correct)" in said
+    plain = load_dataset(str(tmp_path / "rated" / "data"), split="train", cache_dir=str(tmp_path))
+    assert plain["score"][:] == [row["a"] for row in pool] and not any(plain["rating_changed"])
+    assert plain["long_tail"][0] is None  # nothing was embedded
+    status, said, _ = entp("rate", path, "-o", "corrected", "--correct", "--gold-column", "truth", *given)
+    assert status == 0 and "80 ratings changed" in said
+    assert "On 80 trusted scores the level is right for" in said
+    done = load_dataset(str(tmp_path / "corrected" / "data"), split="train", cache_dir=str(tmp_path))
+    assert done["score"][:] == [4 if i % 2 else 1 for i in range(400)]
+    assert min(done["confidence"]) > 0.5 and done["long_tail"][0] > 0
+    status, _, wrong = entp("rate", path, "--correct", "--correction", "none", *given)
+    assert status == 1 and "'none' was given beside --correct" in wrong
 
 
 def test_config_is_yaml_that_reads_back(entp, tmp_path: Path) -> None:

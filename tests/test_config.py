@@ -82,6 +82,8 @@ def test_a_wrong_value_is_named_with_what_it_should_be(knob, value, said):
     [
         ({"raters": []}, "raters: none given; name one of column, llm, logits, or set pool to all"),
         ({"raters": ["column"]}, "'column' needs rating_columns"),
+        ({"gold_column": "g", "correction": "none"}, "gold_column: calibrates the correction 'posterior' alone"),
+        ({"gold_column": "g", "raters": ["column"], "rating_columns": ["g"]}, "'g' is one of rating_columns"),
         ({"endpoint": "http://e.example"}, "raters: 'logits' needs a model in this process; set rater_model"),
         ({"provider": "auto"}, "raters: 'logits' needs a model in this process; set rater_model"),
         ({"raters": ["stars"]}, "raters: no rater is called 'stars'; known: column, llm, logits, package.module:attr"),

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import datasets
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +17,7 @@ from entp_hf.errors import InputError
 from entp_hf.forms import restore
 from entp_hf.inputs import read_rows
 from entp_hf.schema import FEATURES
+from entp_hf.steps import trusted
 
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 RATINGS = ["score_gpt_4o_mini", "score_llama_3_1_8b", "score_mistral_7b_v0_3"]
@@ -243,3 +245,17 @@ def test_an_absent_hub_dataset_says_what_was_tried(here, monkeypatch):
     assert "Couldn't reach the Hub (ConnectionError)" in message
     assert error_of("hf://user/pool").startswith("hf://user/pool: (split 'train') it can't be loaded")
     assert error_of("user/data/pool") == "user/data/pool: no such file or folder"
+
+
+def test_trusted_scores_are_checked_at_the_door_and_are_no_ratings(tmp_path):
+    rated = [{**POOL[0], "a": 1, "true": 2}, {**POOL[1], "a": 2, "true": None}, {**POOL[2], "a": 3}]
+    config = {"rating_columns": ["a"], "raters": ["column"], "gold_column": "true"}
+    dataset, _ = read_rows(lines(tmp_path / "a.jsonl", rated), EntpConfig(**config))
+    assert dataset["ratings"][:] == [[1.0], [2.0], [3.0]]
+    known = trusted(dataset, "true")
+    assert known[0] == 2 and np.isnan(known[1:]).all() and trusted(dataset, "") is None
+    (tmp_path / "b.csv").write_text("instruction,output,a,true\nx,y,3,4.5\nx,z,1,\n")
+    assert trusted(read_rows(str(tmp_path / "b.csv"), EntpConfig(**config))[0], "true")[0] == 4.5
+    assert "no rating column 'gold'" in error_of(str(tmp_path / "b.csv"), **{**config, "gold_column": "gold"})
+    (tmp_path / "c.csv").write_text("instruction,output,a,true\nx,y,3,seven\n")
+    assert "row 1, column 'true': 'seven' is not a number" in error_of(str(tmp_path / "c.csv"), **config)

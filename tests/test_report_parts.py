@@ -10,6 +10,7 @@ from example_run import manifest, rows
 
 from entp_hf import plots, report_rows
 from entp_hf.report_results import evaluation
+from entp_hf.report_sections import correction
 from entp_hf.report_text import cut, num, share, word_diff
 from entp_hf.schema import FEATURES, new_row
 
@@ -94,3 +95,15 @@ def test_evaluation_reads_both_forms_and_names_noise():
     assert [(r["name"], round(r["change"], 3), r["verdict"]) for r in nested["rows"]] == [
         ("mmlu · acc", 0.007, "within noise"), ("gsm8k · exact_match", 0.029, "more than noise")
     ]  # fmt: skip
+
+
+def test_the_reliability_diagram_says_what_it_draws():
+    shown = correction(manifest())
+    drawn = str(shown["reliability"])
+    assert drawn.count("<circle") == 2
+    assert "confidence 0.55: 0.50 right of 20 rows; confidence 0.95: 0.90 right of 100 rows." in drawn
+    (low, high) = ((float(x), float(y)) for x, y in re.findall(r'cx="([\d.]+)" cy="([\d.]+)"', drawn))
+    assert low[0] < high[0] and low[1] > high[1]
+    without = manifest()
+    without["correction"]["gold"] = {"rows": 12}
+    assert correction(without)["reliability"] is None

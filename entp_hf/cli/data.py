@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from ..config import EntpConfig
-from ..errors import InputError
+from ..errors import ConfigError, InputError
 from ..knobs import LENIENT, with_knobs
 from ..screen import out, show_plan, show_summary, show_warnings, table
 from .shared import Folder, Inputs, Overwrite, folder_or_none, given, pairs, settings_of, write_rows_and_figures
@@ -38,28 +38,32 @@ def build(
 
 def rate(
     config: EntpConfig, inputs: Inputs = None, output: Folder = None, overwrite: Overwrite = False,
+    correct: Annotated[bool, typer.Option("--correct", help="correct the ratings too, with confidence")] = False,
 ) -> None:  # fmt: skip
-    """Rate the rows of INPUT and correct the ratings; with -o, write them with scores and confidence."""
+    """Rate the rows of INPUT, and with --correct correct the ratings; with -o, write them with scores."""
     from ..pipeline import score_rows
 
     if not inputs:
         raise InputError("no input given: name files, a folder or a Hub dataset")
+    if correct and config.correction == "none":
+        raise ConfigError(
+            ["correction: 'none' was given beside --correct; name posterior or simifeat, or leave one out"]
+        )
     with folder_or_none(output, overwrite) as folder:
-        kept, unrated, info = score_rows(inputs, config)
+        kept, unrated, info = score_rows(inputs, config, corrected=correct)
         if folder is not None:
             write_rows_and_figures(folder, kept, unrated, info)
     ratings = info["ratings"]
-    head = ["score", *ratings["names"], "corrected"]
+    head = ["score", *ratings["names"], "corrected" if correct else "as they came"]
     table(
         "Ratings",
         head,
         [[level, *(raw[level] for raw in ratings["raw"]), ratings["corrected"][level]] for level in range(6)],
     )
-    for note in info["correction"].get("notes", []):
+    for note in info["correction"].get("notes", []) if correct else []:
         out.print(escape(note))
-    figures = (
-        f"{len(kept):,} rows rated, {ratings['changed']:,} ratings changed, {len(unrated):,} rows without a rating"
-    )
+    changed = f"{ratings['changed']:,} ratings changed" if correct else "none corrected (add --correct)"
+    figures = f"{len(kept):,} rows rated, {changed}, {len(unrated):,} rows without a rating"
     out.print(figures + (f", in {output}" if output else ""))
 
 
