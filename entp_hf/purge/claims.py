@@ -47,6 +47,7 @@ _ABOUT = re.compile(
 )
 _POINTS = re.compile(r"\b(?:above|below|attached|enclosed|uploaded|shown here|at the (?:link|url))\b")
 _ONLY_URL = re.compile(r"\s*(?:https?://|www\.)\S+\s*")
+_OF_ADDRESSES = re.compile(r"\bdomains?\b|\bshorten|\bpars(?:e|ing)|\bencod|\bvalid|\bextension\b|\bprotocol")
 _ASKING = re.compile(
     r"please (?:provide|share|send|attach|paste|upload)|could you (?:please )?(?:provide|share|send|paste)"
     r"|(?:can(?:no|['’])t|cannot|unable to|not able to|don['’]t) (?:see|view|open|access|have|read|hear|watch)"
@@ -76,8 +77,14 @@ def missing_reference(row: Fields, threshold: float) -> Iterator[Hit]:
     found = _ATTACHED.search(lower) or (_ABOVE.search(lower) if "\n" not in first.text.strip() else None)
     if not (bare or found) or held >= threshold or (given and not bare):
         return
-    if CODE.search(lower) or (
-        found and not bare and (_own_text(first, found) or (_ABOUT.match(lower) and not _POINTS.search(found.group())))
+    if (
+        CODE.search(lower)
+        or (bare and _OF_ADDRESSES.search(lower))
+        or (
+            found
+            and not bare
+            and (_own_text(first, found) or (_ABOUT.match(lower) and not _POINTS.search(found.group())))
+        )
     ):
         return
     asks = _ASKING.search(row.response.lower) is not None

@@ -23,6 +23,7 @@ ESCAPES = re.compile(
 MARKUP = re.compile(
     r"\bx?html|\bxml\b|\bcss\b|\bsvg\b|\bweb ?(?:page|site)|\btags?\b|\bmarkup\b|\bmarkdown\b|\bentit(?:y"
     r"|ies)\b|\bjsx\b"
+    r"|\bfonts?\b|\bbold\b|\bitalic|\bunderlin|\bhighlight|\btypograph|\bformatting\b|\bweb app"
     r"|\breact\b|\bvue\b|\bangular\b|\bjinja|\btemplate engine|\bjavascript\b|\bphp\b|\bhyperlink|\banchor\b|\brss\b"
     r"|网页|标签|página web|site web|webseite"
 )
@@ -48,7 +49,7 @@ CREATE = re.compile(
 DIALOGUE = re.compile(
     r"\bdialog(?:ue)?|\bconversation|\bscript\b|\binterview|\btranscript|\bscene\b|\bplay\b|\bskit|\bchat\b"
     r"|\bchat ?bot"
-    r"|\bq\s?&\s?a\b|\bjokes?\b|\briddle|\btrivia\b|\bquiz|\bquestions? and answers?|\bfaq\b|\brole.?play"
+    r"|\bq\s?&\s?a\b|\bjokes?\b|\bpuns?\b|\briddle|\btrivia\b|\bquiz|\bquestions? and answers?|\bfaq\b|\brole.?play"
     r"|\bscreenplay|\bhuman:|\buser:|\bassistant:|\bq:"
     r"|\bprompts?\b|\bexchange\b|\bdiálogo|\bdialog|\bconversación|\bconversa\b|\bgespräch|对话|对白|剧本|会話"
     r"|対話|диалог|대화|حوار"
@@ -59,7 +60,8 @@ COPYING = re.compile(
     r"|sort\w*|arrang\w*"
     r"|rearrang\w*|select|choose|pick|highlight|underline|find|identify|locate|detect|return|output|print"
     r"|remove|delete"
-    r"|order|reorder|convert|transcribe|rank|generate a sentence|which|complete|fill|plagiar\w*|error\w*|mistake\w*"
+    r"|order|reorder|convert|transcribe|rank|generate a sentence|which|name|complete|fill"
+    r"|plagiar\w*|error\w*|mistake\w*"
     r"|match|pair|read|commas?|cite|citation|divide|split|separate|upper ?case|lower ?case|clean|refactor"
     r"|optimi[sz]e|debug|lint)\b"
     r"|翻译|改正|纠正|修改|提取|分类|重复|抄写|排序|选择|更正|修正|编辑|删除|匹配|语法|拼写|标点|检查|校对"
@@ -91,10 +93,12 @@ VERSE = re.compile(
 )
 LISTS = re.compile(
     r"\bwhether|\bclassif|\bwhich\b|\bmultiple.choice|\btable\b|\blist|\bbullet|\bascii\b|\bpattern|\bsequence"
-    r"|\brepeat|\brows?\b|\bgrid|\bmatrix|表格|列表"
+    r"|\brepeat|\brows?\b|\bgrid|\bsurvey|\bquestionnaire|\bquiz|\bchart|\bdata ?set|\bplan\b|\broutine|\bschedule"
+    r"|\bname all|\btruth table|\bmerge|\balgorithm|\bform\b|\bphases|\bmatrix|表格|列表"
 )
 ELABORATE = re.compile(
-    r"\b(?:explain|describe|discuss|elaborate|summari[sz]e|compose|draft|outline|compare|contrast|analy[sz]e|essay"
+    r"\b(?:explain|(?<!to )(?<!that )(?<!which )describe|discuss"
+    r"|elaborate|summari[sz]e|compose|draft|outline|compare|contrast|analy[sz]e|essay"
     r"|paragraph|story|instructions|recipe)\b|\bwrite (?:a|an|the|some|two|three|\d+) (?!word|number|name"
     r"|title|synonym"
     r"|antonym|verb|noun|adjective|adverb|expression|equation|formula|date|query|single|one|letter |regex|regular)"
@@ -104,6 +108,9 @@ ELABORATE = re.compile(
 BRIEF = re.compile(
     r"\b(?:one|single|a) (?:word|number|letter|phrase|term)|\bin (?:one|two|a few|\d+) words?\b|\bword that"
     r"|\b(?:word|phrase)s?\b"
+    r"|\b(?:write|provide|give|tell|name|generate|list|use)(?: me| us)? (?:an?|the|one|two|three|\d+|your)?"
+    r"\W?(?:[\w-]+ ){0,2}"
+    r"(?:[\w-]+-)?(?:adjective|adverb|noun|verb|pronoun|numeral|plural|singular|command|synonym|antonym|prefix|acronym)"
     r"|\bclassif|\bcategor|\bidentif|\byes or no|\btrue or false|\bone-word|\bwhich of|\btitle|\bname (?:of"
     r"|the|a)\b|\bmultiple choice"
     r"|\bchoose|\bselect\b|\bfill in|\bcomplete\b|\bdetermine|\bdecide|\bis (?:it|this|the|that)\b|词|选择|分类|判断"

@@ -15,11 +15,13 @@ _NOTHING = re.compile(
 )
 _SPACE = re.compile(r"\s+")
 _LOREM = re.compile(
-    r"\blorem ipsum\b|\bdolor sit amet\b|\bconsectetur adipiscing\b|\b(?:asdf|qwer|hjkl)(?:asdf|qwer|jkl|ty|gh)*\w?\b"
+    r"\blorem ipsum\b|\bdolor sit amet\b|\bconsectetur adipiscing\b"
+    r"|\b(?:asdf|hjkl)(?:asdf|qwer|jkl|gh)*\w?\b|\b(?:qwer(?:ty)?\s*){2,}\b"
     r"|\b(test)(?: \1){2,}"
     r"|\b(blah)(?:,? \2){2,}|\bfoo bar baz\b",
     re.I,
 )
+_RULES_BELOW = re.compile(r"(?:\s|^[#*_/\\=-]+[ \t]*$)+\Z", re.M)  # what parted the records
 _FILLER_CUES = ("lorem", "dolor sit", "asdf", "qwer", "hjkl", "test test", "blah", "foo bar", "adipiscing")
 _RECORD = re.compile(
     r"(?m)^[ \t]*(?:#{1,4}[ \t]*(?:\d{1,2}\.[ \t]*)?(?:Instruction|Input|Output|Response)[ \t]*:"
@@ -89,8 +91,8 @@ def _plain(text: str) -> str:
 def echo(row: Fields, threshold: float) -> Iterator[Hit]:
     """An answer that is the instruction or the input over again; `threshold`: least likeness (0-1) that counts.
 
-    The same text drops; nearly the same, or a long passage handed back, is flagged. Tasks that edit are exempt from
-    nearly, tasks whose answer can be the input itself (correct, extract, sort) from both.
+    The same text drops; an instruction nearly the same, or a long passage handed back, is flagged. Tasks that edit are
+    exempt from nearly, tasks whose answer can be the input itself (correct, extract, sort, name) from both.
     """
     for part in row.answers:
         for source in row.parts:
@@ -100,6 +102,8 @@ def echo(row: Fields, threshold: float) -> Iterator[Hit]:
             if not size * 0.75 <= len(part.text) <= size * 1.4:
                 continue
             share = _likeness(_plain(part.text), _plain(source.text))
+            if source.field == "input" and source.length < 30 and part.text.strip() != source.text.strip():
+                continue  # a short input handed back with a mark or a word changed is what most tasks ask for
             if share >= threshold and (action := _echo_action(row, part, source, share)):
                 yield Hit(part, 0, len(part.text), f"{share:.0%} like the {source.field}", share, action)
                 break
@@ -165,7 +169,7 @@ def merged_records(row: Fields, threshold: float) -> Iterator[Hit]:
             r"instruction:|### |few-shot|prompt (?:template|format)", row.question_before(part)
         ):
             continue
-        kept = part.text[: found.start()].rstrip()
+        kept = _RULES_BELOW.sub("", part.text[: found.start()])
         if kept:
             yield Hit(part, found.start(), len(part.text), shown(part.text[found.start() :]), text=kept)
         else:

@@ -1,10 +1,9 @@
-"""F1-F5, F10, F11: answers that stop short, lists that do not add up, delimiters left open."""
+"""F1-F4, F10, F11: answers that stop short, delimiters left open."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import pairwise
 
 from .codecheck import cut
 from .cues import BRIEF, CODE, ELABORATE, LETTER, LISTS, VERSE
@@ -41,12 +40,16 @@ def truncated(row: Fields, threshold: float) -> Iterator[Hit]:
         ):
             continue
         signed_off = LETTER.search(question) and len(last_line.split()) <= 4
-        reason = "" if signed_off else _dangling(part, text)
+        reason = "" if signed_off or _SIGN_OFF.fullmatch(last_line.strip()) else _dangling(part, text)
         if not reason and not _BULLET.match(last_line) and _unmarked(last_line, part.script.spaced):
             reason = "the last sentence has no end mark"
         if reason:
             detail = f"{reason}: {shown(text[-30:])}"
             yield Hit(part, max(len(text) - 30, 0), len(text), detail, float(part.length))
+
+
+_STRANDED = frozenset("for with to in on at about from of by as into upon without through".split())
+_SIGN_OFF = re.compile(r"(?:\w+ )?(?:sincerely|regards|wishes|yours|truly|love|thanks|cheers|thank you|best),", re.I)
 
 
 def _dangling(part: Part, text: str) -> str:
@@ -59,6 +62,8 @@ def _dangling(part: Part, text: str) -> str:
         return ""
     last = word.group(1)
     plain = last.lower().replace("’", "'")
+    if _BULLET.match(text.rpartition("\n")[2]) and plain in _STRANDED:
+        return ""  # "someone to talk to"
     if not (last[-1].islower() and (last[0].islower() or "'" in last)) or not any(
         plain in ends for ends in DANGLING.values()
     ):
@@ -89,22 +94,33 @@ def cut_code(row: Fields, threshold: float) -> Iterator[Hit]:
 
 
 def ends_with_colon(row: Fields, threshold: float) -> Iterator[Hit]:
-    """An instruction without input, or an answer, that ends with a colon; an answer of one line drops."""
+    """An instruction that points past its last colon to nothing, or an answer that ends with one.
+
+    An answer of one line drops; forms and surveys may end with a field to fill in.
+    """
     first = row.instruction
     if (
         not row.input.text
         and row.single
         and first.text.rstrip()[-1:] in (":", "：")
         and "\n" not in first.text.strip()
+        and (refers := _REFERS.search(first.lower))
+        and not re.search(r"[:：\"“].", first.text[refers.end() : -1])
     ):
         yield Hit(first, len(first.text.rstrip()) - 1, len(first.text.rstrip()), shown(first.text[-40:]))
     for part in row.answers:
         text = part.text.rstrip()
         if text[-1:] in (":", "：") and len(text) > 1 and not _CODE_LINE.search(text.rpartition("\n")[2]):
+            if "\n" in text and _FORM.search(row.question_before(part)):
+                continue
             one_line = "\n" not in text and part is row.response and part.length >= 3
             yield Hit(part, len(text) - 1, len(text), shown(text[-40:]), action="drop" if one_line else "flag")
 
 
+_REFERS = re.compile(
+    r"\b(?:following|below|follows|these|this|above|given|of|by|for|with|to)\b(?!.*\b(?:that|which)\b)|以下|下列|下面"
+)
+_FORM = re.compile(r"\bforms?\b|\bsurvey|\bquestionnaire|\bfeedback|\btemplate|表|问卷")
 _CODE_LINE = re.compile(r"[(){}\[\]=<>]|^\s*(?:else|try|finally|except|case|default)\b")
 _TEX = re.compile(r"\\[A-Za-z]+|[\^_]\{?\w")
 _DELIMITERS = ((r"\(", r"\)"), (r"\[", r"\]"))
@@ -118,6 +134,9 @@ def unbalanced(row: Fields, threshold: float) -> Iterator[Hit]:
     """LaTeX delimiters or environments, or brackets in prose, that are opened and not closed."""
     for part in row.answers:
         text = part.prose
+        question = row.question_before(part)
+        if part.codelike or (CODE.search(question) and "latex" not in question):
+            continue
         if "\\" in text or "$" in text:
             problem = _open_latex(text)
             if problem:
@@ -145,66 +164,6 @@ def _open_latex(text: str) -> str:
     for match in re.finditer(r"(?<![\\$\w])\$(?![\s\d$])", text):
         if _TEX.search(text[match.end() : match.end() + 40].partition("$")[0]):
             return "$ is not closed"
-    return ""
-
-
-_ITEM = re.compile(r"(?m)^[ \t]{0,3}(?:\*\*)?(\d{1,3})[.)、](?:\*\*)?(?=[ \t]|$|[^\d\s])[ \t]*(.*)$")
-_ASKED = re.compile(
-    r"\b(?:list|name|give(?: me)?|provide|suggest|write|generate|create|identify|come up with|here are"
-    r"|these are|the following|tell me)"
-    r"(?: (?:me|us|the|a list of|of|top|at least|down|some|my|exactly))* (\d{1,2}|two|three|four|five|six"
-    r"|seven|eight|nine|ten)\b(?! ?(?:%|percent|words?|sentences?|paragraphs?|lines?|letters?|minutes?|hours?"
-    r"|days?|years?|digits?|characters?|step|to |-|–|or |,|\.\d|by|dollars|people))"
-)
-_NUMBERS = {w: n for n, w in enumerate("zero one two three four five six seven eight nine ten".split())}
-
-
-def list_numbering(row: Fields, threshold: float) -> Iterator[Hit]:
-    """Numbered lists that jump, repeat a number, or hold fewer items than announced; an empty last item is cut."""
-    for part in row.answers:
-        if not any(mark in part.text for mark in (". ", ") ", ".\n", "、", ")\n")) and part.text[-1:] != ".":
-            continue
-        items = list(_ITEM.finditer(part.prose))
-        if len(items) < 2:
-            continue
-        last = items[-1]
-        if (
-            not last.group(2).strip()
-            and last.end() >= len(part.text.rstrip())
-            and items[-2].group(2).strip()
-            and FILLER not in last.group()
-        ):
-            yield Hit(part, last.start(), last.end(), shown(last.group()), text=part.text[: last.start()].rstrip())
-            continue
-        problem = _misnumbered([int(m.group(1)) for m in items]) or _miscounted(row, part, items)
-        if problem and not _CLUES.search(row.question_before(part)):
-            yield Hit(part, items[0].start(), last.end(), problem)
-
-
-_CLUES = re.compile(r"\bcrossword|\bpuzzle|\bcode\b|\bbingo|\brank")
-
-
-def _misnumbered(numbers: list[int]) -> str:
-    """What is wrong with one run of numbers; lists that start anew at 1 and lists all of one number are fine."""
-    if len(numbers) < 3 or len(set(numbers)) == 1 or max(numbers) > 60:
-        return ""
-    for a, b in pairwise(numbers):
-        if b == a or (b > a + 1) or (1 < b < a):
-            if numbers.count(1) == 1 and numbers[0] == 1:
-                return f"{b} follows {a}"
-            return ""
-    return ""
-
-
-def _miscounted(row: Fields, part: Part, items: list[re.Match[str]]) -> str:
-    numbers = [int(m.group(1)) for m in items]
-    if numbers != list(range(1, len(numbers) + 1)):
-        return ""
-    for text in (part.lower[: max(items[0].start(), 0)][-160:], row.question_before(part)):
-        asked = _ASKED.search(text)
-        if asked:
-            want = _NUMBERS.get(asked.group(1)) or int(asked.group(1))
-            return f"{want} announced, {len(items)} given" if 2 <= len(items) < want <= 30 else ""
     return ""
 
 

@@ -23,6 +23,7 @@ _SAME = (
     {"id", "ms"}, {"hr", "sr", "bs"}, {"cs", "sk"}, {"ar", "fa"}, {"en", "sco"},
 )  # fmt: skip
 _LOOKALIKE = re.compile(r"(?=[^\W\d_]*[A-Za-z])(?=[^\W\d_]*[\u0370-\u03ff\u0400-\u052f])[^\W\d_]{2,}")
+_FORMULA = re.compile("[ΓΔΘΛΞΠΣΦΨΩβγδεζηθλμξπσςφψω]")  # Greek letters that look like no Latin one
 _GREEK_TERM = re.compile(r"(?:[Α-Ωα-ω]{1,2}[A-Za-z]{0,2}|[A-Za-z]{1,2}[Α-Ωα-ωμ]{1,2}|[Δμπσλθ][A-Za-z]+)[²³]?")
 
 
@@ -48,7 +49,7 @@ def language_mismatch(row: Fields, threshold: float) -> Iterator[Hit]:
         return
     if asked.script.spaced == answer.script.spaced or asked.script.name == answer.script.name:
         least = threshold if len(asked.text) >= 40 else 0.9
-        if one[1] < least or other[1] < 0.5 or share_of(one[0], answer.prose, answer.script) > 1 - threshold:
+        if one[1] < least or other[1] < 0.6 or share_of(one[0], answer.prose, answer.script) > 1 - threshold:
             return
     if asked.script != answer.script and script_counts(answer.prose)[asked.script.name] > 0.1 * len(answer.prose):
         return
@@ -78,7 +79,10 @@ def mixed_script(row: Fields, threshold: float) -> Iterator[Hit]:
         words = [
             m
             for m in _LOOKALIKE.finditer(part.prose)
-            if not _GREEK_TERM.fullmatch(m.group()) and not _IPA.search(m.group()) and FILLER not in m.group()
+            if not _GREEK_TERM.fullmatch(m.group())
+            and not _IPA.search(m.group())
+            and not _FORMULA.search(m.group())
+            and FILLER not in m.group()
         ]
         if words:
             yield Hit(part, *words[0].span(), f"{shown(words[0].group())} and {len(words) - 1} more")

@@ -24,7 +24,9 @@ def placeholder(row: Fields, threshold: float) -> Iterator[Hit]:
         if not ("[" in text or "{" in text or "<" in text or "XXX" in text or "TODO" in text or "TBD" in text):
             continue
         found = [m for m in _PLACEHOLDER.finditer(part.prose) if m.group().isupper() or m.group()[0] in "[{<"]
-        if not found or _slots_wanted(row.question_before(part)):
+        question = row.question_before(part)
+        found = [m for m in found if m.group().lower() not in question]  # those are the prompt's own
+        if not found or _slots_wanted(question):
             continue
         share = sum(len(m.group()) for m in found) / len(text)
         drops = len(found) >= threshold and share > 0.5
@@ -66,7 +68,7 @@ def symbol_ratio(row: Fields, threshold: float) -> Iterator[Hit]:
         if share <= threshold:
             continue
         question = row.question_before(part)
-        if CODE.search(question) or SYMBOLS.search(question):
+        if CODE.search(question) or SYMBOLS.search(question) or _DRAWN.search(question):
             continue
         noise = sum(len(m.group()) for m in _ODD.finditer(text)) / len(text)
         # Half of the symbols must be odd ones; where the prompt asks for no prose, twice as many are allowed.
@@ -75,6 +77,9 @@ def symbol_ratio(row: Fields, threshold: float) -> Iterator[Hit]:
             yield Hit(part, detail=f"{share:.0%} symbols", score=score)
 
 
+_DRAWN = re.compile(
+    r"\bredact|\bmask|\bblank|\bhistogram|\bchart|\bgraph|\bdiagram|\bdraw|\bmap\b|\bplot\b|\btree\b|\bpuzzle|\bmaze"
+)
 _ALNUM = {code: None for code in range(128) if chr(code).isalnum()}
 
 
@@ -89,8 +94,8 @@ def url_load(row: Fields, threshold: float) -> Iterator[Hit]:
             share > threshold
             and len(urls) >= 2
             and not re.search(
-                r"\burls?\b|\blinks?\b|\bwebsites?\b|\bweb (?:page|site|address)|\bsources?\b|\breferences?\b"
-                r"|\bcit(?:e|ation)|网址|链接",
+                r"\burls?\b|\blinks?\b|\bwebsites?\b|\bweb (?:page|site|address)|\b(?:re)?sources?\b|\breferences?\b"
+                r"|\bcit(?:e|ation)|\barticles?\b|\bnews\b|\bblog|\bvideos?\b|\bonline\b|网址|链接|资源|文章|在线",
                 row.question_before(part),
             )
         ):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from .rows import Fields, Hit, Part, has_any
 
 _EMAIL = re.compile(r"(?<![\w.+-])[A-Za-z0-9][\w.+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}\b")
 _IP = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.]*\d)")
-_CARD = re.compile(r"(?<![\d-])\d(?:[ -]?\d){12,18}(?![\d-]*\d)")
+_CARD = re.compile(
+    r"(?<![\d.,-])(?<!\d )(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{1,3})?"
+    r"|\d{4}([ -])\d{6}\2\d{5})(?![ -]?\d)"
+)
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
 _SSN = re.compile(r"(?<![\d-])(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\d-])")
 _PHONE = re.compile(
@@ -19,8 +22,8 @@ _PHONE = re.compile(
 )
 _EXAMPLE = re.compile(
     r"(?:^|[@.])(?:example|test|invalid|localhost|domain|email|yourdomain|company|sample|yourcompany|mail|acme"
-    r"|abc|xyz)\.\w{2,}$|^(?:your|name|user|email|john\.?doe|jane\.?doe|example|info|support|contact|someone"
-    r"|you|me)[\w.+-]*@",
+    r"|abc|xyz|some\w+)\.\w{2,}$|^(?:your|name|user|email|john\.?doe|jane\.?doe|example|info|support|contact|someone"
+    r"|you|me|my_\w*)[\w.+-]*@",
     re.I,
 )
 
@@ -91,7 +94,9 @@ def _is_email(text: str) -> bool:
     return not _EXAMPLE.search(text)
 
 
-_KINDS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool], str], ...] = (
+_Kind = tuple[str, re.Pattern[str], Callable[[str], bool], str]
+_NETWORK = re.compile(r"\bip(?:v[46])?\b|\bsubnet|\bnetmask")  # there addresses are what the task is about
+_KINDS: tuple[_Kind, ...] = (
     ("EMAIL", _EMAIL, _is_email, "@"),
     ("IBAN", _IBAN, _is_iban, ""),
     ("CARD", _CARD, _is_card, ""),
@@ -122,9 +127,10 @@ def pii(row: Fields, threshold: float) -> Iterator[Hit]:
     if not _suspect(text):
         return
     numbers: dict[tuple[str, str], int] = {}
+    kinds = [kind for kind in _KINDS if kind[0] != "IP" or not row.asks(_NETWORK)]
     for part in row.prose_parts:
         if _suspect(part.text):
-            if hit := _redacted(part, numbers):
+            if hit := _redacted(part, numbers, kinds):
                 yield hit
 
 
@@ -132,9 +138,9 @@ def _suspect(text: str) -> bool:
     return "@" in text or _DIGITS.search(text) is not None or _ACCOUNT.search(text) is not None
 
 
-def _redacted(part: Part, numbers: dict[tuple[str, str], int]) -> Hit | None:
-    work, first, kinds = part, None, []
-    for kind, pattern, valid, cue in _KINDS:
+def _redacted(part: Part, numbers: dict[tuple[str, str], int], kinds: Sequence[_Kind]) -> Hit | None:
+    work, first, seen = part, None, []
+    for kind, pattern, valid, cue in kinds:
         if cue not in work.text:
             continue
 
@@ -142,7 +148,7 @@ def _redacted(part: Part, numbers: dict[tuple[str, str], int]) -> Hit | None:
             value = match.group()
             if not valid(value):
                 return value
-            kinds.append(kind)
+            seen.append(kind)
             return f"[{kind}_{numbers.setdefault((kind, value), 1 + sum(k == kind for k, _ in numbers))}]"
 
         if hit := work.replaced(pattern, label):
@@ -151,7 +157,7 @@ def _redacted(part: Part, numbers: dict[tuple[str, str], int]) -> Hit | None:
     if first is None:
         return None
     # The value itself stays out of the findings.
-    return Hit(part, *first, ", ".join(kinds), text=work.text)
+    return Hit(part, *first, ", ".join(seen), text=work.text)
 
 
 def secret(row: Fields, threshold: float) -> Iterator[Hit]:

@@ -6,6 +6,7 @@ from . import claims, drops, endings, languages, leftovers, private, voice
 from . import repair_form as form
 from . import repair_text as text
 from .arithmetic import arithmetic
+from .lists import list_numbering
 from .repetition import repetition
 from .rows import Check, Rule
 
@@ -60,7 +61,7 @@ RULES: dict[str, Rule] = {
     "ends_with_colon": Rule("ends_with_colon", "F3", "flag", endings.ends_with_colon, "ends with a colon"),
     "unbalanced": Rule("unbalanced", "F4", "flag", endings.unbalanced, "LaTeX or brackets left open"),
     "list_numbering": Rule(
-        "list_numbering", "F5", "flag", endings.list_numbering, "lists that jump or fall short", repairs=True
+        "list_numbering", "F5", "flag", list_numbering, "lists that jump or fall short", repairs=True
     ),
     "refusal": Rule("refusal", "F6", "flag", voice.refusal, "an answer that declines as a whole", 60.0),
     "identity_leak": Rule(

@@ -38,7 +38,7 @@ def html_tags(row: Fields, threshold: float) -> Iterator[Hit]:
     for part in row.prose_parts:
         if "<" not in part.prose or _DOCUMENT.search(part.prose):
             continue
-        if part.field == "response" and SHOWS_MARKUP.search(row.question_before(part)):
+        if part.field == "response" and _shows_tags(part, row.question_before(part)):
             continue  # the prompt's own turn first: if it is mended, this one follows
         tags = _TAG.findall(part.prose)
         if not tags or (len(tags) < 2 and not re.match(r"<br\b", tags[0], re.I)):
@@ -55,6 +55,13 @@ def html_tags(row: Fields, threshold: float) -> Iterator[Hit]:
             text = re.sub(r"\n{3,}", "\n\n", text).strip()
         first = next(_TAG.finditer(part.prose))
         yield Hit(part, *first.span(), f"{shown(first.group())} and {len(tags) - 1} more", text=text)
+
+
+_CODE_SHOWN = re.compile(r"\bhtml\b|\btags?\b|\bcode\b")
+
+
+def _shows_tags(part: Part, question: str) -> bool:
+    return bool(SHOWS_MARKUP.search(question) or CODE.search(question) or _CODE_SHOWN.search(part.lower))
 
 
 def _markdown(match: re.Match[str]) -> str:
@@ -137,10 +144,15 @@ def field_label(row: Fields, threshold: float) -> Iterator[Hit]:
         match = LABELS[part.field].match(part.prose)
         if not match or FILLER in match.group() or not part.text[match.end() :].strip():
             continue
+        if part.field == "instruction" and _ANSWERED.search(part.prose, match.end()):
+            continue
         label = match.group().strip().strip("#*: ：").lower()
         if _labelled(part.prose) or (part.field == "response" and f"{label}:" in row.prompt):
             continue
         yield Hit(part, 0, match.end(), shown(match.group().strip()), text=part.text[match.end() :])
+
+
+_ANSWERED = re.compile(r"\b(?:Answer|A)\b ?:?|答案[:：]")
 
 
 def _labelled(text: str) -> bool:

@@ -97,6 +97,8 @@ def role_confusion(row: Fields, threshold: float) -> Iterator[Hit]:
             continue
         if DIALOGUE.search(row.question_before(part)) or row.asks(re.compile(r"\buser stor|\bq&a|question")):
             continue
+        if re.search(rf"\b{foreign.group(1).lower()}\b", row.question_before(part)):
+            continue  # what the prompt speaks of may head a line
         kept = part.text[: foreign.start()].rstrip()
         if len(kept) >= 2:
             yield Hit(part, foreign.start(), len(part.text), shown(part.text[foreign.start() :]), text=kept)

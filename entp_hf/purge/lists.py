@@ -1,0 +1,69 @@
+"""F5: numbered lists that do not add up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from .masks import FILLER
+from .rows import Fields, Hit, Part, shown
+
+_ITEM = re.compile(r"(?m)^[ \t]{0,3}(?:\*\*)?(\d{1,3})[.)、](?:\*\*)?(?=[ \t]|$|[^\d\s])[ \t]*(.*)$")
+_ASKED = re.compile(
+    r"\b(?:list|name|give(?: me)?|provide|suggest|write|generate|create|identify|come up with|here are"
+    r"|these are|the following|tell me)"
+    r"(?: (?:me|us|the|a list of|of|top|at least|down|some|my|exactly))* (\d{1,2}|two|three|four|five|six"
+    r"|seven|eight|nine|ten)\b(?! ?(?:%|percent|words?|sentences?|paragraphs?|lines?|letters?|minutes?|hours?"
+    r"|days?|years?|digits?|characters?|step|to |-|–|or |,|\.\d|by|dollars|people))"
+)
+_NUMBERS = {w: n for n, w in enumerate("zero one two three four five six seven eight nine ten".split())}
+
+
+def list_numbering(row: Fields, threshold: float) -> Iterator[Hit]:
+    """Numbered lists that jump, repeat a number, or hold fewer items than announced; an empty last item is cut."""
+    for part in row.answers:
+        if not any(mark in part.text for mark in (". ", ") ", ".\n", "、", ")\n")) and part.text[-1:] != ".":
+            continue
+        items = list(_ITEM.finditer(part.prose))
+        if len(items) < 2:
+            continue
+        last = items[-1]
+        if (
+            not last.group(2).strip()
+            and last.end() >= len(part.text.rstrip())
+            and items[-2].group(2).strip()
+            and FILLER not in last.group()
+        ):
+            yield Hit(part, last.start(), last.end(), shown(last.group()), text=part.text[: last.start()].rstrip())
+            continue
+        problem = _misnumbered([int(m.group(1)) for m in items]) or _miscounted(row, part, items)
+        if problem and not _CLUES.search(row.question_before(part)):
+            yield Hit(part, items[0].start(), last.end(), problem)
+
+
+_CLUES = re.compile(r"\bcrossword|\bpuzzle|\bcode\b|\bbingo|\brank")
+
+
+def _misnumbered(numbers: list[int]) -> str:
+    """What is wrong with one run of numbers; lists that start anew at 1 and lists all of one number are fine."""
+    if len(numbers) < 3 or len(set(numbers)) == 1 or max(numbers) > 60:
+        return ""
+    for a, b in pairwise(numbers):
+        if b == a or (b > a + 1) or (1 < b < a):
+            if numbers.count(1) == 1 and numbers[0] == 1:
+                return f"{b} follows {a}"
+            return ""
+    return ""
+
+
+def _miscounted(row: Fields, part: Part, items: list[re.Match[str]]) -> str:
+    numbers = [int(m.group(1)) for m in items]
+    if numbers != list(range(1, len(numbers) + 1)):
+        return ""
+    for text in (part.lower[: max(items[0].start(), 0)][-160:], row.question_before(part)):
+        asked = _ASKED.search(text)
+        if asked:
+            want = _NUMBERS.get(asked.group(1)) or int(asked.group(1))
+            return f"{want} announced, {len(items)} given" if 2 <= len(items) < want <= 30 else ""
+    return ""
