@@ -96,9 +96,14 @@ class EntpConfig:
     prompt_dir: str = _knob("", "folder whose *.md files replace the built-in prompts of the same name")
     # Gate
     gate_similarity: float = _knob(0.5, "least cosine similarity of a fused row to its parents' mean (ours)")
-    gate_coverage: float = _knob(0.35, "least share of each parent's content found back in a fused row (ours)")
+    gate_parent_similarity: float = _knob(0.4, "least cosine similarity of a fused row to each parent (ours)")
+    gate_coverage: float = _knob(0.33, "least share of each parent's words and sentences in a fused row (ours)")
+    gate_sentence: float = _knob(0.28, "least cosine of each fused sentence to what its parents say (ours)")
     gate_copy: float = _knob(0.9, "share of a fused row in one block of one parent that makes it a copy (ours)")
     gate_duplicate: float = _knob(0.95, "cosine similarity to an accepted row that makes a duplicate (ours)")
+    gate_contradiction: bool = _knob(True, "refuse numbers and names that stand in place of the parents' own (ours)")
+    gate_unfinished: bool = _knob(True, "refuse answers that break off (ours)")
+    gate_language: bool = _knob(True, "refuse answers in a language that no parent is in (ours)")
     gate_rerate: bool = _knob(False, "rate fused rows and refuse those below their best parent")
     # Hybrid dataset
     target_size: int = _knob(10_000, "rows of the hybrid dataset (the paper's baselines: 10,000)")

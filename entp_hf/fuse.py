@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from .config import EntpConfig
 from .groups import Group, defects
-from .llm import ChatReply, ChatRequest
+from .llm import BUDGET, ChatReply, ChatRequest
 from .prompting import load_prompt, shorten
 from .schema import JOIN, Message, Row, instruction_of, new_row, response_of, row_id
 
@@ -93,6 +93,8 @@ def read_fused(reply: ChatReply) -> tuple[Fused | None, str]:
     """The merged pair, or None and why not. A reply cut off at the token limit is a failure, not an answer."""
     from .llm.structured import parse_json
 
+    if reply.finish_reason == BUDGET:
+        return None, f"not asked: {reply.error}"
     if reply.error:
         return None, f"call failed: {reply.error}"
     if reply.finish_reason == "length":
