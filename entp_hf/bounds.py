@@ -15,6 +15,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "on_reject": ("mosaic", "passthrough"),
     "device": ("auto", "cpu", "cuda", "mps"),
 }
+STYLES = ("plain", "format", "order", "subset")  # of mosaics
 RATERS = ("column", "llm", "logits")  # or one's own, as package.module:attr
 # knob: (lowest, highest); None is no bound
 BOUNDS: dict[str, tuple[float | None, float | None]] = {

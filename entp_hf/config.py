@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from .bounds import BOUNDS, CHOICES, RATERS, SECTIONS, fits, spelt, widen
+from .bounds import BOUNDS, CHOICES, RATERS, SECTIONS, STYLES, fits, spelt, widen
 from .errors import ConfigError
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -91,6 +91,7 @@ class EntpConfig:
     min_novelty: float = _knob(0.05, "a round with less mean novelty is the last (ours)")
     retries: int = _knob(2, "times a refused fusion is asked again with the reason")
     on_reject: str = _knob("mosaic", "a group that can't be fused: mosaic (composed without an LLM) | passthrough")
+    mosaic_styles: list[str] = _knob(list(STYLES), "of compositions, drawn by the seed: plain, format, order, subset")
     max_new_tokens: int = _knob(512, "longest reply of the fusion model, in tokens (ours)")
     temperature: float = _knob(0.0, "sampling temperature; 0: greedy, the same bytes every time (ours)")
     prompt_dir: str = _knob("", "folder whose *.md files replace the built-in prompts of the same name")
@@ -169,6 +170,8 @@ class EntpConfig:
             found.append("budget_cost: needs price_in and price_out, the prices of a million tokens")
         if (self.endpoint or self.provider) and "logits" in self.raters and not self.rater_model:
             found.append("raters: 'logits' needs a model in this process; set rater_model, or use the rater 'llm'")
+        if not self.mosaic_styles or set(self.mosaic_styles) - set(STYLES):
+            found.append(f"mosaic_styles: {self.mosaic_styles} must name some of {', '.join(STYLES)}")
         if (share := self.fusion_ratio + self.high_quality_ratio) > 1:
             found.append(f"fusion_ratio + high_quality_ratio is {share:g}, over 1")
         if self.levels == 1:

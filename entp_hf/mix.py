@@ -12,11 +12,12 @@ import numpy as np
 
 from .cluster import Clusters, representatives
 from .config import EntpConfig
-from .fuse import FUSERS, direct_request, fused_row, fusion_request, mosaic, read_fused
+from .fuse import FUSERS, direct_request, fused_row, fusion_request, read_fused
 from .gate import Gate, Verdict, reason_kind
 from .groups import Group, add_context, build_groups, has_neighbour, kind_of
 from .llm import BUDGET, ChatClient, make_client
 from .llm.usage import metered, record
+from .mosaic import mosaic
 from .neighbours import Floats
 from .rate import judge
 from .schema import Row
@@ -233,7 +234,9 @@ class Round:
     def _compose(self) -> None:
         """Mosaics for the groups that have no row yet."""
         open_groups = [i for i, row in enumerate(self.rows) if row is None]
-        found = {i: made for i in open_groups if (made := mosaic(self.groups[i], self.number)) is not None}
+        styles, seed = self.config.mosaic_styles, self.config.seed
+        made = {i: mosaic(self.groups[i], self.number, styles, seed) for i in open_groups}
+        found = {i: row for i, row in made.items() if row is not None}
         why = self._judge(found)
         self.reasons.update(f"mosaic: {reason_kind(reason)}" for reason in why.values() if reason)
 

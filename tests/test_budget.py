@@ -96,13 +96,13 @@ def test_the_total_time_ends_calls_and_waits():
 
 
 def test_requests_per_minute_hold_in_every_window(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(budget, "WINDOW", 0.5)
+    monkeypatch.setattr(budget, "WINDOW", 1.0)
     with FaultServer() as server, spending(Limits(requests_per_minute=5)):
         replies = HubChat("m", server.url, concurrency=8).chat([ask(f"q{i}") for i in range(15)])
         at = sorted(call["at"] for call in server.calls)
     assert all(reply.ok for reply in replies)
-    assert min(later - first for first, later in zip(at, at[5:], strict=False)) > 0.4
-    assert at[-1] - at[0] < 3
+    assert min(later - first for first, later in zip(at, at[5:], strict=False)) > 0.6
+    assert at[-1] - at[0] < 6
 
 
 def test_tokens_per_minute(monkeypatch: pytest.MonkeyPatch):
@@ -144,7 +144,8 @@ def test_a_run_out_of_budget_ends_cleanly_and_goes_on_later(tmp_path: Path):
     pool = str(write_pool(tmp_path / "pool.jsonl", 60))
     values = {
         "raters": [], "pool": "all", "model": "m", "cache_dir": str(tmp_path), "fuser": "mergeit", "rounds": 2,
-        "group_similarity": -1.0, "max_groups": 20, "target_size": 40, "semantic_duplicate": 1.0, "cluster_counts": [2],
+        "group_similarity": -1.0, "max_groups": 20, "target_size": 40, "semantic_duplicate": 1.0,
+        "cluster_counts": [2],
     }  # fmt: skip
     with MergingServer(share=0.0) as server:
         config = EntpConfig.from_dict({**values, "endpoint": server.url})

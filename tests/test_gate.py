@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from entp_hf.config import EntpConfig
-from entp_hf.fuse import mosaic
 from entp_hf.gate import Gate, reason_kind
 from entp_hf.groups import Group
+from entp_hf.mosaic import mosaic
 from entp_hf.purge.contamination import Contamination
 from entp_hf.schema import new_row
 
