@@ -30,7 +30,6 @@ def pairs(number: int = 4):
         )
         for i, r in enumerate(rows)
     ]
-    assert EntpConfig().emit_preference is False and ChatReply(fused("a", "b")).ok
     return preference_pairs(made, {r["id"]: r for r in rows})
 
 
