@@ -15,6 +15,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "on_reject": ("mosaic", "passthrough"),
     "device": ("auto", "cpu", "cuda", "mps"),
 }
+STYLES = ("plain", "format", "order", "subset")  # of mosaics
 RATERS = ("column", "llm", "logits")  # or one's own, as package.module:attr
 # knob: (lowest, highest); None is no bound
 BOUNDS: dict[str, tuple[float | None, float | None]] = {
@@ -23,7 +24,8 @@ BOUNDS: dict[str, tuple[float | None, float | None]] = {
     "semantic_duplicate": (0.5, 1), "contamination_coverage": (0, 1), "silhouette_sample": (100, None),
     "max_groups": (0, None), "group_neighbors": (1, 8),
     "group_similarity": (-1, 1), "rounds": (1, 20), "min_novelty": (0, 1), "retries": (0, 5),
-    "max_new_tokens": (16, 8192), "temperature": (0, 2), "gate_similarity": (-1, 1), "gate_coverage": (0, 1),
+    "max_new_tokens": (16, 8192), "temperature": (0, 2), "gate_similarity": (-1, 1),
+    "gate_coverage": (0, 1), "gate_parent_similarity": (-1, 1), "gate_sentence": (-1, 1),
     "gate_copy": (0, 1), "gate_duplicate": (0, 1), "target_size": (1, None), "fusion_ratio": (0, 1),
     "high_quality_ratio": (0, 1), "concurrency": (1, 1024), "timeout": (1, None), "total_timeout": (0, None),
     "requests_per_minute": (0, None), "tokens_per_minute": (0, None), "budget_calls": (0, None),

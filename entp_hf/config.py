@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from .bounds import BOUNDS, CHOICES, RATERS, SECTIONS, fits, spelt, widen
+from .bounds import BOUNDS, CHOICES, RATERS, SECTIONS, STYLES, fits, spelt, widen
 from .errors import ConfigError
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -94,14 +94,20 @@ class EntpConfig:
     min_novelty: float = _knob(0.05, "a round with less mean novelty is the last (ours)")
     retries: int = _knob(2, "times a refused fusion is asked again with the reason")
     on_reject: str = _knob("mosaic", "a group that can't be fused: mosaic (composed without an LLM) | passthrough")
+    mosaic_styles: list[str] = _knob(list(STYLES), "of compositions, drawn by the seed: plain, format, order, subset")
     max_new_tokens: int = _knob(512, "longest reply of the fusion model, in tokens (ours)")
     temperature: float = _knob(0.0, "sampling temperature; 0: greedy, the same bytes every time (ours)")
     prompt_dir: str = _knob("", "folder whose *.md files replace the built-in prompts of the same name")
     # Gate
     gate_similarity: float = _knob(0.5, "least cosine similarity of a fused row to its parents' mean (ours)")
-    gate_coverage: float = _knob(0.35, "least share of each parent's content found back in a fused row (ours)")
+    gate_parent_similarity: float = _knob(0.4, "least cosine similarity of a fused row to each parent (ours)")
+    gate_coverage: float = _knob(0.33, "least share of each parent's words and sentences in a fused row (ours)")
+    gate_sentence: float = _knob(0.28, "least cosine of each fused sentence to what its parents say (ours)")
     gate_copy: float = _knob(0.9, "share of a fused row in one block of one parent that makes it a copy (ours)")
     gate_duplicate: float = _knob(0.95, "cosine similarity to an accepted row that makes a duplicate (ours)")
+    gate_contradiction: bool = _knob(True, "refuse numbers and names that stand in place of the parents' own (ours)")
+    gate_unfinished: bool = _knob(True, "refuse answers that break off (ours)")
+    gate_language: bool = _knob(True, "refuse answers in a language that no parent is in (ours)")
     gate_rerate: bool = _knob(False, "rate fused rows and refuse those below their best parent")
     # Hybrid dataset
     target_size: int = _knob(10_000, "rows of the hybrid dataset (the paper's baselines: 10,000)")
@@ -173,6 +179,8 @@ class EntpConfig:
             found.append("budget_cost: needs price_in and price_out, the prices of a million tokens")
         if (self.endpoint or self.provider) and "logits" in self.raters and not self.rater_model:
             found.append("raters: 'logits' needs a model in this process; set rater_model, or use the rater 'llm'")
+        if not self.mosaic_styles or set(self.mosaic_styles) - set(STYLES):
+            found.append(f"mosaic_styles: {self.mosaic_styles} must name some of {', '.join(STYLES)}")
         if (share := self.fusion_ratio + self.high_quality_ratio) > 1:
             found.append(f"fusion_ratio + high_quality_ratio is {share:g}, over 1")
         if self.levels == 1:

@@ -1,35 +1,20 @@
-"""Fusion of a group into one new row: by an LLM (entp, mergeit, rewrite) or by composition (mosaic)."""
+"""Fusion of a group into one new row by an LLM: entp, mergeit, rewrite. `mosaic.py` composes without one."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import BaseModel, Field
 
 from .config import EntpConfig
-from .groups import Group, defects
-from .llm import ChatReply, ChatRequest
+from .groups import Group
+from .llm import BUDGET, ChatReply, ChatRequest
 from .prompting import load_prompt, shorten
 from .schema import JOIN, Message, Row, instruction_of, new_row, response_of, row_id
 
 ROW_CHARS = 3000  # of a row's response that a fusion prompt shows (ours)
-
-# One line before the parts of a mosaic, where we can say it in the rows' own language; else the parts stand alone.
-PREFACE = {
-    "en": "Answer each of the following in order.",
-    "zh": "请依次回答以下各题。",
-    "es": "Responde en orden a cada punto.",
-    "fr": "Répondez dans l'ordre à chaque point.",
-    "de": "Beantworte der Reihe nach jeden Punkt.",
-    "pt": "Responda a cada item, na ordem.",
-    "ja": "次の各項目に順に答えてください。",
-    "ko": "다음 각 항목에 차례로 답하세요.",
-    "ru": "Ответьте по порядку на каждый пункт.",
-    "ar": "أجب عن كل بند مما يلي بالترتيب.",
-}
 
 
 class Fused(BaseModel):
@@ -93,6 +78,8 @@ def read_fused(reply: ChatReply) -> tuple[Fused | None, str]:
     """The merged pair, or None and why not. A reply cut off at the token limit is a failure, not an answer."""
     from .llm.structured import parse_json
 
+    if reply.finish_reason == BUDGET:
+        return None, f"not asked: {reply.error}"
     if reply.error:
         return None, f"call failed: {reply.error}"
     if reply.finish_reason == "length":
@@ -104,37 +91,13 @@ def read_fused(reply: ChatReply) -> tuple[Fused | None, str]:
 def fused_row(group: Group, fused: Fused, model: str, version: str, round_: int) -> Row:
     """The new row; a system turn of the representative is kept."""
     system = [m for m in group.representative["messages"] if m["role"] == "system"]
-    turns = [*system, _turn("user", fused.instruction.strip()), _turn("assistant", fused.response.strip())]
-    return _made(turns, group.rows, "fused", model, version, round_)
+    turns = [*system, turn("user", fused.instruction.strip()), turn("assistant", fused.response.strip())]
+    return made_row(turns, group.rows, "fused", model, version, round_)
 
 
-def mosaic(group: Group, round_: int) -> Row | None:
-    """Several rows as one, nothing invented: their instructions numbered in one, their answers in the same order.
-
-    Conversations of several turns are played one after the other. Rows with a defect that repair could not mend stay
-    out. None where fewer than two rows are left.
-    """
-    parts = [row for row in group.rows if not defects(row)]
-    if len(parts) < 2:
-        return None
-    if group.multi_turn:
-        system = [m for m in parts[0]["messages"] if m["role"] == "system"]
-        turns = system + [
-            _turn(m["role"], m["content"]) for row in parts for m in row["messages"] if m["role"] != "system"
-        ]
-        return _made(turns, parts, "mosaic", "", "mosaic@1", round_)
-    from .purge.scripts import language_of, script_of
-
-    asked = [next(m["content"] for m in row["messages"] if m["role"] == "user") for row in parts]
-    text = JOIN.join(asked)
-    preface = PREFACE.get(language_of(text, script_of(text))[0], "")
-    instruction = (preface + JOIN if preface else "") + _numbered(asked)
-    turns = [_turn("user", instruction), _turn("assistant", _numbered([response_of(row) for row in parts]))]
-    return _made(turns, parts, "mosaic", "", "mosaic@1", round_)
-
-
-def _made(turns: list[Message], parents: Sequence[Row], origin: str, model: str, version: str, round_: int) -> Row:
-    lineage = _turn("parents", " ".join(row["id"] for row in parents))
+def made_row(turns: list[Message], parents: Sequence[Row], origin: str, model: str, version: str, round_: int) -> Row:
+    """A new row of `turns` with its lineage."""
+    lineage = turn("parents", " ".join(row["id"] for row in parents))
     return new_row(
         turns,
         id=row_id([*turns, lineage]),  # a model that hands back a row of the pool must not take over its id
@@ -148,13 +111,9 @@ def _made(turns: list[Message], parents: Sequence[Row], origin: str, model: str,
     )
 
 
-def _turn(role: str, content: str) -> Message:
+def turn(role: str, content: str) -> Message:
+    """One message."""
     return {"role": role, "content": content}
-
-
-def _numbered(texts: Sequence[str]) -> str:
-    """1., 2., ...; further lines are indented so that a list or a fence inside a part stays inside it."""
-    return JOIN.join(f"{i}. " + re.sub(r"\n(?=[^\n])", "\n   ", text.strip()) for i, text in enumerate(texts, 1))
 
 
 def _shown(row: Row) -> str:

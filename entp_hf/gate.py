@@ -1,39 +1,34 @@
-"""The gate that every made row must pass. Each check is a function, each bound a knob."""
+"""The gate that every made row must pass. Each check is a function (`checks.py`, or here), each bound a knob."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher
 
 import numpy as np
 
+from .checks import (
+    contradiction,
+    copied,
+    coverage,
+    language_changed,
+    leaks_prompt,
+    sentences,
+    unfinished,
+)
 from .config import EntpConfig
 from .embed import Embed
 from .groups import defects
 from .neighbours import Floats
 from .purge import Purge
 from .purge.contamination import Contamination
-from .schema import Row, instruction_of, response_of, text_of
+from .schema import Row, response_of, text_of
 from .stage import Batch, rows_of
 
-_LEAKS = re.compile(
-    r"\b(?:row|sample|instruction) [12345]\b|\bmerged (?:instruction|row|response)\b"
-    r"|\bthe (?:given|rewritten) prompt\b"
-    r"|<the new (?:instruction|response)>|\bdefects seen\b", re.I,
-)  # fmt: skip
-# Vowel signs of Indic and South-East Asian scripts are no letters for `re`, and would break every word.
-_WORD = re.compile(
-    "(?:[^\\W_]|[\u0300-\u036f\u064b-\u065f\u0900-\u0963\u0966-\u0dff\u0e31-\u0ecd\u1000-\u109f\u1780-\u17ff])+"
-)
-_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\U0003ffff]")
-_STOP = frozenset(
-    "a an and are as at be but by can do does for from had has have how i if in into is it its me my no not of on or "
-    "our should so some such than that the their them then there these they this to was we were what when where which "
-    "who why will with would you your please write give explain describe list".split()
-)
+_SHORT = 20  # characters of a sentence that is too short to be a stranger: "Yes.", a name (ours)
+_BOUNDED = ("similarity", "parent_similarity", "coverage", "sentence")
 
 
 @dataclass(frozen=True)
@@ -45,39 +40,29 @@ class Verdict:
     figures: dict[str, float] = field(default_factory=dict)
 
 
-def content_words(text: str) -> set[str]:
-    """Words that carry content: lower case, no stop words; pairs of characters for scripts without spaces."""
-    words: set[str] = set()
-    for word in _WORD.findall(text.casefold()):
-        if not word.isascii() and len(word) > 1 and _UNSPACED.search(word):
-            words.update(word[i : i + 2] for i in range(len(word) - 1))
-        elif word not in _STOP and (len(word) > 2 or word.isdigit()):
-            words.add(word[:-1] if len(word) > 4 and word.endswith("s") else word)
-    return words
+@dataclass(frozen=True)
+class Vectors:
+    """Embeddings (m, d) of the sentences of a row, question first; `answer` is where the answer's begin."""
+
+    sentences: Floats
+    answer: int
+    lengths: tuple[int, ...]
 
 
-def coverage(parent: Row, made: Row) -> float:
-    """Share of the parent's content words and numbers that the made row has; 1 for a parent without any."""
-    wanted = content_words(text_of(parent))
-    return len(wanted & content_words(text_of(made))) / len(wanted) if wanted else 1.0
+def sentence_coverage(parent: Vectors, made: Vectors) -> float:
+    """Mean over the parent's sentences of the cosine to the nearest sentence of the made row."""
+    return float((parent.sentences @ made.sentences.T).max(axis=1).mean())
 
 
-def copied(parent: Row, made: Row) -> float:
-    """Share of the made row's response that is one block of the parent's response."""
-    ours, theirs = response_of(made), response_of(parent)
-    if not ours or not theirs:
-        return 0.0
-    block = SequenceMatcher(None, ours, theirs, autojunk=len(ours) * len(theirs) > 4_000_000).find_longest_match()
-    return block.size / len(ours)
+def strangest_sentence(made: Vectors, parents: Sequence[Vectors], whole: Floats) -> float:
+    """Least cosine of a sentence of the made answer to the nearest thing that its parents or its own question say.
 
-
-def leaks_prompt(made: Row, parents: Sequence[Row] = ()) -> str:
-    """What of the fusion prompt stands in the made row, or ""; what a parent says too (row 1 of a table) is none."""
-    known = "\n".join(text_of(parent) for parent in parents).casefold()
-    for found in _LEAKS.finditer(f"{instruction_of(made)}\n{response_of(made)}"):
-        if found.group(0).casefold() not in known:
-            return found.group(0)
-    return ""
+    `whole` (n, d) are the parents as wholes. 1.0 where all sentences are too short to tell.
+    """
+    known = np.concatenate([*(parent.sentences for parent in parents), whole, made.sentences[: made.answer]])
+    near = (made.sentences[made.answer :] @ known.T).max(axis=1)
+    told = [float(n) for n, length in zip(near, made.lengths[made.answer :], strict=True) if length >= _SHORT]
+    return min(told, default=1.0)
 
 
 @dataclass(frozen=True)
@@ -88,16 +73,22 @@ class Gate:
     embed: Embed
     contamination: Contamination | None
     similarity: float
+    parent_similarity: float
     coverage: float
+    sentence: float
     copy: float
     duplicate: float
+    contradictions: bool = True
+    unfinished: bool = True
+    language: bool = True
 
     @classmethod
     def from_config(cls, config: EntpConfig, contamination: Contamination | None = None) -> Gate:
         """The gate that the configuration asks for."""
         return cls(
             Purge.from_config(config), Embed.from_config(config), contamination, config.gate_similarity,
-            config.gate_coverage, config.gate_copy, config.gate_duplicate,
+            config.gate_parent_similarity, config.gate_coverage, config.gate_sentence, config.gate_copy,
+            config.gate_duplicate, config.gate_contradiction, config.gate_unfinished, config.gate_language,
         )  # fmt: skip
 
     def judge(
@@ -105,17 +96,22 @@ class Gate:
     ) -> tuple[list[Verdict], Floats]:
         """Judge rows in order; returns verdicts, and `accepted` (n, d) with the embeddings of those that passed.
 
-        A row that passed counts as accepted for the rows after it.
+        A row that passed counts as accepted for the rows after it. Compositions (origin mosaic) hold their parents'
+        own sentences, so that these are not looked at one by one.
         """
         purged = self._purged(made)
         vectors = self.embed.encode([text_of(row) for row in purged]) if purged else np.zeros((0, 1), np.float32)
         flat = [row for rows in parents for row in rows]
         known = self.embed.encode([text_of(row) for row in flat]) if flat else np.zeros((0, 1), np.float32)
+        by_sentence = self._by_sentence(purged, parents)
         verdicts, kept, at = [], [accepted] if accepted.size else [], 0
         for row, vector, mine in zip(purged, vectors, parents, strict=True):
             near = known[at : at + len(mine)]
             at += len(mine)
-            figures, reason = self._check(row, vector, mine, near, kept)
+            figures, left_out = self._figures(row, vector, mine, near, by_sentence)
+            figures["duplicate"] = round(max((float((block @ vector).max()) for block in kept), default=-1.0), 4)
+            reason = next(self._reasons(row, mine, figures, left_out), "")
+            figures["margin"] = self._margin(figures, reason)
             if not reason:
                 kept.append(vector[None])
             verdicts.append(Verdict({**row, "gate": json.dumps(figures)}, reason, figures))
@@ -127,43 +123,89 @@ class Gate:
         batch: Batch = {name: [row[name] for row in made] for name in made[0]}
         return rows_of(self.purge(batch))
 
-    def _check(
-        self, row: Row, vector: Floats, parents: Sequence[Row], near: Floats, kept: Sequence[Floats]
-    ) -> tuple[dict[str, float], str]:
-        centre = near.mean(axis=0)
-        covers = [coverage(parent, row) for parent in parents]
-        figures = {
-            "similarity": round(float(vector @ centre / max(float(np.linalg.norm(centre)), 1e-9)), 4),
-            "novelty": round(1 - float((near @ vector).max()), 4),
-            "coverage": round(min(covers), 4),
-            "copy": round(max(copied(parent, row) for parent in parents), 4),
-            "duplicate": round(max((float((block @ vector).max()) for block in kept), default=-1.0), 4),
+    def _by_sentence(self, made: Sequence[Row], parents: Sequence[Sequence[Row]]) -> dict[str, Vectors]:
+        """Vectors of every row that is to be looked at by sentence, by row id; one pass of the encoder for all."""
+        rows: dict[str, Row] = {}
+        for row, mine in zip(made, parents, strict=True):
+            if row["origin"] != "mosaic":
+                rows |= {one["id"]: one for one in (row, *mine)}
+        parts = {key: (_turns(row, False), _turns(row, True)) for key, row in rows.items()}
+        texts = list(dict.fromkeys(text for asked, said in parts.values() for text in (*asked, *said)))
+        at = dict(zip(texts, self.embed.encode(texts), strict=True)) if texts else {}
+        return {
+            key: Vectors(np.stack([at[t] for t in (*asked, *said)]), len(asked), tuple(map(len, (*asked, *said))))
+            for key, (asked, said) in parts.items()
         }
+
+    def _figures(
+        self, row: Row, vector: Floats, parents: Sequence[Row], near: Floats, by_sentence: dict[str, Vectors]
+    ) -> tuple[dict[str, float], int]:
+        """The figures of a row, and which of its parents it covers least (from 0)."""
+        centre = near.mean(axis=0)
+        to_each = near @ vector
+        covers = [coverage(parent, row) for parent in parents]
+        strange = 1.0
+        if row["id"] in by_sentence:
+            own, others = by_sentence[row["id"]], [by_sentence[parent["id"]] for parent in parents]
+            covers = [(words + sentence_coverage(p, own)) / 2 for words, p in zip(covers, others, strict=True)]
+            strange = strangest_sentence(own, others, near)
+        figures = {
+            "similarity": float(vector @ centre / max(float(np.linalg.norm(centre)), 1e-9)),
+            "parent_similarity": float(to_each.min()),
+            "novelty": 1 - float(to_each.max()),
+            "coverage": min(covers),
+            "sentence": strange,
+            "copy": max(copied(parent, row) for parent in parents),
+        }
+        return {name: round(value, 4) for name, value in figures.items()}, int(np.argmin(covers))
+
+    def _reasons(
+        self, row: Row, parents: Sequence[Row], figures: dict[str, float], left_out: int
+    ) -> Iterator[str]:  # fmt: skip
+        """Everything that is wrong with a row, in words that a model can mend it by."""
+        fused = row["origin"] != "mosaic"
         if row["dropped_by"]:
-            return figures, f"purge rule {row['dropped_by'].split(':', 1)[1]}"
-        if flagged := sorted(defects(row)):
-            return figures, f"purge rule {flagged[0]}"
+            yield f"purge rule {row['dropped_by'].split(':', 1)[1]}"
+        yield from (f"purge rule {rule}" for rule in sorted(defects(row)))
         if leak := leaks_prompt(row, parents):
-            return figures, f"it speaks of the prompt ({leak!r})"
+            yield f"it speaks of the prompt ({leak!r})"
+        if fused and self.language and (language := language_changed(row, parents)):
+            yield f"in another language than its rows ({language})"
         if figures["similarity"] < self.similarity:
-            return figures, f"too far from its parents (similarity {figures['similarity']}, bound {self.similarity})"
+            yield f"too far from its parents (similarity {figures['similarity']}, bound {self.similarity})"
         if figures["coverage"] < self.coverage:
-            return (
-                figures,
-                f"leaves out row {int(np.argmin(covers)) + 1} (coverage {figures['coverage']}, bound {self.coverage})",
-            )
+            yield f"leaves out row {left_out + 1} (coverage {figures['coverage']}, bound {self.coverage})"
+        if figures["parent_similarity"] < self.parent_similarity:
+            near, bound = figures["parent_similarity"], self.parent_similarity
+            yield f"has nothing of one row (similarity {near}, bound {bound})"
+        if figures["sentence"] < self.sentence:
+            yield f"says what none of its rows is about (similarity {figures['sentence']}, bound {self.sentence})"
+        if fused and self.unfinished and (end := unfinished(row, parents)):
+            yield f"breaks off (at {end!r})"
+        if fused and self.contradictions and (wrong := contradiction(row, parents)):
+            yield f"contradicts its rows ({wrong})"
         if figures["copy"] >= self.copy and len(parents) > 1:
-            return figures, f"copies one row (share {figures['copy']}, bound {self.copy})"
+            yield f"copies one row (share {figures['copy']}, bound {self.copy})"
         if any(text_of(parent) == text_of(row) for parent in parents):
-            return figures, "changes nothing"
+            yield "changes nothing"
         if figures["duplicate"] >= self.duplicate:
-            return (
-                figures,
-                f"near-duplicate of an accepted row (cosine {figures['duplicate']}, bound {self.duplicate})",
-            )
+            yield f"near-duplicate of an accepted row (cosine {figures['duplicate']}, bound {self.duplicate})"
         if self.contamination is not None and (hits := self.contamination.find(row)):
-            return figures, f"holds a benchmark item ({hits[0].detail})"
-        return figures, ""
+            yield f"holds a benchmark item ({hits[0].detail})"
+
+    def _margin(self, figures: dict[str, float], reason: str) -> float:
+        """How far the row is over the nearest bound, -1..1: a score to rank rows by. Below 0 for a refused row."""
+        least = min((figures[name] - float(getattr(self, name))) for name in _BOUNDED)
+        least = min(least, self.copy - figures["copy"], self.duplicate - figures["duplicate"])
+        return round(min(least, 0.0) - 0.5 if reason and least >= 0 else least, 4)
+
+
+def _turns(row: Row, answer: bool) -> list[str]:
+    """Sentences of the row's last answer, or of all turns before it."""
+    if answer:
+        return sentences(response_of(row))
+    last = max((i for i, m in enumerate(row["messages"]) if m["role"] == "assistant"), default=len(row["messages"]))
+    return [part for m in row["messages"][:last] if m["role"] != "system" for part in sentences(m["content"])]
 
 
 def reason_kind(reason: str) -> str:

@@ -12,11 +12,12 @@ import numpy as np
 
 from .cluster import Clusters, representatives
 from .config import EntpConfig
-from .fuse import FUSERS, direct_request, fused_row, fusion_request, mosaic, read_fused
+from .fuse import FUSERS, direct_request, fused_row, fusion_request, read_fused
 from .gate import Gate, Verdict, reason_kind
 from .groups import Group, add_context, build_groups, has_neighbour, kind_of
-from .llm import ChatClient, make_client
+from .llm import BUDGET, ChatClient, make_client
 from .llm.usage import metered, record
+from .mosaic import mosaic
 from .neighbours import Floats
 from .rate import judge
 from .schema import Row
@@ -111,6 +112,9 @@ def run_rounds(
         if figures["novelty"] is not None and figures["novelty"] < config.min_novelty:
             mixed.stopped_by = f"mean novelty {figures['novelty']} under {config.min_novelty}"
             break
+        if fusion.stopped:
+            mixed.stopped_by = fusion.stopped
+            break
     for row in corpus:
         rest = mixed.passed if row["id"] in done else mixed.unused
         (mixed.made if row["origin"] != "input" else rest).append(row)
@@ -132,6 +136,7 @@ class Round:
         self.vectors: dict[int, Floats] = {}
         self.reasons: Counter[str] = Counter()
         self.attempts = 0
+        self.stopped = ""  # which limit forbade calls
 
     def run(self, client: ChatClient | None) -> dict[str, Any]:
         """Ask the model, compose what it could not fuse, and return the round's figures (manifest.py)."""
@@ -180,10 +185,13 @@ class Round:
             }
             replies = client.chat(list(asks.values()), desc=f"fuse (round {self.number}, attempt {attempt + 1})")
             record(replies)
-            self.attempts += len(asks)
             found = {}
             for i, reply in zip(asks, replies, strict=True):
                 fused, why[i] = read_fused(reply)
+                if reply.finish_reason == BUDGET:
+                    self.stopped = reply.error
+                    continue
+                self.attempts += 1
                 if fused is not None:
                     version = asks[i].prompt_version
                     found[i] = fused_row(self.groups[i], fused, client.name, version, self.number)
@@ -191,7 +199,7 @@ class Round:
             why |= self._rerate(list(found), client)
             todo = [i for i in todo if self.rows[i] is None]
             self.reasons.update(reason_kind(why[i]) for i in todo)
-            if not todo:
+            if not todo or self.stopped:
                 break
 
     def _direct_answers(self, todo: Sequence[int], client: ChatClient) -> dict[int, str]:
@@ -226,7 +234,9 @@ class Round:
     def _compose(self) -> None:
         """Mosaics for the groups that have no row yet."""
         open_groups = [i for i, row in enumerate(self.rows) if row is None]
-        found = {i: made for i in open_groups if (made := mosaic(self.groups[i], self.number)) is not None}
+        styles, seed = self.config.mosaic_styles, self.config.seed
+        made = {i: mosaic(self.groups[i], self.number, styles, seed) for i in open_groups}
+        found = {i: row for i, row in made.items() if row is not None}
         why = self._judge(found)
         self.reasons.update(f"mosaic: {reason_kind(reason)}" for reason in why.values() if reason)
 

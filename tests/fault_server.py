@@ -21,9 +21,10 @@ class FaultServer(ThreadingHTTPServer):
 
     daemon_threads = True
     request_queue_size = 256
+    handler: type[BaseHTTPRequestHandler]
 
     def __init__(self, key="", model="", delay=0.0, retry_after="", refuse_schema=False, stall=3.0):
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), self.handler)
         self.key, self.model, self.delay, self.retry_after = key, model, delay, retry_after
         self.refuse_schema, self.stall = refuse_schema, stall
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
@@ -55,9 +56,12 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_):
         """Nothing: the tests read `calls`."""
 
+    def asked(self, body):
+        return body["messages"][-1]["content"]
+
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        text = body["messages"][-1]["content"]
+        text = self.asked(body)
         server = self.server
         with server.lock:
             server.flying += 1
@@ -115,3 +119,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
+
+
+FaultServer.handler = _Handler

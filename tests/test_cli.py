@@ -283,3 +283,10 @@ def test_select_lists_the_methods_and_writes_a_dataset(entp, tmp_path: Path) -> 
     assert (status, "no method is called 'longest'" in wrong) == (1, True)
     assert "'k 3' is not NAME=VALUE" in entp("select", pool, "-o", "other", "--method", "knn", "--set", "k 3")[2]
     assert not (tmp_path / "other").exists()
+
+
+def test_emit_preference_is_the_knobs_other_name(entp, tmp_path: Path) -> None:
+    status, _, wrong = entp("build", *pool_files(), "-o", "out", *QUICK, "--emit", "everything")
+    assert (status, "only preference" in wrong) == (1, True)
+    assert entp("build", *pool_files(), "-o", "out", *QUICK, "--emit", "preference")[0] == 0
+    assert "emit_preference: true" in (tmp_path / "out" / "config.yaml").read_text()

@@ -10,17 +10,16 @@ from chats import fused, shown_rows
 from entp_hf.config import EntpConfig
 from entp_hf.fuse import (
     FUSERS,
-    PREFACE,
     Fused,
     direct_request,
     fused_row,
     fusion_request,
     is_conversation,
-    mosaic,
     read_fused,
 )
 from entp_hf.groups import Group
 from entp_hf.llm import ChatReply
+from entp_hf.mosaic import PREFACE, mosaic
 from entp_hf.prompting import load_prompt
 from entp_hf.schema import FEATURES, JOIN, Finding, new_row
 

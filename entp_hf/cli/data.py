@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -18,8 +19,13 @@ from .shared import Folder, Inputs, Overwrite, folder_or_none, given, pairs, set
 def build(
     config: EntpConfig, inputs: Inputs = None, output: Folder = None, overwrite: Overwrite = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be done, and call nothing")] = False,
+    emit: Annotated[str | None, typer.Option(help="preference: as --emit-preference")] = None,
 ) -> None:  # fmt: skip
     """Make a hybrid dataset of INPUT: rate, correct, purge, cluster, mix. Writes data, manifest, card and report."""
+    if emit is not None and emit != "preference":
+        raise InputError(f"--emit {emit}: only preference can be written beside the dataset")
+    if emit:
+        config = dataclasses.replace(config, emit_preference=True)
     if dry_run:
         from ..plan import plan
 

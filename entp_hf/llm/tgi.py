@@ -79,7 +79,10 @@ class TGIChat(ServerChat):
     def failure(self, error: Exception) -> Failure | None:
         """What an exception of either client means."""
         if not self._native:
-            return hub_failure(error, self.timeout)
+            from huggingface_hub.errors import HfHubHTTPError
+
+            wrapped = error.__cause__  # kinds of errors of TGI's own wrap the response, which says more
+            return hub_failure(wrapped if isinstance(wrapped, HfHubHTTPError) else error, self.timeout)
         import aiohttp
         import pydantic
 

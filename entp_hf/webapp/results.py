@@ -12,8 +12,8 @@ from typing import Any
 
 from datasets import Dataset
 
+from ..checks import coverage
 from ..forms import normalise
-from ..gate import coverage
 from ..manifest import Manifest
 from ..report_text import squash
 from ..schema import text_of

@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from .. import report_results, report_sections
-from ..gate import content_words
+from ..checks import content_words
 from ..plan import Plan
 from ..report_text import clean, cut, duration, num, share, squash, visible, word_diff
 from ..schema import text_of

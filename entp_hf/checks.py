@@ -1,0 +1,174 @@
+"""What the gate finds in the words of a made row, each a function of the row and its parents; no model is needed.
+
+All of it is ours: the paper (arXiv 2510.23160) asks for faithful fusions and leaves open how to tell. The bounds were
+chosen on merged Alpaca rows with planted faults (`benchmarks/gate.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
+
+from .purge.scripts import NO_SCRIPT, language_of, script_of
+from .schema import Row, instruction_of, response_of, text_of
+
+_LEAKS = re.compile(
+    r"\b(?:row|sample|instruction) [12345]\b|\bmerged (?:instruction|row|response)\b"
+    r"|\bthe (?:given|rewritten) prompt\b"
+    r"|<the new (?:instruction|response)>|\bdefects seen\b", re.I,
+)  # fmt: skip
+# Vowel signs of Indic and South-East Asian scripts are no letters for `re`, and would break every word.
+_WORD = re.compile(
+    "(?:[^\\W_]|[\u0300-\u036f\u064b-\u065f\u0900-\u0963\u0966-\u0dff\u0e31-\u0ecd\u1000-\u109f\u1780-\u17ff])+"
+)
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\U0003ffff]")
+_STOP = frozenset(
+    "a an and are as at be but by can do does for from had has have how i if in into is it its me my no not of on or "
+    "our should so some such than that the their them then there these they this to was we were what when where which "
+    "who why will with would you your please write give explain describe list".split()
+)
+_TOKEN = re.compile(r"\d[\d,]*(?:\.\d+)?|[^\W_]+")
+_NUMBER, _NAME = re.compile(r"\d[\d,.]*"), re.compile(r"[A-Z][a-z]{2,}")
+_SENTENCE = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])|\n+")
+_BULLET = re.compile(r"\s*(?:[-*+•·–—]|\d{1,3}[.)、:]|[A-Za-z][.)]|#|\||Step \d)\s*")
+_CODE_LINE = re.compile(r"[{}=<>]|\breturn\b|://\S*$|#\w+$")
+_ENDED = re.compile(r"[.!?。！？][\"'”’)]?\s")
+_SURE, _LEAST_CHARS = 0.8, 40  # confidence and length from which a language is told (ours)
+
+
+def content_words(text: str) -> set[str]:
+    """Words that carry content: lower case, no stop words; pairs of characters for scripts without spaces."""
+    words: set[str] = set()
+    for word in _WORD.findall(text.casefold()):
+        if not word.isascii() and len(word) > 1 and _UNSPACED.search(word):
+            words.update(word[i : i + 2] for i in range(len(word) - 1))
+        elif word not in _STOP and (len(word) > 2 or word.isdigit()):
+            words.add(word[:-1] if len(word) > 4 and word.endswith("s") else word)
+    return words
+
+
+def coverage(parent: Row, made: Row) -> float:
+    """Share of the parent's content words, names and numbers that the made row has; 1 for a parent without any."""
+    wanted = content_words(text_of(parent))
+    return len(wanted & content_words(text_of(made))) / len(wanted) if wanted else 1.0
+
+
+def copied(parent: Row, made: Row) -> float:
+    """Share of the made row's response that is one block of the parent's response."""
+    ours, theirs = response_of(made), response_of(parent)
+    if not ours or not theirs:
+        return 0.0
+    block = SequenceMatcher(None, ours, theirs, autojunk=len(ours) * len(theirs) > 4_000_000).find_longest_match()
+    return block.size / len(ours)
+
+
+def leaks_prompt(made: Row, parents: Sequence[Row] = ()) -> str:
+    """What of the fusion prompt stands in the made row, or ""; what a parent says too (row 1 of a table) is none."""
+    known = "\n".join(text_of(parent) for parent in parents).casefold()
+    for found in _LEAKS.finditer(f"{instruction_of(made)}\n{response_of(made)}"):
+        if found.group(0).casefold() not in known:
+            return found.group(0)
+    return ""
+
+
+def sentences(text: str) -> list[str]:
+    """Sentences and lines, without list marks; never empty."""
+    found = [part[mark.end() if (mark := _BULLET.match(part)) else 0 :].strip() for part in _SENTENCE.split(text)]
+    return [part for part in found if len(part) > 1] or [text.strip() or "-"]
+
+
+def language_changed(made: Row, parents: Sequence[Row]) -> str:
+    """The language of the made answer where it is surely none that its parents are written in; else ""."""
+    text = response_of(made)
+    script = script_of(text)
+    told = [part for parent in parents for part in (response_of(parent), text_of(parent)) if part]
+    scripts = [script_of(part) for part in told]
+    language, sure = language_of(text, script)
+    if script is NO_SCRIPT or not told:
+        return ""
+    if not any(other.name == script.name for other in scripts):
+        return language or script.name
+    if len(text) < _LEAST_CHARS:
+        return ""
+    known = [language_of(part, other) for part, other in zip(told, scripts, strict=True)]
+    differs = sure >= _SURE and all(other != language and least >= _SURE for other, least in known)
+    return language if differs else ""
+
+
+def unfinished(made: Row, parents: Sequence[Row]) -> str:
+    """Where the made answer breaks off, in its last words; "" if it does not seem to.
+
+    That is in an open bracket, in half of a word that is known whole, after a comma, or without an end mark where the
+    sentences or list items before it have one. Stricter than the purge's rule `truncated`, which must let old data be.
+    """
+    text = response_of(made).rstrip()
+    if not text:
+        return "an empty answer"
+    *before, last = text.split("\n")
+    opened = _opened(text) and not any(_opened(response_of(parent)) for parent in parents)
+    if opened or text[-1] in ",，、" or _half_word(text, made, parents):
+        return last[-30:]
+    if not text[-1].isalnum() and text[-1] not in "-–—" or _CODE_LINE.search(last):
+        return ""
+    if _BULLET.match(last):
+        items = [line.rstrip() for line in before if _BULLET.match(line)]
+        return last[-30:] if len(items) >= 2 and all(item[-1] in ".!?。！？" for item in items) else ""
+    return last[-30:] if _ENDED.search(text) else ""
+
+
+def _opened(text: str) -> bool:
+    return any(text.count(left) > text.count(right) for left, right in ("()", "[]", "{}"))
+
+
+def _half_word(text: str, made: Row, parents: Sequence[Row]) -> bool:
+    end = re.search(r"[^\W\d_]+\Z", text)
+    if end is None or not text.isascii():
+        return False
+    known = {w.casefold() for row in (*parents, made) for w in re.findall(r"[^\W\d_]+", text_of(row)[: -len(end[0])])}
+    known |= {w.casefold() for parent in parents for w in re.findall(r"[^\W\d_]+", text_of(parent))}
+    half = end[0].casefold()
+    return half not in known and any(len(word) > len(half) and word.startswith(half) for word in known)
+
+
+def contradiction(made: Row, parents: Sequence[Row]) -> str:
+    """A number or name of the made answer in the place of another one that a parent, or its own question, says.
+
+    Told by the words next to it: "6,650 km" against "6,690 km", "the Kowalski cycle" against "the Water cycle". Both
+    must be the one's alone: a value that the parents know too contradicts nothing. "" if there is none.
+    """
+    asked = next((m["content"] for m in made["messages"] if m["role"] == "user"), "")
+    sources = [*(text_of(parent) for parent in parents), asked]
+    ours = {token.replace(",", "") for token in _TOKEN.findall(response_of(made))}
+    theirs = {form for source in sources for token in _TOKEN.findall(source) for form in _forms(token)}
+    told = [fact for source in sources for fact in _facts(source) if fact[1] not in ours]
+    for kind, value, beside in _facts(response_of(made)):
+        if _forms(value) & theirs:
+            continue
+        for other, instead, around in told:
+            if kind == other and beside & around:
+                return f"{value} in place of {instead}"
+    return ""
+
+
+def _forms(token: str) -> set[str]:
+    token = token.replace(",", "")
+    return {token, token.casefold(), token.casefold().removesuffix("s")}
+
+
+def _facts(text: str) -> Iterator[tuple[str, str, set[tuple[int, tuple[str, ...]]]]]:
+    """Numbers and names inside sentences: (kind, value, the words on each side that tell what it is about)."""
+    for sentence in sentences(text):
+        tokens = _TOKEN.findall(sentence)
+        low = [token.casefold() for token in tokens]
+        for i, token in enumerate(tokens):
+            kind = "number" if _NUMBER.fullmatch(token) else "name" if i and _NAME.fullmatch(token) else ""
+            if not kind:
+                continue
+            beside = set()
+            for side, words in ((-1, low[max(i - 2, 0) : i][::-1]), (1, low[i + 1 : i + 3])):
+                if words and words[0] not in _STOP and not words[0].isdigit():
+                    beside.add((side, tuple(words[:1])))
+                if len(words) == 2 and words[1] not in _STOP and len(words[1]) > 2:
+                    beside.add((side, tuple(words)))
+            yield kind, token.replace(",", ""), beside

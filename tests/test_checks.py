@@ -1,0 +1,139 @@
+"""What the gate finds in a made row's words: each check alone, with rows that it must let pass."""
+
+from __future__ import annotations
+
+import pytest
+
+from entp_hf.checks import (
+    contradiction,
+    copied,
+    coverage,
+    language_changed,
+    leaks_prompt,
+    sentences,
+    unfinished,
+)
+from entp_hf.schema import new_row
+
+
+def row(question: str, answer: str):
+    return new_row([{"role": "user", "content": question}, {"role": "assistant", "content": answer}])
+
+
+NILE = row("Find the longest river in Africa.", "The longest river is the Nile River, which runs for 6,650 km.")
+LAKE = row("Name its biggest lake.", "Lake Victoria, shared by Kenya, Tanzania and Uganda, covers 68,800 km2.")
+MERGED = row(
+    "Name the longest river and the biggest lake of Africa.",
+    "The longest river is the Nile River with 6,650 km. The biggest lake is Lake Victoria; it covers 68,800 km2 and "
+    "is shared by Kenya, Tanzania and Uganda.",
+)
+PARENTS = [NILE, LAKE]
+
+
+def answered(text: str):
+    return row("Name the longest river and the biggest lake of Africa.", text)
+
+
+def test_a_faithful_merge_passes_every_check():
+    assert coverage(NILE, MERGED) > 0.7 and coverage(LAKE, MERGED) > 0.7
+    assert max(copied(parent, MERGED) for parent in PARENTS) < 0.5
+    assert not leaks_prompt(MERGED, PARENTS)
+    assert not language_changed(MERGED, PARENTS)
+    assert not unfinished(MERGED, PARENTS)
+    assert not contradiction(MERGED, PARENTS)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("6,650", "4,870", "4870 in place of 6650"),
+        ("68,800", "68,801", "68801 in place of 68800"),
+        ("Victoria", "Superior", "Superior in place of Victoria"),
+        ("Uganda", "Canada", "Canada in place of Uganda"),
+        ("Kenya", "Norway", "Norway in place of Kenya"),
+    ],
+)
+def test_a_changed_number_or_name_is_a_contradiction(old, new, said):
+    assert contradiction(answered(MERGED["messages"][1]["content"].replace(old, new)), PARENTS) == said
+
+
+def test_new_facts_and_left_out_ones_contradict_nothing():
+    more = MERGED["messages"][1]["content"] + " Lake Tanganyika is 1,470 m deep, and Egypt lives by the Nile."
+    assert not contradiction(answered(more), PARENTS)
+    assert not contradiction(answered("The longest river is the Nile River."), PARENTS)
+    assert not contradiction(answered("It is 6,650 km long, 68,800 km2 large."), PARENTS)
+
+
+def test_the_answer_must_keep_to_its_own_question():
+    made = row("What is the Internet of Things?", "The Amendment of Things joins devices.")
+    assert contradiction(made, [row("Why connect devices?", "To steer them.")]) == "Amendment in place of Internet"
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("The Nile is the longest river. It runs for", "The Nile is the longest river. It runs for"[-30:]),
+        ("The longest river is the Nile, and the biggest lake is Lake Vict", "the biggest lake is Lake Vict"),
+        ("Two are known: the Nile,", "Two are known: the Nile,"),
+        ('{"river": "Nile", "lake": "Vic', '{"river": "Nile", "lake": "Vic'),
+        ("1. The Nile is long.\n2. Lake Victoria is large.\n3. The Congo carries", "3. The Congo carries"),
+        ("", "an empty answer"),
+    ],
+)
+def test_an_answer_that_breaks_off(text, end):
+    assert unfinished(answered(text), PARENTS).endswith(end[-25:])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The Nile.",
+        "Nile, Victoria",
+        "- Nile\n- Victoria",
+        "The Nile is long. See https://example.org/nile",
+        "It is long. Here is how:\n```python\nreturn 6650\n```",
+        "尼罗河是最长的河流。",
+        "A river is long. A lake is large! (Both are wet.)",
+        "Rivers of Africa: A Guide",
+    ],
+)
+def test_an_answer_that_is_whole(text):
+    assert unfinished(answered(text), PARENTS) == ""
+
+
+def test_brackets_that_the_parents_leave_open_too_are_no_fault():
+    assert unfinished(answered("Smile :( and go on."), [row("Q?", "Smile :( always.")]) == ""
+
+
+def test_the_language_must_be_one_of_the_parents():
+    german = "Der längste Fluss ist der Nil, und der größte See ist der Victoriasee, den sich drei Länder teilen."
+    assert language_changed(answered("最长的河流是尼罗河，最大的湖泊是维多利亚湖。"), PARENTS) == "zh"
+    assert language_changed(answered(german), PARENTS) == "de"
+    asked = row("Translate into German: the longest river is the Nile.", "Der längste Fluss von allen ist der Nil.")
+    assert language_changed(answered(german), [NILE, asked]) == ""
+    assert language_changed(answered("42"), PARENTS) == language_changed(answered("C'est la vie."), PARENTS) == ""
+
+
+def test_the_prompt_must_not_show():
+    assert leaks_prompt(answered("As row 2 says, the lake is large."), PARENTS) == "row 2"
+    assert leaks_prompt(answered("The merged response is: Nile."), PARENTS) == "merged response"
+    assert leaks_prompt(answered("Row 1 of the table is the Nile."), [row("What is in row 1?", "The Nile.")]) == ""
+
+
+def test_coverage_counts_content_words_in_any_script():
+    assert coverage(row("Why?", "Because of it."), row("x", "because")) == 1.0
+    assert coverage(row("Name cats.", "Lions, tigers"), row("x", "A lion")) == pytest.approx(1 / 4)
+    assert coverage(row("如何煮鸡蛋？", "水开后煮八分钟。"), row("如何煮鸡蛋？", "煮八分钟。")) > 0.6
+    assert coverage(row("", ""), MERGED) == 1.0
+
+
+def test_copies_are_measured_by_their_longest_block():
+    assert copied(NILE, answered(NILE["messages"][1]["content"])) == 1.0
+    assert copied(NILE, answered("Nothing alike.")) < 0.2
+    assert copied(row("Q?", ""), NILE) == 0.0
+
+
+def test_sentences_lose_list_marks_and_nothing_else():
+    assert sentences("1. U-shape is one.\n- Two! Three; four\n\n#5") == ["U-shape is one.", "Two!", "Three;", "four"]
+    assert sentences("第一句。第二句！") == ["第一句。", "第二句！"]
+    assert sentences("") == ["-"]
