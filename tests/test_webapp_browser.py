@@ -33,7 +33,7 @@ EVIL = "<img src=x onerror='window.broken=1'><script>window.broken=2</script>"
 
 def pool(name: str, folder: Path) -> Path:
     """Rows with mojibake to be repaired and groups to be composed, and one that attacks the page."""
-    lines = [{"question": f"What do you know about {t}, part {i}?", "answer": f"The {t} isnâ€™t simple: fact {i} of {t}."}
+    lines = [{"question": f"What is {t}, part {i}?", "answer": f"The {t} isnâ€™t simple: fact {i} of {t}."}
              for t in TOPICS for i in range(6)]  # fmt: skip
     lines.append({"question": f"Explain {EVIL} to me.", "answer": f"It isnâ€™t safe: {EVIL} is markup."})
     path = folder / name
@@ -115,8 +115,9 @@ def test_from_an_upload_to_a_dataset_on_the_hub(page, app, hub, tmp_path):
     words = picked.inner_text().removesuffix("…").strip()
     picked.click()
     page.wait_for_function(
-        "words => document.querySelector('#lineage .made').innerText.replace(/\\s+/g, ' ').includes(words)", arg=words[:60]
-    )  # fmt: skip
+        "words => document.querySelector('#lineage .made').innerText.replace(/\\s+/g, ' ').includes(words)",
+        arg=words[:60],
+    )
     assert "of its content words are in the made row" in page.locator("#lineage .parents").inner_text()
     tab(page, "Repairs")
     page.locator("#repairs del", has_text="isnâ€™t").first.wait_for()

@@ -176,7 +176,7 @@ def test_rows_are_bounded_and_models_are_named_not_pathed():
     many = dataclasses.replace(SAMPLE, rows=10**6)
     config = make_config(dataclasses.replace(FORM, knobs={**FORM.knobs, "target_size": 10**9}), many, HOSTED)
     assert (config.limit, config.target_size, config.num_proc) == (HOSTED.rows, HOSTED.rows, 1)
-    for model in ("/etc/passwd", "../x", "a/b/c", "", "x y"):
+    for model in ("/etc/passwd", "../x", "a/../b", "", "x y"):
         with pytest.raises(ConfigError, match="no name of a model"):
             make_config(dataclasses.replace(FORM, model_from="provider", model=model), SAMPLE, HOSTED)
 
