@@ -25,9 +25,7 @@ SAID = (
     "Training data that a quality filter would throw away is repaired by rules, and related rows are merged into new "
     "ones: the method ENTP ([arXiv 2510.23160](https://arxiv.org/abs/2510.23160))."
 )
-TO_RUN = (
-    "(id) => { if (id) { const u = new URL(location); u.searchParams.set('run', id); history.pushState({}, '', u); } }"
-)
+TO_RUN = "(link) => { if (link) history.pushState({}, '', new URL(link).search); }"
 TO_START = "() => { const u = new URL(location); u.searchParams.delete('run'); location.assign(u); }"
 
 
@@ -73,11 +71,13 @@ def build(runs: Runs, limits: Limits) -> gr.Blocks:
                     raise Refused("there is no such run any more")
             return opened(run, request)
 
-        demo.load(on_load, None, [mine, *views], api_name=False)
+        demo.load(on_load, None, [mine, *views], api_visibility="private")
         started = start.start.click(on_start, [start.planned, start.key, *start.inputs()], views, api_name="start")
-        started.success(None, [page.run_id], None, js=TO_RUN, api_name=False)
-        mine.input(on_mine, [mine], views, api_name=False).success(None, [mine], None, js=TO_RUN, api_name=False)
-        new.click(None, None, None, js=TO_START, api_name=False)
+        started.success(None, [page.link], None, js=TO_RUN, api_visibility="private")
+        mine.input(on_mine, [mine], views, api_visibility="private").success(
+            None, [page.link], None, js=TO_RUN, api_visibility="private"
+        )
+        new.click(None, None, None, js=TO_START, api_visibility="private")
     demo.queue(default_concurrency_limit=8, max_size=100)
     return demo
 

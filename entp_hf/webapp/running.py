@@ -70,16 +70,16 @@ class RunPage:
         self.outputs = [self.link, self.progress, self.timer, self.cancel, self.resume, self.result]
         self.filled = [self.summary, self.figures, self.made.page, self.pick, self.lineage, self.mends.kind,
                        self.repairs, self.every.kind, self.rows, self.files, self.pushed]  # fmt: skip
-        self.timer.tick(self.on_tick, [self.run_id], [*self.outputs, *self.filled], api_name=False,
+        self.timer.tick(self.on_tick, [self.run_id], [*self.outputs, *self.filled], api_visibility="private",
                         show_progress="hidden")  # fmt: skip
         self.cancel.click(self.on_cancel, [self.run_id], [self.progress], api_name="cancel")
         self.resume.click(self.on_resume, [self.run_id], self.outputs, api_name="resume")
         self.made.wire(self.on_made, [self.run_id], [self.made.page, self.pick, self.lineage])
-        self.pick.input(self.on_pick, [self.run_id, self.pick], [self.lineage], api_name=False)
+        self.pick.input(self.on_pick, [self.run_id, self.pick], [self.lineage], api_visibility="private")
         self.mends.wire(self.on_repairs, [self.run_id], [self.mends.page, self.repairs])
         self.every.wire(self.on_rows, [self.run_id, self.part], [self.every.page, self.rows])
         self.part.input(self.on_part, [self.run_id, self.part], [self.every.kind, self.every.page, self.rows],
-                        api_name=False)  # fmt: skip
+                        api_visibility="private")  # fmt: skip
         self.pack.click(self.on_pack, [self.run_id], [self.files], api_name="files")
         self.push.click(self.on_push, [self.run_id, self.repo, self.private], [self.pushed], api_name="push")
 
@@ -220,7 +220,7 @@ class _Search:
         """Search on every change."""
         inputs = [*before, self.words, self.kind, self.page]
         for event in (self.words.submit, self.words.blur, self.kind.input, self.page.submit, self.page.blur):
-            event(handler, inputs, outputs, api_name=False, show_progress="hidden")
+            event(handler, inputs, outputs, api_visibility="private", show_progress="hidden")
 
 
 def packed(out: Path) -> list[str]:

@@ -54,7 +54,8 @@ class Runs:
         self._changed = threading.Condition()
         self._closed = False
         folder.mkdir(parents=True, exist_ok=True)
-        self._take_up()
+        with self._changed:
+            self._take_up()
         self._thread = threading.Thread(target=self._serve, name="entp-runs", daemon=True)
         self._thread.start()
 

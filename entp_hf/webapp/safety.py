@@ -43,10 +43,11 @@ def check_upload(path: str | Path, area: Path, limits: Limits) -> Path:
         handle = os.open(given, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         raise Refused(f"{given.name!r} can't be opened as an uploaded file") from error
+    facts = os.fstat(handle)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(handle)
+        raise Refused(f"{given.name!r} is no plain file")
     with os.fdopen(handle, "rb") as file:
-        facts = os.fstat(file.fileno())
-        if not stat.S_ISREG(facts.st_mode):
-            raise Refused(f"{given.name!r} is no plain file")
         if facts.st_size > limits.bytes:
             size = f"{facts.st_size / 1e6:,.0f} MB"
             raise Refused(f"{given.name!r} has {size}; at most {limits.bytes / 1e6:,.0f} MB are taken here")

@@ -43,7 +43,7 @@ OWN = frozenset(
 )
 CHATS = ("messages", "sharegpt", "prompt_completion")  # forms whose columns need no naming
 _NAMES = re.compile(r"[\w.=-]+")  # of rules and their thresholds: no colon, so no code of the user's own
-_MODEL = re.compile(r"[\w.-]{1,96}(/[\w.:-]{1,96})?")
+_MODEL = re.compile(r"\w[\w.:-]{0,95}(/\w[\w.:-]{0,95}){0,4}")
 
 
 def shown_knobs() -> dict[str, list[dataclasses.Field[Any]]]:
@@ -87,9 +87,9 @@ class Form:
 
 def make_config(form: Form, given: Given, limits: Limits) -> EntpConfig:
     """The configuration of a run. Raises ConfigError with all problems, or Refused for what is not allowed here."""
-    values = {name: typed(name, value) for name, value in form.knobs.items() if value is not None}
-    if stray := [name for name in values if name in OWN or name not in helps()]:
+    if stray := [name for name in form.knobs if name in OWN or name not in helps()]:
         raise Refused(f"{', '.join(stray)} can't be set here")
+    values = {name: typed(name, value) for name, value in form.knobs.items() if value is not None}
     for name in ("purge_rules", "purge_off", "purge_drop", "purge_thresholds"):
         if bad := [text for text in values.get(name, []) if not _NAMES.fullmatch(text)]:
             raise Refused(f"{name}: {bad[0][:60]!r} is no name of a rule")
@@ -100,7 +100,11 @@ def make_config(form: Form, given: Given, limits: Limits) -> EntpConfig:
     values |= _model(form, values, limits)
     values["source_licenses"] = [text.strip() for text in form.licences.split(",") if text.strip()]
     if limits.hosted:
-        values |= {"num_proc": 1, "concurrency": 8, "target_size": min(values.get("target_size", 0), limits.rows)}
+        values |= {
+            "num_proc": 1,
+            "concurrency": 8,
+            "target_size": min(values.get("target_size", limits.rows), limits.rows),
+        }
     return EntpConfig.from_dict(values)
 
 
@@ -130,7 +134,7 @@ def _model(form: Form, values: Mapping[str, Any], limits: Limits) -> dict[str, A
         ])  # fmt: skip
     found: dict[str, Any] = {"raters": raters, "model": SMOLLM2}
     if form.model_from in ("provider", "endpoint"):
-        if not _MODEL.fullmatch(form.model.strip()):
+        if not (_MODEL if limits.hosted else re.compile(r"\S+")).fullmatch(form.model.strip()):
             raise ConfigError([f"model: {form.model[:60]!r} is no name of a model; give it as the server calls it"])
         found["model"] = form.model.strip()
     if form.model_from == "provider":

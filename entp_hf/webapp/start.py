@@ -98,7 +98,7 @@ class StartPage:
     def _wire(self) -> None:
         shown = [self.given, self.preview, self.columns, self.facts, *self.named, self.ratings, self.licences,
                  self.start]  # fmt: skip
-        self.source.change(self.on_source, [self.source], [self.file, self.hub, *shown], api_name=False)
+        self.source.change(self.on_source, [self.source], [self.file, self.hub, *shown], api_visibility="private")
         self.file.upload(self.on_file, [self.file], shown, api_name="upload_file")
         found = [self.name, self.config, self.split, self.take]
         gr.on([self.search.click, self.words.submit], self.on_search, [self.words], found, api_name="search")
@@ -106,9 +106,9 @@ class StartPage:
         self.config.input(self.on_config, [self.name, self.config], [self.split], api_name="choose_config")
         self.take.click(self.on_take, [self.name, self.config, self.split], shown, api_name="take")
         preset = [self.about, self.model_from, *(self.knobs[name] for name in MAIN)]
-        self.preset.change(self.on_preset, [self.preset], preset, api_name=False)
+        self.preset.change(self.on_preset, [self.preset], preset, api_visibility="private")
         self.model_from.change(self.on_model, [self.model_from], [self.server, self.endpoint, self.key],
-                               api_name=False)  # fmt: skip
+                               api_visibility="private")  # fmt: skip
         self.see.click(self.on_plan, self.inputs(), [self.plan, self.planned, self.start], api_name="plan")
 
     def inputs(self) -> list[Any]:

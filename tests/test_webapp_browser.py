@@ -1,0 +1,257 @@
+"""The app in a real browser: what a user does, from the upload to the dataset on a Hub on localhost."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from app_server import AppServer
+from fault_server import FaultServer
+from local_hub import LocalHub
+
+pytest.importorskip("gradio", reason="the app needs the extra `space`")
+api = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+if not CHROMIUM:
+    pytest.skip("no Chromium on this machine; install it to run the browser tests", allow_module_level=True)
+
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+TOPICS = ("bread", "tides", "bridges", "verbs")
+EVIL = "<img src=x onerror='window.broken=1'><script>window.broken=2</script>"
+
+
+def pool(name: str, folder: Path) -> Path:
+    """Rows with mojibake to be repaired and groups to be composed, and one that attacks the page."""
+    lines = [{"question": f"What is {t}, part {i}?", "answer": f"The {t} isnâ€™t simple: fact {i} of {t}."}
+             for t in TOPICS for i in range(6)]  # fmt: skip
+    lines.append({"question": f"Explain {EVIL} to me.", "answer": f"It isnâ€™t safe: {EVIL} is markup."})
+    path = folder / name
+    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def hub():
+    with LocalHub() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def app(hub, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("app")
+    with AppServer(folder, **hub.env(), HF_HOME=str(folder / "hf")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with api.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser):
+    context = browser.new_context(viewport={"width": 1200, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(30_000)
+    page = context.new_page()
+    page.wrong = []
+    page.on("pageerror", lambda error: page.wrong.append(str(error)))
+    page.on("request", lambda request: page.wrong.append(request.url) if "127.0.0.1" not in request.url
+            and request.url.startswith("http") else None)  # fmt: skip
+    yield page
+    assert page.evaluate("window.broken") is None
+    assert page.wrong == []
+    context.close()
+
+
+def upload(page, app, path):
+    page.goto(app.url)
+    page.get_by_label("Upload a file").check()
+    page.locator("#upload input[type=file]").set_input_files(path)
+
+
+def plan_and_start(page):
+    page.locator("#see-plan").click()
+    page.get_by_text("rows compared by content").wait_for()
+    page.locator("#start").click()
+    page.locator("#progress .steps").wait_for()
+
+
+def finished(page):
+    page.locator("#result .tiles").wait_for(timeout=90_000)
+
+
+def tab(page, name):
+    page.get_by_role("tab", name=name).click()
+
+
+def test_from_an_upload_to_a_dataset_on_the_hub(page, app, hub, tmp_path):
+    upload(page, app, pool("mine.jsonl", tmp_path))
+    page.get_by_text("25 rows in mine.jsonl").wait_for()
+    page.get_by_label("Licence of the data").fill("cc-by-sa-4.0")
+    assert page.get_by_label("Column of the instruction").input_value() == "question"
+    assert page.get_by_label("Column of the answer").input_value() == "answer"
+    plan_and_start(page)
+    finished(page)
+    assert re.search(r"\?run=[\w-]{22}$", page.url)
+    tab(page, "Figures")
+    page.locator("#result svg[role=img]").first.wait_for()
+    tab(page, "Made rows")
+    page.locator("#lineage .made").wait_for()
+    picked = page.locator("#pick label").nth(1)
+    words = picked.inner_text().removesuffix("…").strip()
+    picked.click()
+    page.wait_for_function(
+        "words => document.querySelector('#lineage .made').innerText.replace(/\\s+/g, ' ').includes(words)",
+        arg=words[:60],
+    )
+    assert "of its content words are in the made row" in page.locator("#lineage .parents").inner_text()
+    tab(page, "Repairs")
+    page.locator("#repairs del", has_text="isnâ€™t").first.wait_for()
+    assert page.locator("#repairs ins", has_text="isn").count() > 0
+    tab(page, "Download")
+    page.locator("#pack").click()
+    with page.expect_download() as download:
+        page.locator("#files a[download]").nth(1).click()
+    rows = [json.loads(line) for line in Path(download.value.path()).read_text(encoding="utf-8").splitlines()]
+    assert rows and all("messages" in row for row in rows)
+    tab(page, "Push to the Hub")
+    page.locator("#repo input, #repo textarea").fill("ann/from-the-app")
+    page.locator("#push").click()
+    page.locator("#pushed", has_text="revision recipe-").wait_for()
+    repo = hub.dataset("ann/from-the-app")
+    assert repo.private and b"license: cc-by-sa-4.0" in repo.files["README.md"]
+    assert "data/train.parquet" in repo.files and list(repo.tags)
+
+
+def test_a_dataset_of_the_hub(page, app, hub):
+    lines = "".join(json.dumps({"prompt": f"Say {i}.", "response": f"It is {i}."}) + "\n" for i in range(20))
+    hub.add("dataset", "bob/questions", {"README.md": b"---\nlicense: mit\n---\n", "train.jsonl": lines.encode()})
+    page.goto(app.url)
+    page.get_by_label("A dataset on the Hub").check()
+    page.locator("#words input, #words textarea").fill("questions")
+    page.get_by_role("button", name="Search").click()
+    page.get_by_role("button", name="Take its rows").click()
+    page.get_by_text("20 rows in bob/questions").wait_for()
+    assert page.get_by_label("Licence of the data").input_value() == "mit"
+    page.locator("#see-plan").click()
+    page.get_by_text("rows compared by content").wait_for()
+
+
+def test_bad_files_are_told_in_words(page, app, tmp_path):
+    packed = tmp_path / "rows.jsonl"
+    packed.write_bytes(b"PK\x03\x04 not rows at all")
+    upload(page, app, packed)
+    page.get_by_text("is an archive or a program").wait_for()
+    assert page.locator("#start").is_disabled()
+    broken = tmp_path / f"{'<b>'}broken.jsonl"
+    broken.write_text("{no json\n")
+    upload(page, app, broken)
+    page.get_by_text("broken JSON").wait_for()
+
+
+def test_a_run_is_reloaded_cancelled_and_taken_up_and_outlives_the_app(page, hub, tmp_path):
+    """A model that answers slowly; nothing that it has answered is asked again."""
+    folder = tmp_path / "app"
+    lines = "".join(json.dumps({"instruction": f"Tell me about {t} {i}.", "output": f"{t} {i}"}) + "\n"
+                    for t in TOPICS for i in range(5))  # fmt: skip
+    (tmp_path / "slow.jsonl").write_text(lines)
+    with FaultServer(delay=0.6) as model, AppServer(folder, **hub.env(), HF_HOME=str(folder / "hf")) as app:
+        upload(page, app, tmp_path / "slow.jsonl")
+        page.get_by_text("20 rows in slow.jsonl").wait_for()
+        page.get_by_label("A server of your own").check()
+        page.get_by_label("Name of the model").fill("m")
+        page.get_by_label("Address of the server").fill(model.url)
+        page.get_by_label("Its key").fill("sk-mine")
+        page.get_by_label("Fuser").click()
+        page.get_by_role("option", name="rewrite").click()
+        page.get_by_text("All other settings").click()
+        page.get_by_label("Retries").fill("0")
+        page.get_by_label("Max new tokens").fill("64")
+        plan_and_start(page)
+        page.locator("#progress li.now", has_text="Merging").wait_for(timeout=60_000)
+        page.reload()
+        page.locator("#progress li.now", has_text="Merging").wait_for()
+        begun = time.monotonic()
+        page.locator("#cancel").click()
+        page.locator("#progress .state", has_text="cancelled").wait_for(timeout=8_000)
+        assert time.monotonic() - begun < 8
+        before = len(model.calls)
+        page.locator("#resume").click()
+        page.locator("#progress li.now", has_text="Merging").wait_for(timeout=60_000)
+        app.kill()
+        with AppServer(folder, **{k: app.environment[k] for k in hub.env()}) as again:
+            run = re.search(r"run=([\w-]{22})", page.url)[1]
+            page.wrong.clear()  # the page lost its server
+            page.goto(f"{again.url}/?run={run}")
+            finished(page)
+        asked = [json.dumps(call["messages"]) for call in model.calls]
+        assert before > 0 and len(asked) - len(set(asked)) <= 16, "only calls in flight were asked again"
+        assert "sk-mine" not in "".join(p.read_text(errors="ignore") for p in folder.rglob("*") if p.is_file())
+
+
+@pytest.fixture(scope="module")
+def hosted(tmp_path_factory):
+    with AppServer(tmp_path_factory.mktemp("hosted"), hosted=True) as server:
+        yield server
+
+
+def test_two_users_at_once_on_a_hosted_app(browser, hosted, tmp_path):
+    pages = []
+    for number, address in enumerate(("8.8.8.8", "9.9.9.9")):
+        context = browser.new_context(extra_http_headers={"x-forwarded-for": address})
+        context.set_default_timeout(30_000)
+        page = context.new_page()
+        upload(page, hosted, pool(f"of-user-{number}.jsonl", tmp_path))
+        page.get_by_text(f"25 rows in of-user-{number}.jsonl").wait_for()
+        plan_and_start(page)
+        pages.append(page)
+    for page in pages:
+        finished(page)
+    first, second = pages
+    assert first.url != second.url
+    assert "of-user-0" in first.locator("#progress").inner_text()
+    assert "of-user-1" in second.locator("#progress").inner_text()
+    second.goto(hosted.url)
+    assert second.locator("#mine").count() == 0 or not second.locator("#mine").is_visible()
+    second.goto(f"{hosted.url}/?run={'a' * 22}")
+    second.get_by_text("There is no such run").wait_for()
+    first.get_by_role("tab", name="Push to the Hub").click()
+    first.locator("#repo input, #repo textarea").fill("ann/x")
+    first.locator("#push").click()
+    first.get_by_text("sign in first").wait_for()
+    for page in pages:
+        page.context.close()
+
+
+def test_what_is_asked_of_the_server_past_the_page(hosted, tmp_path):
+    """Files of the machine, and uploads that were never made."""
+    (hosted.folder / "runs" / "secret.txt").write_text("secret")
+    for path in ("/etc/passwd", str(hosted.folder / "runs" / "secret.txt"), "app.py", "../../etc/passwd"):
+        with pytest.raises(urllib.error.HTTPError) as error:
+            urllib.request.urlopen(f"{hosted.url}/gradio_api/file={path}")
+        assert error.value.code in (403, 404)
+    for path in ("/etc/passwd", str(hosted.folder / "log.txt")):
+        data = json.dumps({"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}]}).encode()
+        call = urllib.request.Request(
+            f"{hosted.url}/gradio_api/call/upload_file", data, {"Content-Type": "application/json"}
+        )
+        event = json.load(urllib.request.urlopen(call))["event_id"]
+        said = urllib.request.urlopen(f"{hosted.url}/gradio_api/call/upload_file/{event}").read().decode()
+        assert "event: error" in said and "root:" not in said
+    answer = urllib.request.urlopen(hosted.url)
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
