@@ -132,6 +132,13 @@ def test_a_folder_of_another_experiment_is_not_touched(small, tmp_path):
     other = written({**small, "arms": ["base"], "reference": "base", "tasks": ["entp_quiz"]}, tmp_path, "other.yaml")
     with pytest.raises(OutputError, match="holds another experiment: tasks differ"):
         compare(other, tmp_path / "out")
+    more = written({**small, "arms": ["base", {"name": "rnd", "method": "random"}], "reference": "base", "sizes": [2],
+                    "seeds": [0]}, tmp_path, "more.yaml")  # fmt: skip
+    assert [line.arm for line in compare(more, tmp_path / "out")] == ["base", "rnd"]  # an arm more is none
+    arms = ["base", {"name": "rnd", "method": "length"}]
+    changed = written({**small, "arms": arms, "reference": "base", "sizes": [2], "seeds": [0]}, tmp_path, "c.yaml")
+    with pytest.raises(OutputError, match="is of another arm called rnd"):
+        compare(changed, tmp_path / "out")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("x")
     with pytest.raises(OutputError, match="is not empty and holds no experiment.yaml"):
