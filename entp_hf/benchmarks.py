@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -179,3 +179,10 @@ def check_folder(folder: str) -> None:
     """ConfigError unless `folder` is a folder."""
     if not Path(folder).is_dir():
         raise ConfigError([f"benchmark_dir: {folder} is no folder"])
+
+
+def parts_of(asked: Sequence[str], found: Sequence[str]) -> set[str]:
+    """Those of the tasks `found` that belong to a benchmark of `asked` whose mean stands for them: MMLU's subjects."""
+    pooled = [name for name in asked if name in BENCHMARKS and BENCHMARKS[name].pooled]
+    starts = tuple(f"{BENCHMARKS[name].registered}_" for name in pooled)
+    return {task for task in found if starts and task.startswith(starts)}

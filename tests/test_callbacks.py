@@ -13,7 +13,13 @@ torch = pytest.importorskip("torch", reason="callbacks need torch")
 transformers = pytest.importorskip("transformers", reason="callbacks need transformers")
 pytest.importorskip("accelerate", reason="the Trainer needs accelerate")
 
-from entp_hf.trainer_callbacks import BenchmarkCallback, SampleGenerationsCallback  # noqa: E402
+from entp_hf.trainer_callbacks import (  # noqa: E402
+    BenchmarkCallback,
+    DatasetReportCallback,
+    ModelCardCallback,
+    SampleGenerationsCallback,
+    StopOnBenchmarkCallback,
+)
 from entp_hf.trainer_callbacks.periodic import undisturbed  # noqa: E402
 
 
@@ -160,3 +166,166 @@ def test_arguments_that_make_no_sense():
         BenchmarkCallback(rude, limit=3)
     with pytest.raises(ValueError, match="at least one prompt"):
         SampleGenerationsCallback("one string")
+
+
+def test_steps_are_the_optimisers_under_gradient_accumulation(tiny, tmp_path):
+    callback = BenchmarkCallback(rude, every_steps=2)
+    watched = trainer(tiny, tmp_path, callback, steps=3, gradient_accumulation_steps=2)
+    watched.train()
+    plain = trainer(tiny, tmp_path, steps=3, gradient_accumulation_steps=2)  # seeds the random state when made
+    plain.train()
+    assert [row["step"] for row in watched.state.log_history if "benchmark_score" in row] == [2, 3]
+    assert losses(watched) == losses(plain)
+    assert set(losses(watched)) == {1, 2, 3}
+
+
+def test_every_epoch(tiny, tmp_path):
+    callback = BenchmarkCallback(rude, every_epoch=True, at_end=True)
+    run = trainer(tiny, tmp_path, callback, steps=8)  # four steps an epoch
+    run.train()
+    rows = [row for row in run.state.log_history if "benchmark_score" in row]
+    assert [(row["step"], row["epoch"]) for row in rows] == [(4, 1.0), (8, 2.0)]
+
+
+def falling(values):
+    """A benchmark that gives these values, one a look."""
+    left = iter(values)
+    return lambda model, tokenizer: {"acc": next(left)}
+
+
+def test_early_stop_after_two_looks_without_a_gain(tiny, tmp_path):
+    callback = StopOnBenchmarkCallback(falling([0.1, 0.3, 0.3, 0.2, 0.9]), metric="acc", every_steps=1, patience=2)
+    run = trainer(tiny, tmp_path, callback, steps=8)
+    run.train()
+    assert run.state.global_step == 4
+    assert callback.best == 0.3
+    assert set(losses(run)) == {1, 2, 3, 4}
+
+
+def test_early_stop_on_a_loss_that_keeps_falling_does_not_stop(tiny, tmp_path):
+    wanted = {"metric": "acc", "every_steps": 1, "patience": 1, "higher_is_better": False}
+    callback = StopOnBenchmarkCallback(falling([4, 3, 2, 1]), **wanted)
+    run = trainer(tiny, tmp_path, callback, steps=4)
+    run.train()
+    assert run.state.global_step == 4
+    slow = StopOnBenchmarkCallback(falling([4, 3.5, 3.4, 1]), **wanted, least=0.2)
+    run = trainer(tiny, tmp_path, slow, steps=4)
+    run.train()
+    assert run.state.global_step == 3
+
+
+def test_early_stop_counts_no_failing_look_and_names_its_figures(tiny, tmp_path):
+    def failing(model, tokenizer):
+        raise RuntimeError("no data")
+
+    callback = StopOnBenchmarkCallback(failing, metric="acc", every_steps=1, patience=1)
+    run = trainer(tiny, tmp_path, callback, steps=3)
+    run.train()
+    assert run.state.global_step == 3
+    wrong = StopOnBenchmarkCallback(falling([1, 2]), metric="accuracy", every_steps=2)
+    trainer(tiny, tmp_path, wrong, steps=2).train()
+    assert "'accuracy' is none of the benchmark's figures: acc" in wrong.failures[0]
+    with pytest.raises(ValueError, match="nothing could be stopped"):
+        StopOnBenchmarkCallback(failing, metric="acc")
+    with pytest.raises(ValueError, match="patience is 0"):
+        StopOnBenchmarkCallback(failing, metric="acc", every_steps=1, patience=0)
+
+
+def two_processes(rank, place, queue):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=2)
+    looks = []
+
+    class Probe(BenchmarkCallback):
+        def after(self, state, control):
+            queue.put((rank, len(looks), self.agreed(rank == 0)))
+
+    callback = Probe(lambda model, tokenizer: looks.append(rank) or {"n": 1}, every_steps=1)
+    state = transformers.TrainerState(global_step=1, is_world_process_zero=rank == 0)
+    args = transformers.TrainingArguments(output_dir=f"{place}-out", use_cpu=True)
+    model = torch.nn.Linear(2, 2)
+    model.config = type("Config", (), {"use_cache": True})()
+    callback.on_step_end(args, state, transformers.TrainerControl(), model=model)
+    torch.distributed.destroy_process_group()
+
+
+def test_of_two_processes_the_main_one_looks_and_decides_for_both(tmp_path):
+    context = torch.multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    workers = [context.Process(target=two_processes, args=(rank, str(tmp_path / "meet"), queue)) for rank in (0, 1)]
+    for worker in workers:
+        worker.start()
+    told = sorted(queue.get(timeout=120) for _ in workers)
+    for worker in workers:
+        worker.join(60)
+    assert told == [(0, 1, True), (1, 0, True)]
+
+
+def test_the_benchmarks_mean_is_logged_and_its_parts_are_not(tiny, tmp_path, monkeypatch):
+    from entp_hf import evals
+
+    found = {"mmlu_anatomy": {"acc": 0.0}, "mmlu": {"acc": 0.5}, "gsm8k_cot": {"acc": 0.25}}
+    asked = {}
+    monkeypatch.setattr(evals, "evaluate", lambda model, **options: asked.update(options) or found)
+    callback = BenchmarkCallback(tasks=["mmlu", "gsm8k"], limit=2, benchmark_dir="here")
+    run = trainer(tiny, tmp_path, callback, steps=1)
+    run.train()
+    (row,) = [row for row in run.state.log_history if "benchmark_mmlu_acc" in row]
+    assert {name for name in row if name.startswith("benchmark")} == {"benchmark_mmlu_acc", "benchmark_gsm8k_cot_acc"}
+    assert (asked["limit"], asked["benchmark_dir"], asked["tasks"]) == (2, "here", ["mmlu", "gsm8k"])
+
+
+def data_rows():
+    def row(answer, origin, parents):
+        turns = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": answer}]
+        return {"messages": turns, "origin": origin, "parents": parents}
+
+    return [row("abcd", "mosaic", ["x", "y"]), row("ab", "passthrough", [])]
+
+
+def test_the_report_on_the_data_is_logged_at_the_start(tiny, tmp_path):
+    callback = DatasetReportCallback(data_rows())
+    run = trainer(tiny, tmp_path, callback, steps=1)
+    run.train()
+    assert run.state.log_history[0] == {
+        "data_rows": 2.0, "data_turns": 2.0, "data_answer_characters": 3.0, "data_origin_mosaic": 0.5,
+        "data_origin_passthrough": 0.5, "data_parents": 1.0, "epoch": 0, "step": 0,
+    }  # fmt: skip
+    assert set(losses(run)) == {1}
+    broken = DatasetReportCallback([{"text": "no messages"}])
+    trainer(tiny, tmp_path, broken, steps=1).train()
+    assert broken.failures == ["KeyError: 'messages'"]
+
+
+def test_the_reports_diversity_is_that_of_the_embeddings(monkeypatch):
+    from entp_hf import embed
+    from entp_hf.diversity import novelsum, vendi_score
+
+    vectors = np.eye(2, dtype=np.float32)
+    monkeypatch.setattr(embed.Embed, "encode", lambda self, texts, desc="": vectors)
+    figures = DatasetReportCallback(data_rows(), embedder="any").figures()
+    assert figures["data_vendi"] == vendi_score(vectors) == pytest.approx(2, abs=1e-4)
+    assert figures["data_novelsum"] == novelsum(vectors)
+
+
+def test_the_card_is_filled_from_what_happened(tiny, tmp_path):
+    seen = {}
+
+    def render(facts):
+        seen.update(facts)
+        return f"# {facts['model']}\n"
+
+    benchmark = BenchmarkCallback(falling([0.25]), at_end=True)
+    card = ModelCardCallback(render, {"model": "tiny", "dataset": "ours"})
+    run = trainer(tiny, tmp_path / "a", benchmark, card, steps=2)
+    run.train()
+    assert (tmp_path / "a" / "README.md").read_text() == "# tiny\n"
+    assert (seen["steps"], seen["epochs"], seen["dataset"]) == (2, 0.5, "ours")
+    assert seen["benchmarks"] == {"acc": 0.25}
+    assert dict(seen["losses"]) == losses(run)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "README.md").write_text("mine")
+    trainer(tiny, tmp_path / "b", ModelCardCallback(render), steps=1).train()
+    assert (tmp_path / "b" / "README.md").read_text() == "mine"
+    failing = ModelCardCallback(lambda facts: facts["absent"])
+    trainer(tiny, tmp_path / "c", failing, steps=1).train()
+    assert failing.failures == ["KeyError: 'absent'"]

@@ -1,4 +1,4 @@
-"""Callbacks for any `transformers.Trainer`: benchmarks and sample generations while a model trains.
+"""Callbacks for any `transformers.Trainer`: benchmarks, samples, early stop, a report on the data, the model card.
 
 from entp_hf.trainer_callbacks import BenchmarkCallback
 
@@ -12,7 +12,19 @@ from ..errors import require
 require("transformers", "models", "a trainer callback")
 
 from .benchmark import BenchmarkCallback  # noqa: E402  (after the check, whose error names the pip line)
+from .dataset_report import DatasetReportCallback  # noqa: E402
+from .early_stop import StopOnBenchmarkCallback  # noqa: E402
 from .generations import SampleGenerationsCallback  # noqa: E402
+from .keep import KeepModel  # noqa: E402
+from .model_card import ModelCardCallback  # noqa: E402
 from .progress import LossBarCallback  # noqa: E402
 
-__all__ = ["BenchmarkCallback", "LossBarCallback", "SampleGenerationsCallback"]
+__all__ = [
+    "BenchmarkCallback",
+    "DatasetReportCallback",
+    "KeepModel",
+    "LossBarCallback",
+    "ModelCardCallback",
+    "SampleGenerationsCallback",
+    "StopOnBenchmarkCallback",
+]

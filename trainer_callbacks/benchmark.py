@@ -17,7 +17,8 @@ class BenchmarkCallback(PeriodicCallback):
     """Put what `evaluate(model, tokenizer)` returns, or the results of `tasks`, into `state.log_history`.
 
     Figures come as a row of their own: {"step", "epoch", "benchmark_<name>": float}. `tasks` are names for
-    `entp_hf.evals.evaluate`, `options` its further arguments (limit, batch_size, files).
+    `entp_hf.evals.evaluate_items`: ours, mmlu, truthfulqa, gsm8k, bbh, tydiqa, or lm-eval's own. `options` are its
+    further arguments (limit, batch_size, benchmark_dir, files). Of a benchmark of many tasks only the mean is logged.
     """
 
     def __init__(
@@ -27,9 +28,10 @@ class BenchmarkCallback(PeriodicCallback):
         tasks: Sequence[str] = (),
         every_steps: int = 0,
         at_end: bool = True,
+        every_epoch: bool = False,
         **options: Any,
     ) -> None:
-        super().__init__(every_steps, at_end)
+        super().__init__(every_steps, at_end, every_epoch)
         if (evaluate is None) == (not tasks):
             raise ValueError("give either evaluate, a function of model and tokenizer, or tasks, names of tasks")
         if evaluate and options:
@@ -37,10 +39,13 @@ class BenchmarkCallback(PeriodicCallback):
         self.evaluate, self.tasks, self.options = evaluate or self._run_tasks, list(tasks), options
 
     def _run_tasks(self, model: Any, tokenizer: Any) -> dict[str, float]:
+        from ..benchmarks import parts_of
         from ..evals import evaluate
 
         found = evaluate(model, tokenizer=tokenizer, tasks=self.tasks, **self.options)
-        return {f"{task}_{name}": value for task, metrics in found.items() for name, value in metrics.items()}
+        hidden = parts_of(self.tasks, list(found))
+        shown = {task: metrics for task, metrics in found.items() if task not in hidden}
+        return {f"{task}_{name}": value for task, metrics in shown.items() for name, value in metrics.items()}
 
     def look(self, args: TrainingArguments, state: TrainerState, model: Any, tokenizer: Any) -> None:
         """Append the figures to the log."""

@@ -25,10 +25,11 @@ class SampleGenerationsCallback(PeriodicCallback):
         *,
         every_steps: int = 0,
         at_end: bool = True,
+        every_epoch: bool = False,
         max_new_tokens: int = 64,
         file: str = "samples.jsonl",
     ) -> None:
-        super().__init__(every_steps, at_end)
+        super().__init__(every_steps, at_end, every_epoch)
         if isinstance(prompts, str) or not prompts:
             raise ValueError("prompts: give a list with at least one prompt")
         self.prompts, self.max_new_tokens, self.file = list(prompts), max_new_tokens, file

@@ -44,16 +44,17 @@ def undisturbed(model: Any, tokenizer: Any) -> Iterator[None]:
 
 
 class PeriodicCallback(TrainerCallback):  # type: ignore[misc,unused-ignore]
-    """Calls `look` every `every_steps` optimiser steps (0: never) and, with `at_end`, once after the last step.
+    """Calls `look` every `every_steps` optimiser steps (0: never), at the end of epochs, and once after the last step.
 
-    Runs on the main process only, so the model must be whole there: not with FSDP or DeepSpeed ZeRO-3. What `look`
-    raises is logged and kept in `failures`; training goes on.
+    Steps are the optimiser's, however many passes each takes. Runs on the main process only while the others wait, so
+    the model must be whole there: not with FSDP or DeepSpeed ZeRO-3. What `look` raises is logged and kept in
+    `failures`; training goes on.
     """
 
-    def __init__(self, every_steps: int = 0, at_end: bool = True) -> None:
-        if every_steps < 0 or not (every_steps or at_end):
-            raise ValueError(f"every_steps is {every_steps}: give a positive number of steps, or 0 with at_end=True")
-        self.every_steps, self.at_end = every_steps, at_end
+    def __init__(self, every_steps: int = 0, at_end: bool = True, every_epoch: bool = False) -> None:
+        if every_steps < 0 or not (every_steps or at_end or every_epoch):
+            raise ValueError(f"every_steps is {every_steps}: give a positive number of steps, every_epoch or at_end")
+        self.every_steps, self.at_end, self.every_epoch = every_steps, at_end, every_epoch
         self.failures: list[str] = []
         self._looked_at = -1
 
@@ -61,28 +62,57 @@ class PeriodicCallback(TrainerCallback):  # type: ignore[misc,unused-ignore]
         """Measure the model, which is in eval mode and without gradients."""
         raise NotImplementedError(f"{type(self).__name__} has to define look()")
 
+    def after(self, state: TrainerState, control: TrainerControl) -> None:
+        """What follows a look, on every process."""
+
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Look if this step is one of `every_steps`."""
         if self.every_steps and state.global_step % self.every_steps == 0:
-            self._guarded(args, state, kwargs)
+            self._guarded(args, state, control, kwargs)
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Look, unless this step was looked at already."""
+        if self.every_epoch and self._looked_at != state.global_step:
+            self._guarded(args, state, control, kwargs)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Look at the final model, unless the last step was looked at already."""
         if self.at_end and self._looked_at != state.global_step:
-            self._guarded(args, state, kwargs)
+            self._guarded(args, state, control, kwargs)
 
-    def _guarded(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> None:
+    def _guarded(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, kwargs: dict[str, Any]
+    ) -> None:
         self._looked_at = state.global_step
-        if not state.is_world_process_zero:
-            return
-        model, tokenizer = kwargs["model"], kwargs.get("processing_class")
-        try:
-            with undisturbed(model, tokenizer):
-                self.look(args, state, model, tokenizer)
-        except Exception as error:
-            self.failures.append(f"step {state.global_step}: {type(error).__name__}: {error}")
-            logger.exception("%s failed at step %d; training goes on", type(self).__name__, state.global_step)
+        if state.is_world_process_zero:
+            model, tokenizer = kwargs["model"], kwargs.get("processing_class")
+            try:
+                with undisturbed(model, tokenizer):
+                    self.look(args, state, model, tokenizer)
+            except Exception as error:
+                self.failures.append(f"step {state.global_step}: {type(error).__name__}: {error}")
+                logger.exception("%s failed at step %d; training goes on", type(self).__name__, state.global_step)
+        if processes() > 1:
+            torch.distributed.barrier()
+        self.after(state, control)
+
+    @staticmethod
+    def agreed(decision: bool) -> bool:
+        """The main process's decision, on every process."""
+        if processes() == 1:
+            return decision
+        told = [decision]
+        torch.distributed.broadcast_object_list(told, src=0)
+        return told[0]
+
+
+def processes() -> int:
+    """How many processes train together."""
+    there = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_world_size() if there else 1

@@ -52,14 +52,16 @@ def evaluation(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="also write figures and items as JSON")] = None,
 ) -> None:
     """Evaluate MODEL: our quiz and held-out loss, the paper's five benchmarks, or other tasks of lm-eval."""
+    from ..benchmarks import parts_of
     from ..measure import Measure, differences, measure, read_measured
 
     before = read_measured(against) if against is not None else None
     names = [name.strip() for name in tasks.split(",") if name.strip()]
     shots = {} if num_fewshot is None else dict.fromkeys(names, num_fewshot)
     found = measure(model, adapter, Measure(names, limit, benchmark_dir, batch_size, device, num_fewshot=shots))
+    hidden = parts_of(names, list(found.metrics))
     for task, metrics in found.metrics.items():
-        if not any(task.startswith(f"{name}_") for name in ("mmlu", "bbh_cot_fewshot")):  # dozens: the mean is shown
+        if task not in hidden:
             table(task, ["metric", "value"], list(metrics.items()))
     if output is not None:
         output.write_text(json.dumps(dataclasses.asdict(found), indent=1) + "\n", encoding="utf-8")

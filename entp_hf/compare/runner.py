@@ -32,6 +32,7 @@ from ..stage import source_hash
 from .config import Arm, Experiment
 
 logger = logging.getLogger(__name__)
+OPEN = ("arms", "sizes", "seeds", "models", "reference", "data_dir")  # may change: they only say which runs there are
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,10 @@ class Runner:
         if file.is_file():
             theirs = yaml.safe_load(file.read_text(encoding="utf-8"))
             wanted = yaml.safe_load(mine)
-            if changed := [key for key in wanted if key != "data_dir" and theirs.get(key) != wanted[key]]:
+            if changed := [key for key in wanted if key not in OPEN and theirs.get(key) != wanted[key]]:
                 raise OutputError(f"{self.folder} holds another experiment: {', '.join(changed)} differ; name another "
                                   "folder, or delete this one")  # fmt: skip
+            file.write_text(mine, encoding="utf-8")
         elif self.folder.exists() and any(self.folder.iterdir()):
             raise OutputError(f"{self.folder} is not empty and holds no experiment.yaml; name a folder to be made")
         else:
@@ -118,6 +120,8 @@ class Runner:
         done = folder / "result.json"
         if done.is_file():
             values = json.loads(done.read_text(encoding="utf-8"))
+            if values["run"]["arm"] != dataclasses.asdict(run.arm):
+                raise OutputError(f"{folder} is of another arm called {run.arm.name}; rename this one, or delete that")
             return Outcome(run, values["rows"], values["notes"], values["training"], Evaluation(**values["found"]),
                            values["seconds"])  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
