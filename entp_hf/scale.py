@@ -11,6 +11,8 @@ from .latent import Array, Latent
 from .neighbours import Ints
 from .schema import LEVELS
 
+FAIR = 1 / 3  # share of a rating's rows that makes it agree with a level (ours)
+
 
 def as_levels(ratings: Array) -> Ints:
     """Ratings (N, R) as whole numbers, -1 where NaN. StageError for ratings off the scale, naming the rows."""
@@ -76,7 +78,8 @@ def scale(model: Latent, share: Array) -> tuple[Array, Ints]:
     """Each level's score on 0..5 and the lowest and highest rating that agree with it, shapes (L,) and (L, 2).
 
     Levels take the ratings' distribution `share` (K,) in order, quantile by quantile, so that corrected scores keep
-    the scale of the raw ones (a level's own expected rating would be drawn to the middle by the noise) (ours).
+    the scale of the raw ones (a level's own expected rating would be drawn to the middle by the noise) (ours). A
+    rating that straddles levels agrees with each of which it has its fair share.
     """
     levels, k = model.transition.shape[1:]
     if levels == k:
@@ -90,6 +93,6 @@ def scale(model: Latent, share: Array) -> tuple[Array, Ints]:
     owner = overlap.argmax(axis=0)
     bands = np.repeat(np.floor(scores + 0.5).astype(np.int64)[:, None], 2, axis=1)
     for rating in np.flatnonzero(share):
-        level = owner[rating]
-        bands[level] = min(bands[level, 0], rating), max(bands[level, 1], rating)
+        for level in {owner[rating], *np.flatnonzero(overlap[:, rating] >= FAIR * share[rating])}:
+            bands[level] = min(bands[level, 0], rating), max(bands[level, 1], rating)
     return scores, bands

@@ -125,3 +125,10 @@ def test_copies_of_a_text_are_averaged_rater_by_rater() -> None:
     ratings = np.array([[1, np.nan], [3, 4], [5, np.nan], [np.nan, np.nan]])
     got = scale.one_per_text(ratings, np.array([0, 2, 3]), np.array([0, 0, 1, 2]))
     assert np.array_equal(got, [[2, 4], [5, np.nan], [np.nan, np.nan]], equal_nan=True)
+
+
+def test_a_rating_that_straddles_two_levels_agrees_with_both() -> None:
+    share = np.array([0.1, 0.2, 0.2, 0.4, 0.1, 0.0])
+    model = Latent(np.array([0.2, 0.5, 0.3]), np.full((1, 3, 6), 1 / 6))
+    _, bands = scale.scale(model, share)  # 3 lies from 0.5 to 0.9, the second level ends at 0.7
+    assert bands.tolist() == [[0, 1], [1, 3], [3, 4]]
