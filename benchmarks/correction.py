@@ -73,6 +73,7 @@ def common(found: CorrectedRatings) -> dict[str, Any]:
         "failed": found.info.get("failed"),
         "prior": found.info.get("prior"),
         "changed": round(float(found.changed.mean()), 4),
+        "cpu_seconds": round(time.process_time(), 2),  # of the whole script, imports and data too
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
 
