@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..schema import Finding
-from .benchmark_files import LONG, files_in, texts_of, words_of
+from .benchmark_files import LONG, items_of, words_of
 from .ngrams import Hashes, codes_of, ngrams
 
 if TYPE_CHECKING:
@@ -67,10 +67,11 @@ class Contamination:
 
     @classmethod
     def from_files(cls, paths: Sequence[str | Path], coverage: float = 0.5, only_pool: bool = False) -> Contamination:
-        """Index JSONL, JSON or CSV files, or folders of them. Raises InputError for what can't be read or is empty."""
-        named = [(f"{file.name}:{number}", text) for path in paths for file in files_in(Path(path))
-                 for number, text in texts_of(file)]  # fmt: skip
-        return cls.from_texts(named, coverage, only_pool)
+        """Index JSONL, JSON or CSV files, folders of them, and datasets of the Hub ("openai/gsm8k", its split "test").
+
+        Raises InputError for what can't be read or is empty.
+        """
+        return cls.from_texts((item for path in paths for item in items_of(path)), coverage, only_pool)
 
     @classmethod
     def from_texts(
