@@ -137,6 +137,9 @@ def unbalanced(row: Fields, threshold: float) -> Iterator[Hit]:
         question = row.question_before(part)
         if part.codelike or (CODE.search(question) and "latex" not in question):
             continue
+        if "\\boxed" in question and "\\boxed" not in part.text and part is row.response:
+            yield Hit(part, detail="\\boxed is asked for, and absent")
+            continue
         if "\\" in text or "$" in text:
             problem = _open_latex(text)
             if problem:
