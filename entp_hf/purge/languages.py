@@ -64,7 +64,7 @@ def _listed(part: Part) -> bool:
     """Names, numbers and short lines tell no language."""
     if not part.script.spaced:
         return False
-    words = [word for raw in part.words if (word := raw.strip(".,;:!?()\"'’“”«»¿¡")).isalpha()]
+    words = [word for raw in part.words if len(word := raw.strip(".,;:!?()\"'’“”«»¿¡")) > 1 and word.isalpha()]
     if len(words) < 12 and part.text.rstrip()[-1:] not in ".!?…":
         return True
     lower = sum(1 for word in words if word[:1].islower() or not word.isascii())
