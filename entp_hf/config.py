@@ -73,7 +73,7 @@ class EntpConfig:
     purge_warn_share: float = _knob(0.1, "warn where one rule drops more than this share of the pool (ours)")
     near_duplicate: float = _knob(0.8, "MinHash Jaccard similarity that makes a near-duplicate")
     semantic_duplicate: float = _knob(0.97, "cosine similarity that makes a semantic duplicate; 1: off (ours)")
-    benchmark_files: list[str] = _knob([], "JSONL, JSON or CSV files of test items that no row may contain")
+    benchmark_files: list[str] = _knob([], "files (JSONL, JSON, CSV) or Hub ids of test items that no row may contain")
     contamination_coverage: float = _knob(0.5, "share of a test item's n-grams in a row that makes it contaminated")
     # Embed, cluster, representatives
     embedder: str = _knob(MINILM, "sentence-transformers model: Hub id or folder")
@@ -187,8 +187,10 @@ class EntpConfig:
             found.append("levels: 1 can't tell rows apart; give 0 (chosen by the data) or 2 to 6")
         for knob in ("columns", "purge_thresholds"):
             found += [f"{knob}: {entry!r} is not NAME=VALUE" for entry in getattr(self, knob) if "=" not in entry]
+        from .sources import is_hub_name
+
         for path in self.benchmark_files:
-            if not Path(path).exists():
+            if not (Path(path).exists() or is_hub_name(path)):
                 found.append(f"benchmark_files: {path} does not exist")
         from .purge import rule_problems  # late: the purge package reads this module's defaults
 

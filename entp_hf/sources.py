@@ -38,7 +38,7 @@ def open_sources(given: Sequence[Source], split: str, problems: list[str]) -> It
             if isinstance(item, Path) and item.is_file():
                 yield read_file(item)
             elif isinstance(item, (str, Path)):
-                yield _read_hub(str(item), split)
+                yield read_hub(str(item), split)
             else:
                 yield _read_memory(item, split)
         except InputError as error:
@@ -60,9 +60,16 @@ def _read_memory(given: Any, split: str, name: str = "dataset in memory") -> Raw
     return RawRows(name, name, given.column_names, rows, range(1, len(rows) + 1), "row", sha256=digest.hexdigest())
 
 
-def _read_hub(name: str, split: str) -> RawRows:
+def is_hub_name(name: str) -> bool:
+    """Whether a name that is no file can be a dataset of the Hub: OWNER/NAME, or hf://OWNER/NAME/PATH."""
     remote, match = name.startswith("hf://"), _HUB_ID.fullmatch(name)
-    if match is None or (not remote and (match["path"] or extension(Path(name)))):
+    return match is not None and (remote or not (match["path"] or extension(Path(name))))
+
+
+def read_hub(name: str, split: str) -> RawRows:
+    """One split of a dataset of the Hub, or one file of it; InputError with the reason where it can't be loaded."""
+    remote, match = name.startswith("hf://"), _HUB_ID.fullmatch(name)
+    if match is None or not is_hub_name(name):
         raise InputError(f"{name}: no such file or folder")
     from datasets import load_dataset
 

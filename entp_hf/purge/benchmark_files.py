@@ -6,7 +6,7 @@ import csv
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +37,33 @@ def files_in(path: Path) -> list[Path]:
     return [path]
 
 
+def items_of(name: str | Path) -> Iterator[tuple[str, str]]:
+    """(name of the item, its text) of a file, a folder, or the split "test" of a dataset of the Hub."""
+    from ..sources import is_hub_name, read_hub
+
+    if not Path(name).exists() and is_hub_name(str(name)):
+        rows = read_hub(str(name), "test").rows
+        yield from ((f"{name}:{number}", text) for number, text in _texts(rows, str(name)))
+        return
+    for file in files_in(Path(name)):
+        yield from ((f"{file.name}:{number}", text) for number, text in texts_of(file))
+
+
 def texts_of(path: Path) -> Iterator[tuple[int, str]]:
     """(row number from 1, text) of each question in a file, and the texts of rows that have no question."""
     try:
         rows = list(_rows(path))
     except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:
         raise InputError(f"benchmark file {path}: {error}; it must be UTF-8 JSONL, JSON or CSV") from error
+    yield from _texts(rows, f"benchmark file {path}")
+
+
+def _texts(rows: Sequence[Any], name: str) -> Iterator[tuple[int, str]]:
     texts = [(number, text) for number, row in enumerate(rows, 1) for text in _strings(row)]
     if not texts:  # no column is called a question: every text is one
         texts = [(number, text) for number, row in enumerate(rows, 1) for text in _every(row)]
     if not texts:
-        raise InputError(f"benchmark file {path} holds no text; its rows need string fields such as question or input")
+        raise InputError(f"{name} holds no text; its rows need string fields such as question or input")
     yield from texts
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..schema import Finding
-from .benchmark_files import LONG, files_in, texts_of, words_of
+from .benchmark_files import LONG, items_of, words_of
 from .ngrams import Hashes, codes_of, ngrams
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 SHORT = 8  # words an n-gram of items that have fewer than LONG words
 LEAST_WORDS = 5  # shorter items ("What is 2 + 2?") are found in any pool and prove nothing
 SLACK = 3  # words that a prompt may have beside a test question of under SHORT words
+_INNER_MARKS = re.compile(r"(?<=\w)[^\w\s]+(?=\w)")
 _BITS = 24  # of the filter that spares most look-ups: 2^24 bytes
 
 
@@ -33,6 +35,16 @@ def _filter(grams: bytes) -> npt.NDArray[np.bool_]:
     bits = np.zeros(1 << _BITS, bool)
     bits[np.frombuffer(grams, np.uint64) & np.uint64((1 << _BITS) - 1)] = True
     return bits
+
+
+@functools.lru_cache(maxsize=4)
+def _distinct(sizes: bytes) -> list[int]:
+    return sorted(set(sizes))
+
+
+def _spellings(text: str) -> list[list[str]]:
+    """Words of an item, and as they are where somebody took the marks inside words out ("dont", "831997")."""
+    return [words_of(text), words_of(_INNER_MARKS.sub("", text))]
 
 
 @dataclass(frozen=True)
@@ -55,23 +67,26 @@ class Contamination:
 
     @classmethod
     def from_files(cls, paths: Sequence[str | Path], coverage: float = 0.5, only_pool: bool = False) -> Contamination:
-        """Index JSONL, JSON or CSV files, or folders of them. Raises InputError for what can't be read or is empty."""
-        named = [(f"{file.name}:{number}", text) for path in paths for file in files_in(Path(path))
-                 for number, text in texts_of(file)]  # fmt: skip
-        return cls.from_texts(named, coverage, only_pool)
+        """Index JSONL, JSON or CSV files, folders of them, and datasets of the Hub ("openai/gsm8k", its split "test").
+
+        Raises InputError for what can't be read or is empty.
+        """
+        return cls.from_texts((item for path in paths for item in items_of(path)), coverage, only_pool)
 
     @classmethod
     def from_texts(
         cls, named: Iterable[tuple[str, str]], coverage: float = 0.5, only_pool: bool = False
     ) -> Contamination:
-        """Index (name, text) pairs; equal texts count once, texts under 5 words are left out."""
+        """Index (name, text) pairs; equal texts count once, texts under 5 words are left out.
+
+        A text with marks inside words counts as two items: as it is, and without those marks.
+        """
         names: list[str] = []
         sizes: list[int] = []
         grams: list[Hashes] = []
         owners: list[npt.NDArray[np.uint32]] = []
         seen: set[str] = set()
-        for name, text in named:
-            words = words_of(text)
+        for name, words in ((name, words) for name, text in named for words in _spellings(text)):
             key = " ".join(words)
             if len(words) < LEAST_WORDS or key in seen:
                 continue
@@ -111,10 +126,10 @@ class Contamination:
 
     def _covered(self, codes: Hashes) -> dict[int, float]:
         known, owners = np.frombuffer(self.grams, np.uint64), np.frombuffer(self.owners, np.uint32)
-        counts, sizes = np.frombuffer(self.counts, np.uint32), np.frombuffer(self.sizes, np.uint8)
+        counts = np.frombuffer(self.counts, np.uint32)
         found: Counter[int] = Counter()
-        for size in np.unique(sizes) if len(codes) >= LEAST_WORDS else ():
-            grams = ngrams(codes, int(size))
+        for size in _distinct(self.sizes) if len(codes) >= LEAST_WORDS else ():
+            grams = ngrams(codes, size)
             grams = grams[_filter(self.grams)[grams & np.uint64((1 << _BITS) - 1)]]
             if not len(grams):
                 continue

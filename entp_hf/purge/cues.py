@@ -51,7 +51,7 @@ DIALOGUE = re.compile(
     r"|\bchat ?bot"
     r"|\bq\s?&\s?a\b|\bjokes?\b|\bpuns?\b|\briddle|\btrivia\b|\bquiz|\bquestions? and answers?|\bfaq\b|\brole.?play"
     r"|\bscreenplay|\bhuman:|\buser:|\bassistant:|\bq:"
-    r"|\bprompts?\b|\bexchange\b|\bdiálogo|\bdialog|\bconversación|\bconversa\b|\bgespräch|对话|对白|剧本|会話"
+    r"|\bprompts?\b|\bexchange\b|\bdiálogo|\bdialog|\bconversación|\bconversa\b|\bgespräch|对话|对白|聊天|脚本|剧本|会話"
     r"|対話|диалог|대화|حوار"
 )
 COPYING = re.compile(

@@ -73,12 +73,12 @@ def _dangling(part: Part, text: str) -> str:
 
 
 def _unmarked(last_line: str, spaced: bool) -> bool:
-    """Whether a long last sentence follows at least two sentences that do end with a mark, in the same paragraph."""
+    """Whether a long last sentence follows several sentences that do end with a mark, in the same paragraph."""
     if not spaced:
         stop = max(last_line.rfind(mark) for mark in "。！？")
         return sum(map(last_line.count, "。！？")) >= 2 and len(last_line) - stop > 8
     ends = list(_SENTENCE_END.finditer(last_line))
-    return len(ends) >= 2 and len(last_line[ends[-1].end() :].split()) >= 4
+    return len(ends) >= 4 and len(last_line[ends[-1].end() :].split()) >= 4
 
 
 def cut_code(row: Fields, threshold: float) -> Iterator[Hit]:
@@ -118,7 +118,7 @@ def ends_with_colon(row: Fields, threshold: float) -> Iterator[Hit]:
 
 
 _REFERS = re.compile(
-    r"\b(?:following|below|follows|these|this|above|given|of|by|for|with|to)\b(?!.*\b(?:that|which)\b)|以下|下列|下面"
+    r"\b(?:following|below|follows|these|above|given)\b|\b(?:of|by|for|with|to|is|are)(?=\s*[:：]\s*\Z)|以下|下列|下面"
 )
 _FORM = re.compile(r"\bforms?\b|\bsurvey|\bquestionnaire|\bfeedback|\btemplate|表|问卷")
 _CODE_LINE = re.compile(r"[(){}\[\]=<>]|^\s*(?:else|try|finally|except|case|default)\b")
@@ -136,6 +136,9 @@ def unbalanced(row: Fields, threshold: float) -> Iterator[Hit]:
         text = part.prose
         question = row.question_before(part)
         if part.codelike or (CODE.search(question) and "latex" not in question):
+            continue
+        if "\\boxed" in question and "\\boxed" not in part.text and part is row.response:
+            yield Hit(part, detail="\\boxed is asked for, and absent")
             continue
         if "\\" in text or "$" in text:
             problem = _open_latex(text)

@@ -62,11 +62,13 @@ def _plainly_english(text: str) -> bool:
 
 def _listed(part: Part) -> bool:
     """Names, numbers and short lines tell no language."""
-    words = part.words
-    if part.script.spaced and len(words) < 12 and part.text.rstrip()[-1:] not in ".!?…":
+    if not part.script.spaced:
+        return False
+    words = [word for raw in part.words if len(word := raw.strip(".,;:!?()\"'’“”«»¿¡")) > 1 and word.isalpha()]
+    if len(words) < 12 and part.text.rstrip()[-1:] not in ".!?…":
         return True
-    lower = sum(1 for w in words if w[:1].islower() or not w.isascii())
-    return part.script.spaced and (len(words) < 6 or lower < len(words) / 2)
+    lower = sum(1 for word in words if word[:1].islower() or not word.isascii())
+    return len(words) < 6 or lower < len(words) / 2
 
 
 def mixed_script(row: Fields, threshold: float) -> Iterator[Hit]:

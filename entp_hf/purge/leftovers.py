@@ -83,10 +83,17 @@ _DRAWN = re.compile(
 _ALNUM = {code: None for code in range(128) if chr(code).isalnum()}
 
 
+_SHORTENER = re.compile(r"\b(?:bit\.ly|tinyurl\.com|goo\.gl|t\.co|ow\.ly|is\.gd|cutt\.ly|rebrand\.ly)/\w+")
+
+
 def url_load(row: Fields, threshold: float) -> Iterator[Hit]:
-    """Answers that are over `threshold` (share of characters) web addresses, where none was asked for."""
+    """Answers over `threshold` (share of characters) web addresses, none asked for, or with a shortened address."""
     for part in row.answers:
         if "://" not in part.text and "www." not in part.text:
+            continue
+        short = _SHORTENER.search(part.prose)
+        if short and "short" not in row.question_before(part):
+            yield Hit(part, *short.span(), f"{shown(short.group())} leads nowhere that can be seen")
             continue
         urls = _URL.findall(part.prose)
         share = sum(map(len, urls)) / len(part.text)

@@ -23,7 +23,8 @@ _PHONE = re.compile(
 _EXAMPLE = re.compile(
     r"(?:^|[@.])(?:example|test|invalid|localhost|domain|email|yourdomain|company|sample|yourcompany|mail|acme"
     r"|abc|xyz|some\w+)\.\w{2,}$|^(?:your|name|user|email|john\.?doe|jane\.?doe|example|info|support|contact|someone"
-    r"|you|me|my_\w*)[\w.+-]*@",
+    r"|you|me|my_\w*|alerts?|offers?|no-?reply|news|sales|help|billing|service|admin|office|hello|team|press|jobs"
+    r"|careers|orders|notifications?)[\w.+-]*@",
     re.I,
 )
 
@@ -84,6 +85,8 @@ def _is_phone(text: str) -> bool:
         number = phonenumbers.parse(text, None if text.startswith("+") else "US")
     except phonenumbers.NumberParseException:
         return False
+    if phonenumbers.number_type(number) == phonenumbers.PhoneNumberType.TOLL_FREE:
+        return False  # a company's, not a person's
     return phonenumbers.is_valid_number(number)
 
 

@@ -6,6 +6,7 @@ from . import claims, drops, endings, languages, leftovers, private, voice
 from . import repair_form as form
 from . import repair_text as text
 from .arithmetic import arithmetic
+from .flagged import flagged_words
 from .lists import list_numbering
 from .repetition import repetition
 from .rows import Check, Rule
@@ -81,6 +82,9 @@ RULES: dict[str, Rule] = {
     "url_load": Rule("url_load", "F15", "flag", leftovers.url_load, "mostly web addresses", 0.2),
     "pii": Rule("pii", "F16", "repair", private.pii, "personal data", repairs=True),
     "secret": Rule("secret", "F17", "repair", private.secret, "keys and tokens", repairs=True),
+    "flagged_words": Rule(
+        "flagged_words", "F18", "flag", flagged_words, "vulgar and abusive words", 0.045, default_on=False
+    ),
     "think_tags": Rule("think_tags", "F19", "flag", voice.think_tags, "broken reasoning tags", repairs=True),
     "arithmetic": Rule("arithmetic", "F21", "flag", arithmetic, "sums that do not come out", 0.01),
     "page_boilerplate": Rule(

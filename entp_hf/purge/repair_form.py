@@ -146,6 +146,8 @@ def field_label(row: Fields, threshold: float) -> Iterator[Hit]:
             continue
         if part.field == "instruction" and _ANSWERED.search(part.prose, match.end()):
             continue
+        if match.group().strip() == "a:":
+            continue  # a CSS selector, a variable
         label = match.group().strip().strip("#*: ：").lower()
         if _labelled(part.prose) or (part.field == "response" and f"{label}:" in row.prompt):
             continue

@@ -52,7 +52,7 @@ def _check(part: Part, units: Sequence[str], scale: float, cuttable: bool) -> It
             yield Hit(part, start, len(part.text), f"{times} times {shown(part.text[start:].strip())}", text=cut)
             return
     signals = _signals(part, units, scale)
-    if loop is not None:
+    if loop is not None and cuttable:
         signals.append(f"the end repeats {loop[2]} times")
     if signals:
         yield Hit(part, detail="; ".join(signals), score=len(signals), action="drop" if len(signals) >= 2 else "flag")
@@ -90,7 +90,7 @@ def _signals(part: Part, units: Sequence[str], scale: float) -> list[str]:
         if share > _LINES * scale:
             found.append(f"{share:.0%} of the lines are repeated")
     words = _WORD.findall(part.lower) if part.script.spaced else list(units)
-    if len(words) >= 20:
+    if len(words) >= 50:
         found += _ngrams(words, scale, part.script.spaced)
     raw = part.text.encode("utf-8", "surrogatepass")
     ratio = len(raw) / len(zlib.compress(raw, 6))

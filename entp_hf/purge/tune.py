@@ -17,7 +17,8 @@ _DUPLICATES = ("near_duplicate", "semantic_duplicate")
 # than one number, or repair.
 SCORED: dict[str, Callable[[Any, Any], bool]] = {
     "echo": operator.ge, "truncated": operator.ge, "symbol_ratio": operator.gt, "url_load": operator.gt,
-    "mixed_script": operator.gt, "refusal": operator.le, "too_short": operator.lt, "filler_text": operator.gt,
+    "mixed_script": operator.gt, "flagged_words": operator.gt,
+    "refusal": operator.le, "too_short": operator.lt, "filler_text": operator.gt,
     "near_duplicate": operator.ge, "semantic_duplicate": operator.ge,
 }  # fmt: skip
 _LESS = (operator.le, operator.lt)

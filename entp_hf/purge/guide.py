@@ -1,0 +1,29 @@
+"""The table of rules as Markdown: python -m entp_hf.purge.guide. docs/purge.md holds what it prints."""
+
+from __future__ import annotations
+
+from .registry import RULES
+
+WHOLE = (
+    ("exact_duplicate", "D1", "drop", "", "the same row but for case, spaces and Unicode form"),
+    ("same_prompt", "D2", "flag", "", "rows with the same prompt and different answers: kept, good to fuse"),
+    ("near_duplicate", "D3", "drop", "near_duplicate 0.8", "Jaccard similarity of 5-grams, by MinHash"),
+    ("semantic_duplicate", "D4", "drop", "semantic_duplicate 0.97", "cosine similarity of the embeddings"),
+    ("contamination", "K1, K2", "drop", "contamination_coverage 0.5", "holds a benchmark's test item"),
+)
+
+
+def table() -> str:
+    """One line a rule, in the order in which findings are listed."""
+    lines = ["| rule | code | does | threshold | finds |", "|---|---|---|---|---|"]
+    for rule in RULES.values():
+        does = rule.action + (", repair" if rule.repairs and rule.action != "repair" else "")
+        does += "" if rule.default_on else " (off by default)"
+        limit = "" if rule.threshold is None else f"{rule.threshold:g}"
+        lines.append(f"| `{rule.name}` | {rule.code} | {does} | {limit} | {rule.description} |")
+    lines += [f"| `{name}` | {code} | {does} | {limit} | {finds} |" for name, code, does, limit, finds in WHOLE]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(table())  # noqa: T201
