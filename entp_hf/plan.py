@@ -18,7 +18,7 @@ from .rate import RATE_TOKENS
 from .schema import LEVELS, text_of
 from .sources import Source
 
-RETRY_TOKENS = 40  # that a reason for refusal adds (ours)
+RETRY_TOKENS = 120  # at most, that a reason for refusal adds (ours)
 PROMPT_TOKENS = 260  # of a fusion or rating prompt without its rows (ours)
 LOCAL_SPEED = {"rate": 4.0, "embed": 50.0, "generate": 40.0}  # rows/s, rows/s, tokens/s of the small models on 2 cores
 
@@ -117,15 +117,17 @@ def _counted(inputs: Source | Sequence[Source], config: EntpConfig, tokenizer: A
     single = [group for group in groups if fuser is not None and not group.multi_turn]
     direct = [direct_request(group, config) for group in single] if fuser and asks_directly(fuser, config) else []
     fusing = [fusion_request(group, fuser, config, "", "", 0) for group in single if fuser is not None]
-    tokens = [sum(count_prompts(tokenizer, requests)) for requests in (direct, fusing)]
-    more = groups_possible(len(before.pool), 0, config) * (config.rounds - 1)
+    each = [count_prompts(tokenizer, requests) for requests in (direct, fusing)]
+    longest = [max(counts, default=0) for counts in each]  # what a later round's groups hold is not known
+    more = groups_possible(len(before.pool), 0, config) * (config.rounds - 1) if fuser else 0
     tries = config.retries + 1
-    share = (len(groups) + more) / max(len(groups), 1)
+    attempts = (len(fusing) + more) * tries
+    most = sum(each[0]) + more * longest[0] + (sum(each[1]) + more * longest[1]) * tries
     return _Asked(
         (len(groups), len(groups) + more),
         (len(direct), len(direct) + (more if direct else 0)),
-        (len(fusing), (len(fusing) + (more if fuser else 0)) * tries),
-        (sum(tokens), (tokens[0] + tokens[1] * tries) * share + RETRY_TOKENS * len(fusing) * (tries - 1)),
+        (len(fusing), attempts),
+        (sum(map(sum, each)), most + RETRY_TOKENS * (attempts - len(fusing) - more)),
     )
 
 
