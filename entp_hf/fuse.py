@@ -46,12 +46,21 @@ FUSERS: dict[str, Fuser | None] = {
 }
 
 
+def asks_directly(fuser: Fuser, config: EntpConfig) -> bool:
+    """Whether the model is asked for its own answers too."""
+    return fuser.direct and config.direct_answer
+
+
+def direct_limit(config: EntpConfig) -> int:
+    """Most tokens of a direct answer."""
+    return max(64, config.max_new_tokens // 2)
+
+
 def direct_request(group: Group, config: EntpConfig) -> ChatRequest:
     """The model's own answer to the representative's instruction (ENTP: model knowledge)."""
     question = next(m["content"] for m in group.representative["messages"] if m["role"] == "user")
-    return ChatRequest(
-        (("user", shorten(question, ROW_CHARS)),), max(64, config.max_new_tokens // 2), 0.0, "", "direct@1"
-    )
+    text = shorten(question, ROW_CHARS)
+    return ChatRequest((("user", text),), direct_limit(config), 0.0, "", "direct@1")
 
 
 def fusion_request(

@@ -13,6 +13,7 @@ import numpy as np
 from datasets import Dataset, concatenate_datasets
 
 from . import steps
+from .cluster import Clusters
 from .config import EntpConfig
 from .embed import Embed
 from .fuse import FUSERS
@@ -28,7 +29,7 @@ from .neighbours import Floats
 from .outputs import OutputFolder, write_rows
 from .purge.contamination import Contamination
 from .rate import rate_rows
-from .schema import text_of
+from .schema import Row, text_of
 from .sources import Source
 
 
@@ -87,9 +88,23 @@ def run(inputs: Source | Sequence[Source], config: EntpConfig | None = None) -> 
     return result
 
 
-def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manifest) -> Result:
+@dataclass(frozen=True)
+class Prepared:
+    """What is there before the first fusion. `pool`: the purged low-quality rows, with embeddings (n, d)."""
+
+    total: int  # rows that came in
+    pool: list[Row]
+    vectors: Floats
+    clusters: Clusters
+    good: list[Row]
+    around: tuple[list[Row], Floats]  # all rows that may be shown beside a group, with embeddings
+    out: list[Dataset]  # rows that a stage dropped
+    contamination: Contamination | None
+
+
+def prepare(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manifest) -> Prepared:
+    """Read, rate, correct, purge, embed, cluster. A model is asked only by the raters that need one."""
     rows, out, vectors = _scored(inputs, config, manifest)
-    total = len(rows) + sum(len(part) for part in out)
     contamination = _contamination(config)
     rows, low, manifest["pool"] = steps.choose_pool(rows, config)
     good = list(rows.select(np.flatnonzero(~low)))
@@ -103,11 +118,17 @@ def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manife
         repaired = Embed.from_config(config).encode([text_of(row) for row in pool], desc="embed repaired rows")
         clusters, manifest["clusters"] = steps.find_clusters(pool, repaired, config)
         stage["rows_out"] = manifest["clusters"]["representatives"]
+    around = [*good, *pool], np.concatenate([vectors[~low], repaired])
+    total = len(rows) + sum(len(part) for part in out)
+    return Prepared(total, pool, repaired, clusters, good, around, [*out, purged], contamination)
+
+
+def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manifest) -> Result:
+    before = prepare(inputs, config, manifest)
     client = make_client(config) if FUSERS[config.fuser] is not None else None
-    with manifest.stage("mix", len(pool)) as stage:
-        around = [*good, *pool], np.concatenate([vectors[~low], repaired])
-        gate = Gate.from_config(config, contamination)
-        mixed = run_rounds(pool, repaired, clusters, around, config, client, gate)
+    with manifest.stage("mix", len(before.pool)) as stage:
+        gate = Gate.from_config(config, before.contamination)
+        mixed = run_rounds(before.pool, before.vectors, before.clusters, before.around, config, client, gate)
         stage["rows_out"] = len(mixed.made)
     manifest["fusion"] = {
         "fuser": config.fuser,
@@ -115,15 +136,13 @@ def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manife
         "rounds": mixed.rounds,
         "stopped_by": mixed.stopped_by,
     }
-    kept, rest = assemble(mixed, steps.usable(good, config, contamination), config)
+    kept, rest = assemble(mixed, steps.usable(before.good, config, before.contamination), config)
     placed = {row["id"] for row in (*kept, *rest)}
-    rest += [{**row, "dropped_by": "pool:high_quality"} for row in good if row["id"] not in placed]
-    dropped = concatenate_datasets(
-        [part for part in (*out, purged, as_dataset(rest)) if len(part)] or [as_dataset([])]
-    )
+    rest += [{**row, "dropped_by": "pool:high_quality"} for row in before.good if row["id"] not in placed]
+    dropped = concatenate_datasets([part for part in (*before.out, as_dataset(rest)) if len(part)] or [as_dataset([])])
     made = len(mixed.made) + sum(row["origin"] != "input" for row in mixed.used)
-    steps.account(total, made, kept, dropped)
-    pairs = preference_pairs(kept, {row["id"]: row for row in pool}) if config.emit_preference else None
+    steps.account(before.total, made, kept, dropped)
+    pairs = preference_pairs(kept, {row["id"]: row for row in before.pool}) if config.emit_preference else None
     manifest["dataset"] = {
         "rows": len(kept),
         "by_origin": dict(Counter(row["origin"] for row in kept)),

@@ -9,68 +9,137 @@ from typing import Any
 import numpy as np
 
 from .config import EntpConfig
-from .fuse import FUSERS
+from .fuse import FUSERS, asks_directly, direct_limit, direct_request, fusion_request
+from .groups import kind_of
 from .inputs import read_rows
-from .mix import group_size, groups_possible
+from .llm.tokens import count_prompts, count_text, local_tokenizer
+from .mix import group_size, groups_possible, round_groups
 from .rate import RATE_TOKENS
 from .schema import LEVELS, text_of
 from .sources import Source
 
-CHARS_PER_TOKEN = 4.0  # English prose under common tokenizers (ours)
+RETRY_TOKENS = 120  # at most, that a reason for refusal adds (ours)
 PROMPT_TOKENS = 260  # of a fusion or rating prompt without its rows (ours)
 LOCAL_SPEED = {"rate": 4.0, "embed": 50.0, "generate": 40.0}  # rows/s, rows/s, tokens/s of the small models on 2 cores
 
 
+EXACT_ROWS = 5000  # up to here an exact plan purges, embeds and clusters as the run would (ours)
+
+
 @dataclass(frozen=True)
 class Plan:
-    """`lines`: (what, least, most) in the order of the run. The rest are bounds, since scores and the gate decide."""
+    """`lines`: (what, least, most) in the order of the run. Equal where known; else gate, scores or replies decide.
+
+    `exact`: the first round's groups are the run's own, and its prompts counted by the model's tokenizer where there
+    is one on this machine.
+    """
 
     rows: int
     marked: int
     files: list[dict[str, Any]]
     lines: list[tuple[str, float, float]]
+    exact: bool = False
 
 
-def plan(inputs: Source | Sequence[Source], config: EntpConfig) -> Plan:
-    """Plan a run over `inputs`. The pool's size is known only where ratings are in columns; else it is a bound."""
+@dataclass(frozen=True)
+class _Asked:
+    """Calls and prompt tokens of the first attempts of the first round, and groups: (least, most)."""
+
+    groups: tuple[int, int]
+    direct: tuple[int, int]
+    fusing: tuple[int, int]
+    prompt: tuple[float, float]
+
+
+def plan(inputs: Source | Sequence[Source], config: EntpConfig, exact: bool = False) -> Plan:
+    """Plan a run over `inputs`; no chat model is asked.
+
+    With `exact`, and where ratings are in columns or not needed and there are at most `EXACT_ROWS` rows, the steps
+    before the first fusion are done, and their embeddings kept for the run. Else all figures are bounds.
+    """
     config.validate()
     rows, info = read_rows(inputs, config)
     usable = [row for row in rows if row["dropped_by"] is None]
-    size = float(np.mean([len(text_of(row)) for row in usable])) / CHARS_PER_TOKEN if usable else 0.0
     low, high = _pool_bounds([row["ratings"] for row in usable], config)
-    groups = groups_possible(low, 0, config), groups_possible(high, 0, config) * config.rounds
-    fuser = FUSERS[config.fuser]
-    judged = "llm" in config.raters
-    rating = len(usable) if judged else 0
-    direct = groups if fuser and fuser.direct and config.direct_answer else (0, 0)
-    fusing = (groups[0], groups[1] * (config.retries + 1)) if fuser else (0, 0)
-    calls = rating + direct[0] + fusing[0], rating * 2 + direct[1] + fusing[1]
-    shown = group_size(config) + int(config.context_row) + int(direct[0] > 0)
-    prompt = [
-        r * (PROMPT_TOKENS + size) + d * size / 2 + f * (PROMPT_TOKENS + shown * size)
-        for r, d, f in ((rating, direct[0], fusing[0]), (rating * 2, direct[1], fusing[1]))
-    ]
-    most_reply = (
-        rating * 2 * RATE_TOKENS + direct[1] * max(64, config.max_new_tokens // 2) + fusing[1] * config.max_new_tokens
+    known = exact and set(config.raters) <= {"column"} and 0 < len(usable) <= EXACT_ROWS
+    tokenizer = local_tokenizer(config.model, str(config.cache_path())) if exact else None
+    lengths = [count_text(tokenizer, text_of(row)) for row in usable[:2000]]
+    size = float(np.mean(lengths)) if lengths else 0.0
+    asked = _counted(inputs, config, tokenizer) if known else _bounded(low, high, size, config)
+    rating = len(usable) if "llm" in config.raters else 0
+    rated = rating * (PROMPT_TOKENS + size)
+    direct_cap = direct_limit(config)
+    calls = rating + asked.direct[0] + asked.fusing[0], rating * 2 + asked.direct[1] + asked.fusing[1]
+    prompt = (
+        rated + asked.prompt[0],
+        rated * 2 + asked.prompt[1] + asked.fusing[1] * (direct_cap if asked.direct[1] else 0),
     )
-    reply = [(rating * 60 + direct[0] * 80 + fusing[0] * size * 2), most_reply]
+    reply = (
+        rating * 60 + asked.direct[0] * min(80, direct_cap) + asked.fusing[0] * min(size * 2, config.max_new_tokens),
+        rating * 2 * RATE_TOKENS + asked.direct[1] * direct_cap + asked.fusing[1] * config.max_new_tokens,
+    )
     lines: list[tuple[str, float, float]] = [
         ("low-quality pool, rows", low, high),
         ("rows embedded", len(usable), 2 * len(usable)),
-        ("fusion groups", *groups),
+        ("fusion groups", *asked.groups),
         ("LLM calls", *calls),
-        ("prompt tokens, about", prompt[0], prompt[1]),
-        ("reply tokens, about", min(reply), max(reply)),
+        ("prompt tokens, about", *prompt),
+        ("reply tokens, about", *reply),
+        *_time_and_money(len(usable), prompt, reply, config),
     ]
+    return Plan(len(rows), len(rows) - len(usable), info["files"], lines, known)
+
+
+def _time_and_money(
+    rows: int, prompt: tuple[float, float], reply: tuple[float, float], config: EntpConfig
+) -> list[tuple[str, float, float]]:
+    lines = []
     if not config.endpoint and not config.provider:
-        before = len(usable) / LOCAL_SPEED["embed"]
-        before += len(usable) / LOCAL_SPEED["rate"] if "logits" in config.raters else 0
-        least, most = ((before + r / LOCAL_SPEED["generate"]) / 60 for r in (min(reply), max(reply)))
+        before = rows / LOCAL_SPEED["embed"]
+        before += rows / LOCAL_SPEED["rate"] if "logits" in config.raters else 0
+        least, most = ((before + r / LOCAL_SPEED["generate"]) / 60 for r in reply)
         lines.append(("minutes on 2 cores, about", least, most))
     if config.price_in or config.price_out:
         cost = [(p * config.price_in + r * config.price_out) / 1e6 for p, r in zip(prompt, reply, strict=True)]
         lines.append(("cost, at the prices given", min(cost), max(cost)))
-    return Plan(len(rows), len(rows) - len(usable), info["files"], lines)
+    return lines
+
+
+def _counted(inputs: Source | Sequence[Source], config: EntpConfig, tokenizer: Any) -> _Asked:
+    """The requests of the first round as the run will make them; later attempts and rounds as bounds."""
+    from .manifest import Manifest
+    from .pipeline import prepare
+
+    before = prepare(inputs, config, Manifest.start(config.to_dict()))
+    kinds = [kind_of(row) for row in before.pool]
+    groups, _ = round_groups(before.pool, before.vectors, before.clusters, kinds, set(), before.around, config)
+    fuser = FUSERS[config.fuser]
+    single = [group for group in groups if fuser is not None and not group.multi_turn]
+    direct = [direct_request(group, config) for group in single] if fuser and asks_directly(fuser, config) else []
+    fusing = [fusion_request(group, fuser, config, "", "", 0) for group in single if fuser is not None]
+    each = [count_prompts(tokenizer, requests) for requests in (direct, fusing)]
+    longest = [max(counts, default=0) for counts in each]  # what a later round's groups hold is not known
+    more = groups_possible(len(before.pool), 0, config) * (config.rounds - 1) if fuser else 0
+    tries = config.retries + 1
+    attempts = (len(fusing) + more) * tries
+    most = sum(each[0]) + more * longest[0] + (sum(each[1]) + more * longest[1]) * tries
+    return _Asked(
+        (len(groups), len(groups) + more),
+        (len(direct), len(direct) + (more if direct else 0)),
+        (len(fusing), attempts),
+        (sum(map(sum, each)), most + RETRY_TOKENS * (attempts - len(fusing) - more)),
+    )
+
+
+def _bounded(low: int, high: int, size: float, config: EntpConfig) -> _Asked:
+    """Bounds for a pool of `low` to `high` rows of `size` tokens on average."""
+    groups = groups_possible(low, 0, config), groups_possible(high, 0, config) * config.rounds
+    fuser = FUSERS[config.fuser]
+    direct = groups if fuser and asks_directly(fuser, config) else (0, 0)
+    fusing = (groups[0], groups[1] * (config.retries + 1)) if fuser else (0, 0)
+    shown = group_size(config) + int(config.context_row)
+    least, most = (d * size / 2 + f * (PROMPT_TOKENS + shown * size) for d, f in zip(direct, fusing, strict=True))
+    return _Asked(groups, direct, fusing, (least, most))
 
 
 def _pool_bounds(ratings: Sequence[Sequence[float | None]], config: EntpConfig) -> tuple[int, int]:

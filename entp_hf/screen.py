@@ -49,6 +49,8 @@ def show_plan(plan: Plan) -> None:
         out.print(f"{plan.marked:,} of {plan.rows:,} rows can't be used as they are; the run marks them.\n")
     rows = [[what, low, high] for what, low, high in plan.lines]
     table("What the run would do (nothing was called)", ["", "at least", "at most"], rows)
+    if plan.exact:
+        out.print("Groups and prompts of the first round are the run's own; what the gate refuses adds to them.\n")
 
 
 def show_summary(manifest: Mapping[str, Any]) -> None:

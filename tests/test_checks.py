@@ -64,6 +64,13 @@ def test_new_facts_and_left_out_ones_contradict_nothing():
     assert not contradiction(answered("It is 6,650 km long, 68,800 km2 large."), PARENTS)
 
 
+def test_another_count_of_the_same_things_is_a_contradiction():
+    recipe = [row("How do I make an omelette?", "Beat 2 eggs with 3 spoons of milk, then fry them for 5 minutes.")]
+    assert contradiction(answered("Beat 3 eggs with 3 spoons of milk."), recipe) == "3 eggs in place of 2"
+    assert not contradiction(answered("Beat 2 eggs with 3 spoons of milk. 5 minutes later, eat."), recipe)
+    assert not contradiction(answered("Beat 2 eggs, or 3 eggs for two people."), recipe)
+
+
 def test_the_answer_must_keep_to_its_own_question():
     made = row("What is the Internet of Things?", "The Amendment of Things joins devices.")
     assert contradiction(made, [row("Why connect devices?", "To steer them.")]) == "Amendment in place of Internet"

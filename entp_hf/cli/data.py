@@ -29,7 +29,7 @@ def build(
     if dry_run:
         from ..plan import plan
 
-        show_plan(plan(given(inputs, output or Path("-"))[0], config))
+        show_plan(plan(given(inputs, output or Path("-"))[0], config, exact=True))
         return
     from ..outputs import OutputFolder
     from ..pipeline import run

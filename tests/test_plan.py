@@ -1,0 +1,75 @@
+"""The dry run against the run: what it says exactly, and what it says as a bound."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from datasets import Dataset
+from merging_server import write_pool
+from tiny import tiny_llama
+
+from entp_hf.config import EntpConfig
+from entp_hf.pipeline import run
+from entp_hf.plan import plan
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return tiny_llama(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_pool(tmp_path_factory.mktemp("pool") / "pool.jsonl", 50))
+
+
+def config(model: str, folder: Path, **knobs: object) -> EntpConfig:
+    return EntpConfig.from_dict({
+        "raters": [], "pool": "all", "model": model, "cache_dir": str(folder), "fuser": "mergeit", "rounds": 1,
+        "retries": 0, "max_groups": 8, "target_size": 20, "group_similarity": -1.0, "max_new_tokens": 16,
+        "cluster_counts": [2], **knobs,
+    })  # fmt: skip
+
+
+def lines(inputs: object, settings: EntpConfig, exact: bool = True) -> dict[str, tuple[float, float]]:
+    found = plan(inputs, settings, exact=exact)
+    assert found.exact == exact
+    return {what: (least, most) for what, least, most in found.lines}
+
+
+def test_calls_and_prompt_tokens_are_the_runs_own(model: str, pool: str, tmp_path: Path) -> None:
+    settings = config(model, tmp_path, context_row=False)
+    said, tokens = lines(pool, settings), run(pool, settings).manifest["tokens"]
+    assert said["fusion groups"] == (8, 8)
+    assert said["LLM calls"] == (tokens["calls"], tokens["calls"]) == (8, 8)
+    assert said["prompt tokens, about"] == (tokens["prompt"], tokens["prompt"])
+    assert tokens["completion"] <= said["reply tokens, about"][1] == 8 * 16
+
+
+def test_direct_answers_retries_and_rounds_are_bounded(model: str, pool: str, tmp_path: Path) -> None:
+    settings = config(model, tmp_path, fuser="rewrite", context_row=False, rounds=2, retries=1)
+    said, tokens = lines(pool, settings), run(pool, settings).manifest["tokens"]
+    for what, used in (("LLM calls", "calls"), ("prompt tokens, about", "prompt")):
+        assert said[what][0] <= tokens[used] <= said[what][1]
+    assert said["LLM calls"][0] == 16
+
+
+def test_without_a_tokenizer_prompts_are_within_a_third(model: str, pool: str, tmp_path: Path) -> None:
+    exact = lines(pool, config(model, tmp_path))["prompt tokens, about"][0]
+    about = lines(pool, config("owner/elsewhere", tmp_path, endpoint="http://127.0.0.1:9/v1"))["prompt tokens, about"][
+        0
+    ]
+    assert about == pytest.approx(exact, rel=0.33)
+
+
+def test_bounds_hold_what_the_exact_plan_says(model: str, pool: str, tmp_path: Path) -> None:
+    settings = config(model, tmp_path)
+    assert lines(pool, settings, exact=False)["LLM calls"] == lines(pool, settings)["LLM calls"]
+
+
+def test_ratings_that_a_model_must_give_leave_bounds(model: str, tmp_path: Path) -> None:
+    rows = Dataset.from_list([{"instruction": f"Say {i}.", "output": f"It is {i}."} for i in range(10)])
+    found = plan(rows, config(model, tmp_path, raters=["llm"], pool="score"), exact=True)
+    assert not found.exact
+    assert dict((what, (a, b)) for what, a, b in found.lines)["LLM calls"] == (10, 20 + 5)
