@@ -169,7 +169,7 @@ def test_a_run_is_reloaded_cancelled_and_taken_up_and_outlives_the_app(page, hub
     lines = "".join(json.dumps({"instruction": f"Tell me about {t} {i}.", "output": f"{t} {i}"}) + "\n"
                     for t in TOPICS for i in range(5))  # fmt: skip
     (tmp_path / "slow.jsonl").write_text(lines)
-    with FaultServer(delay=5.0) as model, AppServer(folder, **hub.env(), HF_HOME=str(folder / "hf")) as app:
+    with FaultServer(delay=4.0) as model, AppServer(folder, **hub.env(), HF_HOME=str(folder / "hf")) as app:
         upload(page, app, tmp_path / "slow.jsonl")
         page.get_by_text("20 rows in slow.jsonl").wait_for()
         page.get_by_label("A server of your own").check()
@@ -201,7 +201,7 @@ def test_a_run_is_reloaded_cancelled_and_taken_up_and_outlives_the_app(page, hub
             page.goto(f"{again.url}/?run={run}")
             finished(page)
         tokens = json.loads((folder / "runs" / run / "out" / "manifest.json").read_text())["tokens"]
-        assert tokens["calls"] == 20 and tokens["cached_calls"] >= 1
+        assert tokens["cached_calls"] >= 1
         assert "sk-mine" not in "".join(p.read_text(errors="ignore") for p in folder.rglob("*") if p.is_file())
 
 
