@@ -218,7 +218,8 @@ def test_plots_stand_alone(tmp_path):
 
 
 TRAINING = {"model": "org/base", "rows": 512, "steps": 128, "loss_first": 2.314, "loss_last": 1.702,
-            "seconds": 881.0, "trainable_parameters": 2_440_000, "adapter": "out", "options": {"learning_rate": 2e-4, "lora_r": 8}}  # fmt: skip
+            "seconds": 881.0, "trainable_parameters": 2_440_000, "adapter": "out",
+            "options": {"learning_rate": 2e-4, "lora_r": 8}}  # fmt: skip
 
 
 def test_model_card():
