@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from datasets import Dataset
-
 from .errors import HubError, InputError
 from .manifest import Manifest
+from .outputs import read_written
 
 Made = TypeVar("Made")
 FILES = ("README.md", "manifest.json", "config.yaml", "report.html", "plots/*.svg", "*/train.parquet")
@@ -100,7 +99,7 @@ def write_card(folder: Path, repo_id: str) -> None:
 
 def _rows(folder: Path, part: str) -> Any:
     path = folder / part / "train.parquet"
-    return Dataset.from_parquet(str(path), cache_dir=str(folder / ".cache")) if path.is_file() else None
+    return read_written(path) if path.is_file() else None
 
 
 def fingerprint(folder: Path) -> str:

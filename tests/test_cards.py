@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from datasets import Dataset, load_dataset
-from entp_hf.cards import card_plots, dataset_card, write_plots
+from entp_hf.cards import card_plots, dataset_card, model_card, space_card, write_plots
 from entp_hf.cards.licences import combine
 from entp_hf.cards.markdown import code, inline
 from example_run import manifest, rows
-from huggingface_hub import DatasetCard
+from huggingface_hub import DatasetCard, ModelCard, SpaceCard
 from markdown_it import MarkdownIt
 
 from entp_hf.schema import FEATURES, new_row
@@ -214,3 +215,31 @@ def test_plots_stand_alone(tmp_path):
     text = dataset_card(manifest(), *rows(made=2), plots=names)
     assert all(f"](plots/{name})" in text for name in names)
     assert card_plots({}) == {} and "](plots/" not in dataset_card({}, *rows(made=2))
+
+
+TRAINING = {"model": "org/base", "rows": 512, "steps": 128, "loss_first": 2.314, "loss_last": 1.702,
+            "seconds": 881.0, "trainable_parameters": 2_440_000, "adapter": "out",
+            "options": {"learning_rate": 2e-4, "lora_r": 8}}  # fmt: skip
+
+
+def test_model_card():
+    text = model_card(TRAINING, manifest()["eval"], "ann/tuned", "ann/mixed", ["apache-2.0", "cc-by-nc-4.0"])
+    card = ModelCard(text)
+    data = card.data.to_dict()
+    assert (data["base_model"], data["datasets"], data["library_name"]) == ("org/base", ["ann/mixed"], "peft")
+    assert (data["license"], data["license_name"]) == ("other", "apache-2.0-and-cc-by-nc-4.0")
+    results = [
+        (r["dataset"]["name"], m["type"], m["value"], m["config"])
+        for r in data["model-index"][0]["results"] for m in r["metrics"]
+    ]  # fmt: skip
+    assert ("gsm8k", "exact_match", 0.041, "standard error 0.006") in results
+    assert "| mmlu · acc | 0.251 | 0.258 | 0.011 |" in text and "Non-commercial" in text
+    bare = ModelCard(model_card({"model": "org/base"}))
+    assert "model-index" not in bare.data.to_dict() and "## Evaluation" not in bare.text and "None" not in bare.text
+
+
+def test_space_card_is_the_one_in_the_space_folder():
+    card = SpaceCard.load(Path(__file__).parent.parent / "space" / "README.md")
+    data = card.data.to_dict()
+    assert (data["sdk"], data["app_file"], data["hf_oauth"]) == ("gradio", "app.py", True)
+    assert str(SpaceCard(space_card(data["sdk_version"]))).strip() == str(card).strip()

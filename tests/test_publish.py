@@ -210,3 +210,29 @@ print(result.push_to_hub("ann/whole", private=True).tag)
     tag = python(hub, tmp_path, code % str(Path(__file__).parent.parent)).split()[-1]
     assert hub.dataset("ann/whole").tags.keys() == {tag} and hub.dataset("ann/whole").private
     assert any(name.endswith(".parquet") for name in hub.dataset("ann/plain").files)
+
+
+def test_the_app_becomes_a_space(hub, tmp_path):
+    pytest.importorskip("gradio", reason="the app needs the extra `space`")
+    done = entp(hub, tmp_path, "space", "deploy", "ann/entp", "--private")
+    assert done.returncode == 0, done.stderr
+    repo = hub.repos["space", "ann/entp"]
+    assert repo.private and {"README.md", "app.py", "requirements.txt"} <= set(repo.files)
+    assert {"entp_hf/cards/space.md", "entp_hf/webapp/style.css", "entp_hf/builders/entp.py"} <= set(repo.files)
+    needs = repo.files["requirements.txt"].decode().split()
+    assert any(need.startswith("torch") for need in needs) and not any(need.startswith("entp") for need in needs)
+    for name, data in repo.files.items():
+        (tmp_path / "space" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "space" / name).write_bytes(data)
+    code = "import app, entp_hf, entp_hf.webapp.worker; print(entp_hf.__file__)"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "space", capture_output=True, text=True, timeout=60
+    )
+    assert ran.stdout.startswith(str(tmp_path)), ran.stderr
+
+    again = entp(hub, tmp_path, "space", "deploy", "ann/entp", "--private", "--from-index")
+    assert again.returncode == 0, again.stderr
+    shipped = Path(__file__).parent.parent / "space"
+    for path in shipped.iterdir():
+        if path.is_file():
+            assert repo.files[path.name].decode() == path.read_text(encoding="utf-8"), path.name

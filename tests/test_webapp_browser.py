@@ -91,7 +91,7 @@ def plan_and_start(page):
 
 
 def finished(page):
-    page.locator("#result .tiles").wait_for(timeout=90_000)
+    page.locator("#result .tiles").wait_for(timeout=45_000)
 
 
 def tab(page, name):
@@ -169,7 +169,7 @@ def test_a_run_is_reloaded_cancelled_and_taken_up_and_outlives_the_app(page, hub
     lines = "".join(json.dumps({"instruction": f"Tell me about {t} {i}.", "output": f"{t} {i}"}) + "\n"
                     for t in TOPICS for i in range(5))  # fmt: skip
     (tmp_path / "slow.jsonl").write_text(lines)
-    with FaultServer(delay=0.6) as model, AppServer(folder, **hub.env(), HF_HOME=str(folder / "hf")) as app:
+    with FaultServer(delay=4.0) as model, AppServer(folder, **hub.env(), HF_HOME=str(folder / "hf")) as app:
         upload(page, app, tmp_path / "slow.jsonl")
         page.get_by_text("20 rows in slow.jsonl").wait_for()
         page.get_by_label("A server of your own").check()
@@ -185,21 +185,23 @@ def test_a_run_is_reloaded_cancelled_and_taken_up_and_outlives_the_app(page, hub
         page.locator("#progress li.now", has_text="Merging").wait_for(timeout=60_000)
         page.reload()
         page.locator("#progress li.now", has_text="Merging").wait_for()
+        run = re.search(r"run=([\w-]{22})", page.url)[1]
+        while len(model.calls) <= 16:  # more than are in flight at once: the first were answered
+            page.wait_for_timeout(100)
         begun = time.monotonic()
         page.locator("#cancel").click()
-        page.locator("#progress .state", has_text="cancelled").wait_for(timeout=8_000)
-        assert time.monotonic() - begun < 8
-        before = len(model.calls)
+        page.locator("#progress .state", has_text="cancelled").wait_for(timeout=15_000)
+        assert time.monotonic() - begun < 15
+        assert not (folder / "runs" / run / "out").exists()
         page.locator("#resume").click()
-        page.locator("#progress li.now", has_text="Merging").wait_for(timeout=60_000)
+        page.locator("#progress .state", has_text="running").wait_for()
         app.kill()
-        with AppServer(folder, **{k: app.environment[k] for k in hub.env()}) as again:
-            run = re.search(r"run=([\w-]{22})", page.url)[1]
-            page.wrong.clear()  # the page lost its server
+        page.wrong.clear()  # the page lost its server
+        with AppServer(folder, **{key: app.environment[key] for key in hub.env()}) as again:
             page.goto(f"{again.url}/?run={run}")
             finished(page)
-        asked = [json.dumps(call["messages"]) for call in model.calls]
-        assert before > 0 and len(asked) - len(set(asked)) <= 16, "only calls in flight were asked again"
+        tokens = json.loads((folder / "runs" / run / "out" / "manifest.json").read_text())["tokens"]
+        assert tokens["cached_calls"] >= 1
         assert "sk-mine" not in "".join(p.read_text(errors="ignore") for p in folder.rglob("*") if p.is_file())
 
 

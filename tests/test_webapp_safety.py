@@ -384,4 +384,6 @@ def test_results_of_many_rows_are_searched_and_paged(tmp_path):
     assert (len(part), page, pages) == (10, 2, 3)
     (key, parent, share), *others = found.parents(found.at(made[0]))
     assert parent["id"] == key and share >= 0.9 and len(others) == 2
+    empty = results.load(Result(kept.select([]), dropped, manifest()).save(tmp_path / "empty"))
+    assert empty.find("kept", "", "") == [] and empty.filters("kept") == []
     assert "Parent 3" in views.lineage(found, found.at(made[0])["id"])

@@ -15,6 +15,7 @@ from datasets import Dataset
 from ..checks import coverage
 from ..forms import normalise
 from ..manifest import Manifest
+from ..outputs import read_written
 from ..report_text import squash
 from ..schema import text_of
 
@@ -126,10 +127,7 @@ class Results:
 @functools.lru_cache(maxsize=8)
 def load(folder: Path) -> Results:
     """The results in a run's output folder."""
-    parts = [
-        Dataset.from_parquet(str(folder / part / "train.parquet"), cache_dir=str(folder.parent / "rows"))
-        for part in ("data", "dropped")
-    ]
+    parts = [read_written(folder / part / "train.parquet") for part in ("data", "dropped")]
     return Results(Manifest.load(folder / "manifest.json"), parts[0], parts[1])
 
 

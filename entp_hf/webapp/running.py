@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from ..outputs import read_written
 from ..publish import push_folder
 from . import results, views
 from .fields import told
@@ -225,15 +226,12 @@ class _Search:
 
 def packed(out: Path) -> list[str]:
     """Copies of a run's files in a new folder of the system's own for such, from where the page may serve them."""
-    from datasets import Dataset
-
     folder = Path(tempfile.mkdtemp(prefix="entp-files-"))
     names = {"data/train.parquet": "dataset.parquet", "config.yaml": "recipe.yaml", "report.html": "report.html",
              "README.md": "card.md"}  # fmt: skip
     for name, given in names.items():
         shutil.copyfile(out / name, folder / given)
-    rows = Dataset.from_parquet(str(out / "data" / "train.parquet"), cache_dir=str(out.parent / "rows"))
-    rows.to_json(folder / "dataset.jsonl", force_ascii=False)
+    read_written(out / "data" / "train.parquet").to_json(folder / "dataset.jsonl", force_ascii=False)
     return [
         str(folder / name) for name in ("dataset.parquet", "dataset.jsonl", "recipe.yaml", "report.html", "card.md")
     ]

@@ -129,7 +129,7 @@ class Runs:
         self._thread.join(timeout=10)
 
     def _put(self, run: Run, key: str) -> None:
-        run.state = "queued"
+        run.state, run.began, run.ended = "queued", 0.0, 0.0
         self._runs[run.id] = run
         self._keys[run.id] = key
         self._queue.append(run.id)

@@ -1,0 +1,89 @@
+"""The model card: what a model was fine-tuned from and on, how, and what it scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from ..report_results import measures
+from ..report_text import clean, duration, num, squash
+from .licences import combine
+from .markdown import inline, render
+
+RECIPE = {
+    "rows": "rows", "steps": "optimiser steps", "loss_first": "first loss", "loss_last": "last loss",
+    "trainable_parameters": "trained parameters", "seconds": "time",
+}  # fmt: skip
+OPTIONS = ("epochs", "batch_size", "gradient_accumulation", "learning_rate", "scheduler", "max_length", "lora_r",
+           "lora_alpha", "seed")  # fmt: skip
+
+
+def model_card(
+    training: Mapping[str, Any],
+    evaluation: Mapping[str, Any] | None = None,
+    name: str = "",
+    dataset: str = "",
+    licences: Sequence[str] = (),
+) -> str:
+    """README.md of a model that `entp train` made, from its training.json; figures that are absent are left out.
+
+    `evaluation` is {before, after} as the manifest's `eval`, or the figures of `entp eval` alone. `dataset` is the
+    Hub's name of what it was trained on; `licences` are those of base model and data, "" for one that is not known.
+    """
+    base = str(training["model"])
+    found = combine(licences)
+    rows = _measures(evaluation or {})
+    data = ModelCardData(
+        base_model=base,
+        model_name=squash(name, 100) or f"{base} fine-tuned with ENTP",
+        datasets=[dataset] if dataset else None,
+        library_name="peft" if training.get("adapter") else "transformers",
+        pipeline_tag="text-generation",
+        license=found.id,
+        license_name=found.name or None,
+        tags=["entp", "sft", "trl"],
+        eval_results=[_result(row) for row in rows] or None,
+    )
+    body = render(
+        "model.md",
+        title=inline(name or "ENTP model"),
+        base=base,
+        adapter=bool(training.get("adapter")),
+        dataset=dataset,
+        recipe=_recipe(training),
+        measures=rows,
+        both=any(row["before"] is not None for row in rows),
+        terms=found.terms,
+    )
+    card: str = clean(f"---\n{data.to_yaml()}\n---\n\n{body}")
+    return card
+
+
+def _recipe(training: Mapping[str, Any]) -> list[tuple[str, str]]:
+    figures = [(label, duration(training[key]) if key == "seconds" else num(training[key]))
+               for key, label in RECIPE.items() if training.get(key) is not None]  # fmt: skip
+    options = training.get("options") or {}
+    return figures + [(key.replace("_", " "), num(options[key])) for key in OPTIONS if options.get(key) is not None]
+
+
+def _measures(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
+    after = evaluation.get("after", evaluation if "before" not in evaluation else {})
+    before = {name: value for name, value, _ in measures(evaluation.get("before") or {})}
+    return [{"name": name, "before": before.get(name), "after": value, "error": error}
+            for name, value, error in measures(after)]  # fmt: skip
+
+
+def _result(row: Mapping[str, Any]) -> EvalResult:
+    task, _, metric = row["name"].rpartition(" · ")
+    config = f"standard error {row['error']:g}" if row["error"] is not None else None
+    return EvalResult(
+        task_type="text-generation",
+        dataset_type=task or metric,
+        dataset_name=task or metric,
+        metric_type=metric,
+        metric_value=row["after"],
+        metric_name=metric,
+        metric_config=config,
+    )
