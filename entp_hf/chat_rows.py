@@ -52,6 +52,23 @@ def training_template(tokenizer: Any) -> str:
     return _patched_by_trl(tokenizer, own)
 
 
+def given_template(name: str) -> str:
+    """The text of a template file, or of one that is shipped by name (tulu). Raises InputError.
+
+    It must have `{% generation %}` marks: there is no other template of the model to render the same as.
+    """
+    shipped = importlib.resources.files("entp_hf.templates") / f"{name}_training.jinja"
+    file: Any = Path(name)
+    if not file.is_file():
+        if not shipped.is_file():
+            raise InputError(f"chat_template {name}: is no file, and no shipped template; shipped: tulu, smollm2")
+        file = shipped
+    text = str(file.read_text(encoding="utf-8"))
+    if not _MARKER.search(text):
+        raise InputError(f"chat_template {name}: has no {{% generation %}} marks around the assistant's content")
+    return text
+
+
 def _renders_same(tokenizer: Any, own: str, candidate: str) -> bool:
     from jinja2.exceptions import TemplateError
 

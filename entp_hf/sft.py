@@ -9,82 +9,35 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import math
 import shutil
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datasets import Dataset
 
-from .chat_rows import check_lengths, load_rows, messages_only, training_template
-from .config import SMOLLM2, EntpConfig
+from .chat_rows import check_lengths, given_template, load_rows, messages_only, training_template
+from .config import EntpConfig
 from .errors import ConfigError, EntpError, OutputError, require
 from .evals import heldout_loss
+from .memory import memory_advice
 from .models import new_causal_lm, new_tokenizer, pick_device, pick_dtype, resolve
+from .sft_options import SFTOptions
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
 
 __all__ = ["SFTOptions", "heldout_loss", "load_rows", "main", "train"]
 
+logger = logging.getLogger(__name__)
+OUT_OF_MEMORY = (
+    "Lower batch_size and raise gradient_accumulation by as much, lower max_length, or turn on gradient_checkpointing"
+)
 _OURS = ("adapter_*", "checkpoint-*", "merged", "model*.safetensors*", "training.json")  # what `overwrite` removes
-
-
-def _knob(default: Any, text: str) -> Any:
-    return dataclasses.field(default=default, metadata={"help": text})
-
-
-@dataclass(frozen=True)
-class SFTOptions:
-    """Every knob of a fine-tuning run, also a flag of `python -m entp_hf.sft`. Defaults suit LoRA (ours)."""
-
-    model: str = _knob(SMOLLM2, "chat model: Hub id or local folder")
-    dataset: str = _knob("", "folder of `entp build`, Parquet or JSONL file with `messages`, or Hub id")
-    output_dir: str = _knob("sft", "folder for the adapter (or model), tokenizer and training.json")
-    overwrite: bool = _knob(False, "replace what an earlier run left in output_dir")
-    max_steps: int = _knob(0, "optimiser steps; 0: as many as `epochs` needs")
-    epochs: float = _knob(1.0, "passes over the rows, where max_steps is 0")
-    batch_size: int = _knob(4, "rows in one forward pass")
-    gradient_accumulation: int = _knob(1, "forward passes in one optimiser step")
-    learning_rate: float = _knob(2e-4, "peak learning rate; 2e-5 is usual with --full")
-    warmup_steps: int = _knob(0, "steps of linear warm-up")
-    scheduler: str = _knob("linear", "learning rate schedule of transformers: linear, cosine, constant, ...")
-    max_length: int = _knob(512, "longest row in tokens; longer rows are cut, and their count is reported")
-    packing: bool = _knob(False, "put several short rows into one sequence")
-    lora_r: int = _knob(8, "rank of the LoRA matrices")
-    lora_alpha: int = _knob(16, "LoRA's scale is lora_alpha / lora_r")
-    lora_dropout: float = _knob(0.0, "dropout in front of LoRA's matrices")
-    lora_targets: str = _knob("all-linear", "modules with LoRA: all-linear, or names with commas between")
-    full: bool = _knob(False, "train all weights instead of an adapter")
-    merge: bool = _knob(False, "also write the model with the adapter merged in, to output_dir/merged")
-    gradient_checkpointing: bool = _knob(False, "less memory, a third more time")
-    save_steps: int = _knob(0, "write a checkpoint every so many steps; 0: none")
-    resume: bool = _knob(False, "go on from the last checkpoint in output_dir")
-    logging_steps: int = _knob(1, "steps between two logged losses")
-    report_to: str = _knob("none", "none, tensorboard, wandb, trackio, ...")
-    device: str = _knob("auto", "auto | cpu | cuda | mps; a GPU trains in bf16 where it can")
-    cache_dir: str = _knob("", "converted models; empty: $ENTP_CACHE or ~/.cache/entp")
-    seed: int = _knob(0, "seed of LoRA's initial weights and of the order of rows")
-
-    def problems(self) -> list[str]:
-        """Every problem of these values, in words; [] if there are none."""
-        least: dict[str, float] = {
-            "batch_size": 1, "gradient_accumulation": 1, "max_length": 8, "lora_r": 1, "lora_alpha": 1, "max_steps": 0,
-            "lora_dropout": 0, "save_steps": 0, "logging_steps": 1, "warmup_steps": 0, "seed": 0,
-        }  # fmt: skip
-        found = [f"{k}: {getattr(self, k)} is out of range; it must be at least {v}" for k, v in least.items()
-                 if not getattr(self, k) >= v]  # fmt: skip
-        for name in ("learning_rate", "epochs"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                found.append(f"{name}: {value} is out of range; it must be above 0")
-        if self.full and self.merge:
-            found.append("merge: there is no adapter to merge with full")
-        return found
 
 
 def train(
@@ -104,14 +57,17 @@ def train(
     rows = messages_only(load_rows(options.dataset) if rows is None else rows)
     path = resolve(options.model, options.cache_dir or str(EntpConfig().cache_path()))
     tokenizer = new_tokenizer(path)
+    if options.chat_template:
+        tokenizer.chat_template = given_template(options.chat_template)
     own_template, tokenizer.chat_template = tokenizer.chat_template, training_template(tokenizer)
     lengths = check_lengths(rows, tokenizer, options.max_length)
     trainer = _trainer(options, rows, path, tokenizer, callbacks)
     trainable = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
-    if options.overwrite and not options.resume:
+    if options.overwrite and not options.resume and trainer.is_world_process_zero():
         _remove_earlier(Path(options.output_dir))
     begun = time.perf_counter()
-    trainer.train(resume_from_checkpoint=checkpoint)
+    with memory_advice("training", OUT_OF_MEMORY):
+        trainer.train(resume_from_checkpoint=checkpoint)
     seconds = round(time.perf_counter() - begun, 3)
     losses = _finite_losses(trainer)
     tokenizer.chat_template = own_template
@@ -121,21 +77,37 @@ def train(
         "loss_last": losses[-1][1], "seconds": seconds, "trainable_parameters": trainable,
         "model": options.model, "adapter": "" if options.full else options.output_dir,
     }  # fmt: skip
-    record = {**figures, "options": dataclasses.asdict(options), "losses": losses}
-    Path(options.output_dir, "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    if trainer.is_world_process_zero():
+        record = {**figures, "options": dataclasses.asdict(options), "losses": losses}
+        Path(options.output_dir, "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        if options.push_to:
+            push(options.output_dir, options.push_to, options.private)
     return figures
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint in `folder` that is whole; one that a kill left half-written is passed over.
+
+    A checkpoint's trainer_state.json is written last.
+    """
+    found = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
+    for path in sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True):
+        try:
+            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            logger.warning("%s was not written to its end and is passed over", path)
+            continue
+        return str(path)
+    return None
 
 
 def _check_output(options: SFTOptions) -> str | None:
     """Check the output folder; return the checkpoint to go on from."""
-    from transformers import trainer_utils
-
-    get_last_checkpoint: Any = trainer_utils.get_last_checkpoint
     folder = Path(options.output_dir)
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"output_dir {folder}: is a file; give a folder")
     if options.resume:
-        checkpoint: str | None = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+        checkpoint = last_checkpoint(folder)
         if checkpoint is None:
             raise OutputError(f"output_dir {folder}: holds no checkpoint to resume from; train with save_steps first")
         return checkpoint
@@ -215,7 +187,9 @@ def _lora_config(options: SFTOptions) -> Any:
 def _save(trainer: Any, tokenizer: Any, options: SFTOptions) -> None:
     folder = Path(options.output_dir)
     had_card = (folder / "README.md").exists()
-    trainer.save_model(options.output_dir)
+    trainer.save_model(options.output_dir)  # on every process: sharded weights are gathered
+    if not trainer.is_world_process_zero():
+        return
     if not options.full and not Path(options.model).is_dir():
         config = trainer.model.peft_config["default"]
         config.base_model_name_or_path = options.model  # what others can load, not the folder on this machine
@@ -226,6 +200,23 @@ def _save(trainer: Any, tokenizer: Any, options: SFTOptions) -> None:
     if options.merge:
         trainer.model.merge_and_unload().save_pretrained(folder / "merged")
         tokenizer.save_pretrained(folder / "merged")
+
+
+def push(folder: str, repository: str, private: bool) -> None:
+    """Upload an output folder, checkpoints left out, to a model repository of the Hub; made if it is not there.
+
+    Raises OutputError that says what the Hub answered; the folder is whole all the same.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().create_repo(repository, private=private, exist_ok=True)
+        HfApi().upload_folder(repo_id=repository, folder_path=folder, ignore_patterns=["checkpoint-*"],
+                              commit_message="Fine-tuned model")  # fmt: skip
+    except Exception as error:  # the Hub client's transport errors have no common base across its versions
+        raise OutputError(
+            f"push_to {repository}: {type(error).__name__}: {error}; {folder} holds the model"
+        ) from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

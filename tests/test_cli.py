@@ -290,3 +290,15 @@ def test_emit_preference_is_the_knobs_other_name(entp, tmp_path: Path) -> None:
     assert (status, "only preference" in wrong) == (1, True)
     assert entp("build", *pool_files(), "-o", "out", *QUICK, "--emit", "preference")[0] == 0
     assert "emit_preference: true" in (tmp_path / "out" / "config.yaml").read_text()
+
+
+def test_study_by_name(entp, tmp_path: Path) -> None:
+    status, said, _ = entp("study", "--list")
+    assert status == 0
+    assert all(name in said for name in ("purge-vs-neural", "families", "convergence", "sensitivity", "rules"))
+    status, said, _ = entp("study", "rules", pool_files()[0], "-o", "out", "--limit", "40", "--purge-rules",
+                           "mojibake,refusal")  # fmt: skip
+    assert status == 0
+    assert "All rules keep" in said
+    assert len(json.loads((tmp_path / "out" / "study.json").read_text())["lines"]) == 3
+    assert "no study is called 'rule'" in entp("study", "rule", pool_files()[0], "-o", "x")[2]

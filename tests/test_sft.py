@@ -13,7 +13,7 @@ from entp_hf.chat_rows import encode, training_template
 from entp_hf.config import SMOLLM2
 from entp_hf.errors import ConfigError, EntpError, InputError, MissingExtra, OutputError
 from entp_hf.models import load_causal_lm, load_tokenizer, new_causal_lm, new_tokenizer
-from entp_hf.sft import SFTOptions, heldout_loss, load_rows, main, train
+from entp_hf.sft import SFTOptions, heldout_loss, last_checkpoint, load_rows, main, train
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 pytest.importorskip("trl", reason="training needs trl")
@@ -262,6 +262,115 @@ def test_resume_ends_where_the_unbroken_run_ends(tiny, tmp_path, rows):
     assert figures["steps"] == 4
     resumed = load_file(out / "adapter_model.safetensors")
     assert all(torch.allclose(resumed[name], unbroken[name], atol=1e-6) for name in unbroken)
+
+
+def test_a_training_killed_in_the_middle_goes_on(tiny, tmp_path, rows):
+    import signal
+    import subprocess
+    import sys
+    import time
+
+    from safetensors.torch import load_file
+
+    rows.to_parquet(tmp_path / "train.parquet")
+    flags = ["--model", tiny, "--dataset", str(tmp_path / "train.parquet"), "--device", "cpu", "--cache_dir", CACHE,
+             "--max_steps", "12", "--batch_size", "2", "--learning_rate", "0.01", "--save_steps", "1"]  # fmt: skip
+    assert main([*flags, "--output_dir", str(tmp_path / "whole")]) == 0
+    out = tmp_path / "out"
+    slow = "import time, transformers.trainer_callback as t; d = t.DefaultFlowCallback; s = d.on_step_end\n"
+    slow += "d.on_step_end = lambda *a, **k: (time.sleep(0.5), s(*a, **k))[1]\n"  # so that the kill finds it at work
+    slow += "from entp_hf.sft import main; main()"
+    run = subprocess.Popen([sys.executable, "-c", slow, *flags, "--output_dir", str(out)], stdout=subprocess.DEVNULL)
+    until = time.monotonic() + 120
+    while not (out / "checkpoint-3").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    assert (out / "checkpoint-3").exists()
+    assert not (out / "adapter_model.safetensors").exists()
+    assert main([*flags, "--output_dir", str(out), "--resume", "True"]) == 0
+    whole, resumed = (load_file(folder / "adapter_model.safetensors") for folder in (tmp_path / "whole", out))
+    assert all(torch.allclose(resumed[name], whole[name], atol=1e-5) for name in whole)
+
+
+def test_a_checkpoint_that_was_not_written_to_its_end_is_passed_over(tmp_path, caplog):
+    for number in (2, 9, 10):
+        (tmp_path / f"checkpoint-{number}").mkdir()
+    (tmp_path / "checkpoint-2" / "trainer_state.json").write_text("{}")
+    (tmp_path / "checkpoint-9" / "trainer_state.json").write_text("{}")
+    (tmp_path / "checkpoint-10" / "trainer_state.json").write_text('{"epoch": ')
+    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-9")
+    assert "checkpoint-10 was not written to its end" in caplog.text
+    assert last_checkpoint(tmp_path / "absent") is None
+
+
+def test_a_template_for_a_model_without_one(tiny, tmp_path, rows):
+    tokenizer = new_tokenizer(tiny)
+    tokenizer.chat_template = None
+    bare = tmp_path / "bare"
+    new_causal_lm(tiny, "cpu").save_pretrained(bare)
+    tokenizer.save_pretrained(bare)
+    with pytest.raises(InputError, match="has no chat template"):
+        train(options(str(bare), tmp_path / "out", max_steps=1), rows)
+    spy = Spy()
+    train(options(str(bare), tmp_path / "out", max_steps=1, chat_template="tulu"), rows, callbacks=[spy])
+    answers = sorted(tokenizer.decode([t for t in row if t != -100]) for b in spy.batches for row in b["labels"])
+    assert answers == sorted(
+        "".join(m["content"] + "<|im_end|>" for m in c if m["role"] == "assistant") for c in CHATS
+    )
+    assert "<|assistant|>" in new_tokenizer(str(tmp_path / "out")).chat_template
+    (tmp_path / "x.jinja").write_text("{{ messages }}")
+    with pytest.raises(InputError, match="has no {% generation %} marks"):
+        train(options(str(bare), tmp_path / "b", chat_template=str(tmp_path / "x.jinja")), rows)
+    with pytest.raises(InputError, match="no shipped template; shipped: tulu, smollm2"):
+        train(options(str(bare), tmp_path / "b", chat_template="alpaca"), rows)
+
+
+def test_out_of_memory_names_the_knobs(tiny, tmp_path, rows, monkeypatch):
+    def fails(self, **given):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr("trl.SFTTrainer.train", fails)
+    with pytest.raises(EntpError, match="training: out of memory .*batch_size.*gradient_checkpointing"):
+        train(options(tiny, tmp_path / "out"), rows)
+
+    def other(self, **given):
+        raise RuntimeError("shape mismatch")
+
+    monkeypatch.setattr("trl.SFTTrainer.train", other)
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        train(options(tiny, tmp_path / "out"), rows)
+
+
+def test_pushed_at_the_end(tiny, tmp_path, rows, monkeypatch):
+    import huggingface_hub
+
+    told = []
+
+    class Hub:
+        def create_repo(self, name, private, exist_ok):
+            told.append((name, private, exist_ok))
+
+        def upload_folder(self, repo_id, folder_path, ignore_patterns, commit_message):
+            told.append((repo_id, sorted(p.name for p in Path(folder_path).iterdir()), ignore_patterns))
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+    train(options(tiny, tmp_path / "out", max_steps=1, push_to="me/model", private=True), rows)
+    assert told[0] == ("me/model", True, True)
+    assert {"adapter_model.safetensors", "adapter_config.json", "training.json"} <= set(told[1][1])
+    assert told[1][2] == ["checkpoint-*"]
+    monkeypatch.undo()
+    with pytest.raises(OutputError, match="push_to me/model: .*holds the model"):  # offline
+        train(options(tiny, tmp_path / "b", max_steps=1, push_to="me/model"), rows)
+    assert (tmp_path / "b" / "adapter_model.safetensors").exists()
+    assert SFTOptions(push_to="model").problems() == ["push_to: 'model' is not OWNER/NAME"]
+
+
+def test_example_configurations_of_accelerate_are_read_by_it():
+    config_args = pytest.importorskip("accelerate.commands.config.config_args", reason="needs accelerate")
+    folder = Path(__file__).parents[1] / "docs" / "accelerate"
+    kinds = {f.stem: config_args.load_config_from_file(str(f)).distributed_type for f in folder.glob("*.yaml")}
+    assert kinds == {"fsdp": "FSDP", "deepspeed_zero3": "DEEPSPEED"}
 
 
 def test_command_line(tiny, tmp_path, rows, capsys):

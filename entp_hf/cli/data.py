@@ -1,4 +1,4 @@
-"""`entp build`, `entp rate`, `entp select`, `entp report`: from rows to rows."""
+"""`entp build`, `entp rate`, `entp select`, `entp study`, `entp report`: from rows to rows."""
 
 from __future__ import annotations
 
@@ -99,6 +99,29 @@ def select(
     out.print(f"{len(kept):,} of {len(kept) + len(dropped):,} rows selected by {method}, in {escape(str(output))}")
 
 
+def study(
+    config: EntpConfig, inputs: Inputs = None, output: Folder = None,
+    name: Annotated[str, typer.Option(help="the study's name, see --list")] = "",
+    models: Annotated[str, typer.Option(help="models that `families` compares, with commas")] = "",
+    names: Annotated[bool, typer.Option("--list", help="list the studies and leave")] = False,
+) -> None:  # fmt: skip
+    """Answer one question about the method on INPUT: a table, plots, and a paragraph computed from the figures."""
+    from ..studies import STUDIES, markdown, run_study
+
+    if names:
+        table("Studies", ["study", "what it asks"], [[name, study.about] for name, study in STUDIES.items()])
+        return
+    if inputs and not name:  # `entp study NAME INPUT` reads well; the option is for scripts
+        name, inputs = inputs[0], inputs[1:]
+    inputs, output = given(inputs, output)
+    changed = {k: v for k, v in config.to_dict().items() if v != getattr(EntpConfig(), k) and k != "cache_dir"}
+    command = " ".join(["entp study", name, *(f"--{k.replace('_', '-')} {v}" for k, v in changed.items())])
+    result = run_study(name, inputs, config, output, [m for m in models.split(",") if m], command)
+    out.print(markdown(result["lines"]), markup=False, soft_wrap=True)
+    out.print(escape(result["finding"]), soft_wrap=True)
+    out.print(f"\nTable, report and figures are in [bold]{escape(str(output))}[/bold].")
+
+
 def report(folder: Annotated[Path, typer.Argument(help="folder that `entp build` made")]) -> None:
     """Draw the HTML report of a finished run again."""
     from ..report import write_report
@@ -110,6 +133,6 @@ def report(folder: Annotated[Path, typer.Argument(help="folder that `entp build`
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
-    for command in (build, rate, select):
+    for command in (build, rate, select, study):
         app.command(command.__name__, context_settings=LENIENT)(with_knobs(command))
     app.command()(report)

@@ -27,7 +27,7 @@ from ..inputs import read_rows
 from ..manifest import installed_versions
 from ..measure import Measure, measure
 from ..outputs import write_rows
-from ..sft import train
+from ..sft import last_checkpoint, train
 from ..stage import source_hash
 from .config import Arm, Experiment
 
@@ -193,11 +193,11 @@ class Runner:
         record = folder / "adapter" / "training.json"
         if record.is_file():
             return _figures(json.loads(record.read_text(encoding="utf-8"))), None
-        checkpoints = sorted((folder / "adapter").glob("checkpoint-*"))
+        begun = last_checkpoint(folder / "adapter") is not None
         keep = KeepModel()
         options = self.experiment.options(
-            model=run.model, output_dir=str(folder / "adapter"), seed=run.seed, resume=bool(checkpoints),
-            overwrite=not checkpoints, cache_dir=self.experiment.data.get("cache_dir", ""),
+            model=run.model, output_dir=str(folder / "adapter"), seed=run.seed, resume=begun,
+            overwrite=not begun, cache_dir=self.experiment.data.get("cache_dir", ""),
         )  # fmt: skip
         figures = train(options, rows, [keep])
         for checkpoint in (folder / "adapter").glob("checkpoint-*"):
