@@ -44,3 +44,8 @@ def test_every_entp_command_and_flag_exists() -> None:
 def test_the_pictures_are_there() -> None:
     for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
         assert (ROOT / path).is_file(), path
+
+
+def test_the_pages_it_links_to_are_there() -> None:
+    for path in re.findall(r"(?<!!)\[[^\]]*\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / path).is_file(), path
