@@ -28,7 +28,7 @@ from .schema import Row, response_of, text_of
 from .stage import Batch, rows_of
 
 _SHORT = 20  # characters of a sentence that is too short to be a stranger: "Yes.", a name (ours)
-_BOUNDED = ("similarity", "parent_similarity", "coverage", "sentence")
+_BOUNDED = frozenset({"similarity", "parent_similarity", "coverage", "sentence"})
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ class Gate:
         """Judge rows in order; returns verdicts, and `accepted` (n, d) with the embeddings of those that passed.
 
         A row that passed counts as accepted for the rows after it. Compositions (origin mosaic) hold their parents'
-        own sentences, so that these are not looked at one by one.
+        own sentences, so that these are not looked at one by one, nor each parent's embedding, which a long
+        composition's own, made of its beginning, would miss.
         """
         purged = self._purged(made)
         vectors = self.embed.encode([text_of(row) for row in purged]) if purged else np.zeros((0, 1), np.float32)
@@ -111,7 +112,7 @@ class Gate:
             figures, left_out = self._figures(row, vector, mine, near, by_sentence)
             figures["duplicate"] = round(max((float((block @ vector).max()) for block in kept), default=-1.0), 4)
             reason = next(self._reasons(row, mine, figures, left_out), "")
-            figures["margin"] = self._margin(figures, reason)
+            figures["margin"] = self._margin(figures, reason, row["origin"] != "mosaic")
             if not reason:
                 kept.append(vector[None])
             verdicts.append(Verdict({**row, "gate": json.dumps(figures)}, reason, figures))
@@ -175,7 +176,7 @@ class Gate:
             yield f"too far from its parents (similarity {figures['similarity']}, bound {self.similarity})"
         if figures["coverage"] < self.coverage:
             yield f"leaves out row {left_out + 1} (coverage {figures['coverage']}, bound {self.coverage})"
-        if figures["parent_similarity"] < self.parent_similarity:
+        if fused and figures["parent_similarity"] < self.parent_similarity:
             near, bound = figures["parent_similarity"], self.parent_similarity
             yield f"has nothing of one row (similarity {near}, bound {bound})"
         if figures["sentence"] < self.sentence:
@@ -193,9 +194,10 @@ class Gate:
         if self.contamination is not None and (hits := self.contamination.find(row)):
             yield f"holds a benchmark item ({hits[0].detail})"
 
-    def _margin(self, figures: dict[str, float], reason: str) -> float:
+    def _margin(self, figures: dict[str, float], reason: str, fused: bool) -> float:
         """How far the row is over the nearest bound, -1..1: a score to rank rows by. Below 0 for a refused row."""
-        least = min((figures[name] - float(getattr(self, name))) for name in _BOUNDED)
+        bounded = _BOUNDED if fused else _BOUNDED - {"parent_similarity"}
+        least = min(figures[name] - float(getattr(self, name)) for name in bounded)
         least = min(least, self.copy - figures["copy"], self.duplicate - figures["duplicate"])
         return round(min(least, 0.0) - 0.5 if reason and least >= 0 else least, 4)
 
