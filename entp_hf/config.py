@@ -173,8 +173,7 @@ class EntpConfig:
             found.append(f"cluster_counts: {min(self.cluster_counts)} is no number of clusters; give 1 or more")
         if self.endpoint and self.provider:
             found.append("endpoint and provider: only one can be given")
-        if self.api == "tgi" and not self.endpoint:
-            found.append("api: 'tgi' needs endpoint, the URL of a TGI server")
+        found += ["api: 'tgi' needs endpoint, the URL of a TGI server"] * (self.api == "tgi" and not self.endpoint)
         if self.budget_cost and not (self.price_in or self.price_out):
             found.append("budget_cost: needs price_in and price_out, the prices of a million tokens")
         if (self.endpoint or self.provider) and "logits" in self.raters and not self.rater_model:
