@@ -22,6 +22,7 @@ STABLE = 0.08  # largest split-half distance of T at which a number of levels co
 LOOSEST = 0.5  # largest standard error of a row of T (sum over its cells) at which it counts as known (ours)
 BOOTSTRAPS = 50
 SURE = 3.0  # standard errors by which votes must agree more often than by chance, to correct anything at all (ours)
+LEAST = 0.5  # damping from which T is fitted again with all votes at once (ours)
 CHUNK = 20_000
 
 
@@ -54,7 +55,7 @@ def correct(task: Task, knobs: Knobs) -> CorrectedRatings:
     else:
         some = surroundings.sample(rows, task.seed)
         choice = around.choose(some, around.own_likelihood(some)) if near is not None else Choice()
-        if raters == 1 and choice.damping == 1:
+        if raters == 1 and choice.damping >= LEAST:
             fitted, around = refined(fitted, around, choice)
     scores, bands = scale.scale(fitted.model, share)
     tuned, trusted = calibrated(task, around, choice, scores, fixed)

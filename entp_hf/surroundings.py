@@ -79,11 +79,11 @@ class Surroundings:
         return weight
 
     def ballots(self, choice: Choice) -> Array:
-        """The first rater's votes by rating among the neighbours that vote, (N, K)."""
+        """The first rater's votes by rating among the neighbours that vote, damped, (N, K)."""
         rows = np.arange(len(self.whole))
         votes, weight = (
             self.whole[self.near.index[:, : choice.votes], 0],
-            self._weights(choice.sharpness, rows, choice.votes),
+            choice.damping * self._weights(choice.sharpness, rows, choice.votes),
         )
         return np.column_stack([(weight * (votes == rating)).sum(axis=1) for rating in range(LEVELS)])
 
