@@ -186,11 +186,6 @@ class EntpConfig:
             found.append("levels: 1 can't tell rows apart; give 0 (chosen by the data) or 2 to 6")
         for knob in ("columns", "purge_thresholds"):
             found += [f"{knob}: {entry!r} is not NAME=VALUE" for entry in getattr(self, knob) if "=" not in entry]
-        from .sources import is_hub_name
-
-        for path in self.benchmark_files:
-            if not (Path(path).exists() or is_hub_name(path)):
-                found.append(f"benchmark_files: {path} does not exist")
         from .purge import rule_problems  # late: the purge package reads this module's defaults
 
         return found + rule_problems(self)

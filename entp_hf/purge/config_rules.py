@@ -6,6 +6,7 @@ import importlib
 import math
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .registry import DATASET_RULES, RULES
@@ -63,8 +64,14 @@ def parse_thresholds(entries: Sequence[str]) -> tuple[tuple[str, float], ...]:
 
 
 def rule_problems(config: EntpConfig) -> list[str]:
-    """Every wrong rule name and threshold of a configuration, in words; [] if there are none."""
-    found = []
+    """Every wrong rule name, threshold and benchmark file of a configuration, in words; [] if there are none."""
+    from ..sources import is_hub_name
+
+    found = [
+        f"benchmark_files: {path} does not exist"
+        for path in config.benchmark_files
+        if not (Path(path).exists() or is_hub_name(path))
+    ]
     for knob in ("purge_rules", "purge_off", "purge_drop"):
         found += [f"{knob}: {problem}" for name in getattr(config, knob) if (problem := _name_problem(name))]
     for entry in config.purge_thresholds:
