@@ -13,6 +13,7 @@ import numpy as np
 
 from .fuse import made_row, turn
 from .groups import Group, defects
+from .purge.duplicates import normalised
 from .purge.scripts import language_of, script_of
 from .schema import JOIN, Message, Row, response_of
 
@@ -60,17 +61,18 @@ def mosaic(group: Group, round_: int, styles: Sequence[str] = ("plain",), seed: 
     The style is drawn from `styles` by the seed and the representative; one that the rows don't allow (a subset of
     two, a language without the line that says it) gives the plain composition. A row that a subset leaves out is shown
     as a question alone: it is no parent, and not used up. Conversations of several turns are played one after the
-    other. Rows with a defect that repair could not mend stay out. None where fewer than two rows are left.
+    other. Rows with a defect that repair could not mend stay out, and of rows that ask the same, all but the best one.
+    None where fewer than two rows are left.
     """
-    parts = [row for row in group.rows if not defects(row)]
+    parts = _distinct([row for row in group.rows if not defects(row)])
     if len(parts) < 2:
         return None
     if group.multi_turn:
         return made_row(_played(parts), parts, "mosaic", "", VERSION, round_)
-    asked = [next(m["content"] for m in row["messages"] if m["role"] == "user") for row in parts]
+    asked = [_question(row) for row in parts]
     text = JOIN.join(asked)
     language = language_of(text, script_of(text))[0]
-    rng = np.random.default_rng([seed, int(parts[0]["id"], 16), round_])
+    rng = np.random.default_rng([seed, round_, *parts[0]["id"].encode()])
     style = styles[int(rng.integers(len(styles)))]
     preface, chosen, mark = _styled(style, language, len(parts), rng)
     instruction = (preface + JOIN if preface else "") + _listed(asked, range(len(parts)), "{}.".format)
@@ -78,6 +80,24 @@ def mosaic(group: Group, round_: int, styles: Sequence[str] = ("plain",), seed: 
     used = [parts[i] for i in sorted(chosen)]
     turns = [turn("user", instruction), turn("assistant", answers)]
     return made_row(turns, used, "mosaic", "", f"{VERSION}:{style}", round_)
+
+
+def _question(row: Row) -> str:
+    return next(str(m["content"]) for m in row["messages"] if m["role"] == "user")
+
+
+def _distinct(rows: Sequence[Row]) -> list[Row]:
+    """Of rows with the same question the one of the highest score, then of the longest answer; in their order."""
+    best: dict[str, Row] = {}
+    for row in rows:
+        key = normalised(_question(row))
+        if key not in best or _rank(row) > _rank(best[key]):
+            best[key] = row
+    return list(best.values())
+
+
+def _rank(row: Row) -> tuple[float, int]:
+    return (row["expected_score"] if row["expected_score"] is not None else -1.0, len(response_of(row)))
 
 
 def _styled(

@@ -77,3 +77,18 @@ def test_every_answer_is_a_rows_own(style: str):
     _, _, assistant = composed(style)
     for line in assistant.split("\n\n"):
         assert re.sub(r"^\S+(?: \d:)? ", "", line) in {r["messages"][1]["content"] for r in ROWS}
+
+
+def test_a_question_comes_once_with_its_best_answer():
+    again = [
+        row("How do I cook  the EGG?", answer) for answer in ("Boil it.", "Boil it for nine minutes, then cool it.")
+    ]
+    made = mosaic(Group(ROWS[0], (again[0], ROWS[1], again[1])), 1)
+    assert [m["content"] for m in made["messages"]] == [
+        "Answer each of the following in order.\n\n1. How do I cook  the EGG?\n\n2. How do I cook the rice?",
+        "1. Boil it for nine minutes, then cool it.\n\n2. Boil the rice well.",
+    ]
+    assert made["parents"] == [again[1]["id"], ROWS[1]["id"]]
+    rated = {**again[0], "expected_score": 4.0}
+    assert mosaic(Group(rated, (again[1], ROWS[1])), 1)["parents"] == [rated["id"], ROWS[1]["id"]]
+    assert mosaic(Group(again[0], (again[1],)), 1) is None
