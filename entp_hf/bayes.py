@@ -44,7 +44,7 @@ def correct(task: Task, knobs: Knobs) -> CorrectedRatings:
             f"Nothing was corrected: {votes} agree hardly more often than by chance ({z:g} standard errors, at least "
             f"{SURE:g} are needed), so nothing can be told of the ratings' noise."
         )
-        return as_they_came(task, [note], "posterior", 0.0, agreement=found)
+        return as_they_came(task, [note], "posterior", agreement=found)
     fitted = fit(task, knobs, share, rows)
     if fitted.stability and min(entry["error"] for entry in fitted.stability) > STABLE and not enough_gold(task):
         return unsteady(task, fitted, found)
@@ -77,7 +77,7 @@ def unsteady(task: Task, fitted: Fit, found: dict[str, Any]) -> CorrectedRatings
     )
     scores, _ = scale.scale(fitted.model, scale.marginal(task.whole))
     info = {**describe(fitted, scores, Tuned(Choice()), {}, found), "notes": [note]}
-    return dataclasses.replace(as_they_came(task, [note], "posterior", 0.0), info=info)
+    return dataclasses.replace(as_they_came(task, [note], "posterior"), info=info)
 
 
 def enough_gold(task: Task) -> bool:

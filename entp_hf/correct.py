@@ -32,7 +32,7 @@ class CorrectedRatings:
 
     score: Ints  # (N,) 0..5; -1: unrated
     expected: Array  # (N,) posterior mean; NaN: unrated
-    confidence: Array  # (N,) posterior probability of the score's level; NaN: unrated
+    confidence: Array  # (N,) posterior probability of the score's level; NaN: unrated, or nothing was corrected
     changed: NDArray[np.bool_]  # (N,)
     long_tail: Floats | None  # (N,) or None without embeddings
     info: dict[str, Any] = field(default_factory=dict)  # the manifest's `correction`, see manifest.py
@@ -44,7 +44,7 @@ class CorrectedRatings:
         rated = self.score >= 0
 
         def none_if(values: Array) -> list[float | None]:
-            return [float(v) if r else None for v, r in zip(values, rated, strict=True)]
+            return [float(v) if r and np.isfinite(v) else None for v, r in zip(values, rated, strict=True)]
 
         columns: dict[str, list[Any]] = {
             "score": [int(v) if r else None for v, r in zip(self.score, rated, strict=True)],
@@ -142,7 +142,7 @@ def correct_ratings(
 
 def _run(task: Task, method: str, knobs: Knobs, paper_compat: bool) -> CorrectedRatings:
     if method == "none":
-        return as_they_came(task, ["ratings were taken as they came"], "none", 1.0)
+        return as_they_came(task, ["ratings were taken as they came"], "none")
     raters = task.whole.shape[1]
     if task.near is None and (raters < 3 or method == "simifeat"):
         raise StageError(
@@ -159,13 +159,13 @@ def _run(task: Task, method: str, knobs: Knobs, paper_compat: bool) -> Corrected
     return correct(task, knobs)
 
 
-def as_they_came(task: Task, notes: list[str], method: str, confidence: float, **more: Any) -> CorrectedRatings:
-    """No correction: the reference rating, its mean over raters as the expected score, one confidence for all."""
+def as_they_came(task: Task, notes: list[str], method: str, **more: Any) -> CorrectedRatings:
+    """No correction: the reference rating, its mean over raters as the expected score, no confidence at all."""
     rated = task.rated
     info: dict[str, Any] = {"method": method, "basis": "none", "notes": notes, **more}
     expected = np.where(rated, scale.mean_rating(task.ratings), np.nan)
     return CorrectedRatings(
-        scale.reference(task.ratings, task.whole), expected, np.where(rated, confidence, np.nan),
+        scale.reference(task.ratings, task.whole), expected, np.full(len(rated), np.nan),
         np.zeros(len(rated), bool), None, info,
     )  # fmt: skip
 

@@ -37,7 +37,7 @@ FEATURES = Features(
         "ratings": List(Value("float32")),  # raw ratings on 0..5, one a rater, null where a rater gave none
         "score": Value("int8"),  # corrected score 0..5; null: unrated
         "expected_score": Value("float32"),  # its posterior mean
-        "confidence": Value("float32"),  # posterior probability of `score`
+        "confidence": Value("float32"),  # posterior probability of `score`; null where nothing was corrected
         "rating_changed": Value("bool"),
         "long_tail": Value("float32"),  # mean cosine distance to the 10 nearest rows (DS2)
         "in_pool": Value("bool"),  # in the low-quality pool

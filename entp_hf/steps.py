@@ -80,7 +80,9 @@ def correct(rows: Dataset, vectors: Floats | None, names: Sequence[str], config:
         "unrated": (~seen).sum(axis=0).tolist(),
         "corrected": _counts(found.score[found.score >= 0]),
         "changed": int(found.changed.sum()),
-        "mean_confidence": round(float(np.nanmean(found.confidence)), 4),
+        "mean_confidence": round(float(np.nanmean(found.confidence)), 4)
+        if np.isfinite(found.confidence).any()
+        else None,
     }
     return set_columns(rows, found.columns()), {"ratings": summary, "correction": found.info}
 

@@ -59,7 +59,7 @@ def test_features_that_say_nothing_change_nothing() -> None:
     assert found.info["notes"][0].startswith(
         "Nothing was corrected: neighbours agree hardly more often than by chance"
     )
-    assert (found.confidence == 0).all()
+    assert np.isnan(found.confidence).all()
 
 
 def test_features_that_say_nothing_give_no_gain_though_correction_is_forced() -> None:
