@@ -300,5 +300,6 @@ def test_study_by_name(entp, tmp_path: Path) -> None:
                            "mojibake,refusal")  # fmt: skip
     assert status == 0
     assert "All rules keep" in said
+    assert "--purge-rules mojibake,refusal" in (tmp_path / "out" / "study.json").read_text()
     assert len(json.loads((tmp_path / "out" / "study.json").read_text())["lines"]) == 3
     assert "no study is called 'rule'" in entp("study", "rule", pool_files()[0], "-o", "x")[2]

@@ -115,7 +115,8 @@ def study(
         name, inputs = inputs[0], inputs[1:]
     inputs, output = given(inputs, output)
     changed = {k: v for k, v in config.to_dict().items() if v != getattr(EntpConfig(), k) and k != "cache_dir"}
-    command = " ".join(["entp study", name, *(f"--{k.replace('_', '-')} {v}" for k, v in changed.items())])
+    flags = {k.replace("_", "-"): ",".join(map(str, v)) if isinstance(v, list) else v for k, v in changed.items()}
+    command = " ".join(["entp study", name, *(f"--{k} {v}" for k, v in flags.items())])
     result = run_study(name, inputs, config, output, [m for m in models.split(",") if m], command)
     out.print(markdown(result["lines"]), markup=False, soft_wrap=True)
     out.print(escape(result["finding"]), soft_wrap=True)
