@@ -72,12 +72,11 @@ def test_gives_up_after_the_retries():
         assert len(server.calls) == 4
 
 
-def test_nobody_there_is_an_error_reply():
+def test_nobody_there_ends_the_run_with_one_clear_error():
     with FaultServer() as server:
         url = server.url
-    [reply] = HubChat("m", url, retries=1).chat([ask("hello")])
-    assert reply.finish_reason == "error"
-    assert reply.error
+    with pytest.raises(EntpError, match="start the server, or check the endpoint"):
+        HubChat("m", url, retries=1).chat([ask(f"hello {i}") for i in range(20)])
 
 
 def test_retry_after_holds_all_calls_back():

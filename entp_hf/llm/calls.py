@@ -185,9 +185,10 @@ class _Batch:
                 if with_schema and result.status in (400, 422):
                     plain = True
                     continue
-                if result.fatal and not self.answered:
+                last = not result.again or tries >= self.client.retries
+                if (result.fatal or (result.unreached and last)) and not self.answered:
                     raise EntpError(f"{self.client.name}: {scrub(result.text, self.key)}; {result.way_out}")
-                if not result.again or tries >= self.client.retries:
+                if last:
                     suffix = f" (given up after {tries + 1} tries)" if tries else ""
                     return ChatReply(finish_reason="error", error=scrub(result.text, self.key) + suffix)
                 wait = _wait(result, tries, slots, since)

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import ChatReply, ChatRequest
 from .calls import ServerChat
-from .wire import Failure, Verbatim, read_completion, refused
+from .wire import Failure, Verbatim, read_completion, refused, unreached
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ def hub_failure(error: Exception, timeout: float) -> Failure | None:
     if isinstance(error, OfflineModeIsEnabled):
         return Failure("the Hub is offline", fatal=True, way_out="unset HF_HUB_OFFLINE to call a server")
     if isinstance(error, TransportError):  # connection refused, reset, closed early
-        return Failure(f"{type(error).__name__}: {error}", again=True)
+        said = f"{type(error).__name__}: {error}"
+        return unreached(said) if type(error).__name__ == "ConnectError" else Failure(said, again=True)
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
         return Failure(f"the server's answer is not JSON: {error}", again=True)
     if isinstance(error, ValueError):  # before any call: no key, or a provider without this model

@@ -16,7 +16,7 @@ from . import ChatReply, ChatRequest
 from .calls import ServerChat
 from .hub import hub_client, hub_failure
 from .tokens import count_text, local_tokenizer, templated
-from .wire import Failure, refused
+from .wire import Failure, refused, unreached
 
 # The client tells kinds of errors, not statuses: these are TGI's own. Its KeyError is an error body without a text.
 _STATUS = {"RateLimitExceededError": 429, "OverloadedError": 429, "ValidationError": 422, "BadRequestError": 400,
@@ -91,6 +91,8 @@ class TGIChat(ServerChat):
             return refused(status, str(error), {})
         if isinstance(error, aiohttp.ContentTypeError):
             return refused(error.status, error.message, error.headers or {})
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return unreached(f"{type(error).__name__}: {error}")
         if isinstance(error, aiohttp.ClientError):
             return Failure(f"{type(error).__name__}: {error}", again=True)
         if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | pydantic.ValidationError | LookupError):

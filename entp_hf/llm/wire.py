@@ -31,6 +31,12 @@ class Failure:
     wait: float = 0.0  # seconds that the server asks to wait
     fatal: bool = False  # wrong for every request alike: key, model or address
     way_out: str = ""
+    unreached: bool = False  # nobody took the connection: for every request alike, unless one was answered before
+
+
+def unreached(text: str) -> Failure:
+    """Nobody takes connections at the address: worth some tries, for a server may be starting."""
+    return Failure(text, again=True, way_out="start the server, or check the endpoint", unreached=True)
 
 
 class Slots:
