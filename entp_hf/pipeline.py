@@ -105,7 +105,7 @@ class Prepared:
 def prepare(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manifest) -> Prepared:
     """Read, rate, correct, purge, embed, cluster. A model is asked only by the raters that need one."""
     rows, out, vectors = _scored(inputs, config, manifest)
-    contamination = _contamination(config)
+    contamination = Contamination.from_config(config)
     rows, low, manifest["pool"] = steps.choose_pool(rows, config)
     good = list(rows.select(np.flatnonzero(~low)))
     with manifest.stage("purge", int(low.sum())) as stage:
@@ -204,7 +204,7 @@ def purge_rows(rows: Dataset, config: EntpConfig) -> tuple[Dataset, Dataset, dic
 
     Without embeddings, so semantic duplicates are not looked for.
     """
-    return steps.purge(rows, None, config, _contamination(config))
+    return steps.purge(rows, None, config, Contamination.from_config(config))
 
 
 def check_models(config: EntpConfig, embeds: bool = True) -> None:
@@ -222,12 +222,6 @@ def check_models(config: EntpConfig, embeds: bool = True) -> None:
         for name in {config.model if needs_chat else "", config.rater_model or config.model} - {""}:
             if find(name).endswith(".gguf"):
                 require("gguf", "demo", f"reading {name}")
-
-
-def _contamination(config: EntpConfig) -> Contamination | None:
-    if not config.benchmark_files:
-        return None
-    return Contamination.from_files(config.benchmark_files, config.contamination_coverage)
 
 
 def _stopped(ledger: Ledger) -> list[str]:

@@ -29,3 +29,18 @@ def session_cache() -> Iterator[Path]:
     """The folder of $ENTP_CACHE; gone after the session, converted models in ENTP_TEST_CACHE aside."""
     yield _FOLDER
     shutil.rmtree(_FOLDER, ignore_errors=True)
+
+
+@pytest.fixture
+def online(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Localhost is reached even with HF_HUB_OFFLINE; no key of the machine is used; waits are short."""
+    import huggingface_hub
+
+    from entp_hf.llm import calls
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", "/nonexistent")
+    for name in ("ENTP_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(calls, "BACKOFF", 0.02)
+    monkeypatch.setattr(calls, "refuse_schema", set())

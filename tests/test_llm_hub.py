@@ -13,7 +13,7 @@ import pytest
 from fault_server import FaultServer
 
 from entp_hf.errors import ConfigError, EntpError
-from entp_hf.llm import ChatRequest, calls, wire
+from entp_hf.llm import ChatRequest, wire
 from entp_hf.llm.hub import HubChat
 
 KEY = "sk-very-secret-0123456789"
@@ -23,15 +23,7 @@ def ask(text, **values):
     return ChatRequest((("user", text),), **values)
 
 
-@pytest.fixture(autouse=True)
-def online(monkeypatch):
-    """Localhost is reached even with HF_HUB_OFFLINE; no key of the machine is used; waits are short."""
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", "/nonexistent")
-    for name in ("ENTP_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(calls, "BACKOFF", 0.02)
-    monkeypatch.setattr(calls, "refuse_schema", set())
+pytestmark = pytest.mark.usefixtures("online")
 
 
 @pytest.mark.parametrize("fault", ["429", "500", "503", "408", "drop", "garbage", "notchat", "stall", "500,429,drop"])

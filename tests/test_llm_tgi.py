@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 
-import huggingface_hub
 import pytest
 from chats import fused
 from tgi_server import TGIServer
@@ -12,7 +11,7 @@ from tiny import smollm2
 
 from entp_hf.config import EntpConfig
 from entp_hf.fuse import Fused, read_fused
-from entp_hf.llm import ChatRequest, calls, make_client
+from entp_hf.llm import ChatRequest, make_client
 from entp_hf.llm.tgi import TGIChat
 
 SCHEMA = '{"type": "object", "properties": {"instruction": {"type": "string"}, "response": {"type": "string"}}}'
@@ -23,14 +22,7 @@ def ask(text: str, **values) -> ChatRequest:
     return ChatRequest((("user", text),), **values)
 
 
-@pytest.fixture(autouse=True)
-def online(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", "/nonexistent")
-    for name in ("ENTP_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(calls, "BACKOFF", 0.02)
-    monkeypatch.setattr(calls, "refuse_schema", set())
+pytestmark = pytest.mark.usefixtures("online")
 
 
 @pytest.fixture(params=["text_generation", "huggingface_hub"])
