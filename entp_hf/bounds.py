@@ -13,6 +13,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "fuser": ("entp", "mosaic", "rewrite", "mergeit", "none"),
     "api": ("chat", "tgi"),
     "on_reject": ("mosaic", "passthrough"),
+    "engine": ("local", "ray"),
     "device": ("auto", "cpu", "cuda", "mps"),
 }
 STYLES = ("plain", "format", "order", "subset")  # of mosaics
@@ -31,6 +32,7 @@ BOUNDS: dict[str, tuple[float | None, float | None]] = {
     "requests_per_minute": (0, None), "tokens_per_minute": (0, None), "budget_calls": (0, None),
     "budget_tokens": (0, None), "budget_cost": (0, None), "batch_size": (1, 4096),
     "price_in": (0, None), "price_out": (0, None), "num_proc": (1, 256), "seed": (0, 2**32 - 1),
+    "ray_workers": (0, None), "ray_gpus": (0, None),
 }  # fmt: skip
 
 # The first knob of each section, in order: headings of the YAML file and of `entp build --help`.
@@ -44,7 +46,7 @@ SECTIONS = {
     "fuser": "Mix",
     "gate_similarity": "Gate",
     "target_size": "Hybrid dataset",
-    "concurrency": "Running",
+    "engine": "Running",
 }
 
 

@@ -57,9 +57,7 @@ class EntpConfig:
     neighbors: int = _knob(10, "neighbours that vote on a row's true score (DS2: 10)")
     damping: float = _knob(-1.0, "weight 0..1 of a neighbour's rating beside the own; -1: by likelihood (ours)")
     levels: int = _knob(0, "latent quality levels; 0: as many, up to 6, as split halves of the data agree on (ours)")
-    gold_column: str = _knob(
-        "", "column of trusted scores 0..5, null where there is none; 30 or more calibrate (ours)"
-    )
+    gold_column: str = _knob("", "column of trusted scores 0..5, null: not known; 30 or more calibrate (ours)")
     change_confidence: float = _knob(0.5, "a rating is replaced where the posterior is at least this (DS2: 0.5)")
     # Low-quality pool
     pool: str = _knob("score", "score: up to pool_max_score | quantile: the lowest share | all")
@@ -115,6 +113,10 @@ class EntpConfig:
     high_quality_ratio: float = _knob(0.0, "share of rows with high scores in it (ours)")
     emit_preference: bool = _knob(False, "also write chosen/rejected pairs for DPO")
     # Running
+    engine: str = _knob("local", "what runs ratings, purge and embeddings: local (this process) | ray (extra: ray)")
+    ray_address: str = _knob("", "cluster for engine ray: auto, HOST:6379; empty: one on this machine, 127.0.0.1 only")
+    ray_workers: int = _knob(0, "workers of engine ray; 0: one a CPU, or one for each ray_gpus")
+    ray_gpus: float = _knob(0.0, "GPUs, or share of one, that a worker of engine ray takes")
     concurrency: int = _knob(16, "calls in flight to a server")
     timeout: float = _knob(120.0, "seconds for one call to a server")
     total_timeout: float = _knob(0.0, "seconds after which a run asks nothing more; 0: no limit")
@@ -184,6 +186,8 @@ class EntpConfig:
             found.append(f"fusion_ratio + high_quality_ratio is {share:g}, over 1")
         if self.levels == 1:
             found.append("levels: 1 can't tell rows apart; give 0 (chosen by the data) or 2 to 6")
+        for knob in ("ray_address", "ray_workers", "ray_gpus") if self.engine != "ray" else ():
+            found += [f"{knob}: given, but engine is {self.engine!r}; set it to ray"] * bool(getattr(self, knob))
         for knob in ("columns", "purge_thresholds"):
             found += [f"{knob}: {entry!r} is not NAME=VALUE" for entry in getattr(self, knob) if "=" not in entry]
         from .purge import rule_problems  # late: the purge package reads this module's defaults

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 
 from .config import MINILM, EntpConfig
 from .errors import require
 from .neighbours import Floats
 from .progress import Bar
+from .ray_host import RayHost
 from .schema import text_of
 from .stage import Batch, rows_of
 
@@ -26,11 +28,12 @@ class Embed:
     device: str = "auto"
     batch_size: int = 32
     cache_dir: str = ""  # "": no cache
+    ray: RayHost | None = None  # whose workers embed; the cache stays with this process
 
     @classmethod
     def from_config(cls, config: EntpConfig) -> Embed:
         """The embedder that the configuration asks for."""
-        return cls(config.embedder, config.device, cache_dir=str(config.cache_path()))
+        return cls(config.embedder, config.device, cache_dir=str(config.cache_path()), ray=RayHost.from_config(config))
 
     def __call__(self, batch: Batch) -> Batch:
         """Add `embedding`; texts are the turns of `messages`, parted by blank lines."""
@@ -47,13 +50,22 @@ class Embed:
         if missing:
             order = sorted(missing, key=lambda key: (len(missing[key]), key))  # like lengths together: little padding
             with Bar(len(order), desc, "rows", disable=not desc) as bar:
-                for start in range(0, len(order), CHUNK):
-                    chunk = order[start : start + CHUNK]
-                    matrix = self._embed([missing[key] for key in chunk])
+                chunks = [order[start : start + CHUNK] for start in range(0, len(order), CHUNK)]
+                texts_of = [[missing[key] for key in chunk] for chunk in chunks]
+                for chunk, matrix in zip(chunks, self._matrices(texts_of), strict=True):
                     self._store(chunk, matrix)
                     vectors.update(zip(chunk, matrix, strict=True))
                     bar.update(len(chunk))
         return np.stack([vectors[key] for key in keys]) if keys else np.zeros((0, 1), dtype=np.float32)
+
+    def _matrices(self, chunks: Sequence[list[str]]) -> Iterable[Floats]:
+        """Embeddings of each chunk of texts; on Ray the same chunks, so that the same rows share a batch."""
+        if self.ray is None:
+            return map(self._embed, chunks)
+        tables = (pa.table({"text": chunk}) for chunk in chunks)
+        schema = pa.schema({"embedding": pa.list_(pa.float32())})
+        found = self.ray.run(_Encode(replace(self, ray=None)), tables, schema)
+        return (np.stack(table["embedding"].to_numpy()) for table in found)
 
     def _embed(self, texts: list[str]) -> Floats:
         require("sentence_transformers", "models", f"the embedder {self.model}")
@@ -78,3 +90,13 @@ class Embed:
             from .llm.store import put_vectors
 
             put_vectors(f"{self.cache_dir}/vectors.sqlite", list(keys), matrix)
+
+
+@dataclass(frozen=True)
+class _Encode:
+    """An embedder's work without its cache, as a stage on Ray: a column `text` becomes a column `embedding`."""
+
+    embed: Embed
+
+    def __call__(self, batch: Batch) -> Batch:
+        return {"embedding": list(self.embed._embed(batch["text"]))}

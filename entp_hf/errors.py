@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from typing import Any
 
 
 class EntpError(Exception):
     """Base of every error that this package raises on purpose; the command line prints it without a traceback."""
+
+    def __reduce__(self) -> Any:  # Exception's own would call __init__ with the message alone, and lose the rest
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[EntpError], args: tuple[Any, ...], state: dict[str, Any]) -> EntpError:
+    """An error as it was, in another process."""
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class ConfigError(EntpError):

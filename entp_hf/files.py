@@ -64,7 +64,7 @@ def find_files(given: str) -> list[Path]:
     """
     path = Path(given).expanduser()
     if path.is_dir():
-        found = [p for p in sorted(path.rglob("*")) if _is_data(p.relative_to(path)) and p.is_file()]
+        found = [p for p in sorted(path.rglob("*")) if is_data(p.relative_to(path)) and p.is_file()]
         if not found:
             raise InputError(f"{given}: the folder holds no data files (known: {', '.join(EXTENSIONS)})")
         return found
@@ -81,7 +81,8 @@ def find_files(given: str) -> list[Path]:
     return []
 
 
-def _is_data(path: Path) -> bool:
+def is_data(path: Path) -> bool:
+    """Whether a file of a folder, by its path in there, holds rows: neither hidden nor figures beside them."""
     hidden = any(part.startswith((".", "__")) for part in path.parts)
     return bool(extension(path)) and not hidden and path.name not in NOT_DATA
 

@@ -7,6 +7,7 @@ import secrets
 import shutil
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,8 +15,18 @@ from datasets import Dataset
 
 from .errors import OutputError
 
+if TYPE_CHECKING:
+    from .remote import RemoteFolder
+
 MANIFEST = "manifest.json"
 ROW_GROUP = 1000  # rows; small groups let the Hub's viewer page through a file (ours)
+
+
+def output_folder(path: str | Path, overwrite: bool = False) -> OutputFolder | RemoteFolder:
+    """The context to write a folder in: on this machine, or by its URL wherever fsspec or the Hub can be written."""
+    from .remote import RemoteFolder, is_remote
+
+    return RemoteFolder(str(path), overwrite) if is_remote(path) else OutputFolder(path, overwrite)
 
 
 class OutputFolder:

@@ -29,6 +29,7 @@ from .neighbours import Floats
 from .outputs import OutputFolder, write_rows
 from .purge.contamination import Contamination
 from .rate import rate_rows
+from .ray_host import RayHost
 from .schema import Row, text_of
 from .sources import Source
 
@@ -212,6 +213,7 @@ def check_models(config: EntpConfig, embeds: bool = True) -> None:
     from .errors import require
     from .models import find
 
+    RayHost.from_config(config)
     if embeds:
         require("sentence_transformers", "models", f"the embedder {config.embedder}")
         find(config.embedder)

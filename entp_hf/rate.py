@@ -19,6 +19,7 @@ from .errors import ConfigError, StageError
 from .llm import ChatClient, ChatReply, ChatRequest, make_client
 from .llm.usage import record
 from .prompting import load_prompt, shorten
+from .ray_host import RayHost
 from .schema import FEATURES, LEVELS, Row, instruction_of, response_of, row_id
 from .stage import Batch, Stage, apply, rows_of, set_columns
 
@@ -176,12 +177,19 @@ def rate_rows(rows: Dataset, config: EntpConfig) -> tuple[Dataset, list[str]]:
             stage: Stage = Rate(client, rater, config.prompt_dir)
         else:
             stage = OwnRater(rater)
-        rows = apply(rows, stage, desc=f"rate ({rater})", batch_size=len(rows) or 1)
+        rows = apply(rows, stage, desc=f"rate ({rater})", batch_size=len(rows) or 1, ray=_host(rater, config))
         if rater == "logits":
             ratings = rows["ratings"][:]
             levels = to_levels([r[-1] for r in ratings])
             rows = set_columns(rows, {"ratings": [[*r[:-1], v] for r, v in zip(ratings, levels, strict=True)]})
     return rows, names
+
+
+def _host(rater: str, config: EntpConfig) -> RayHost | None:
+    """Where a rater runs. Calls to a server, and calls with a limit, are counted in one place: this process."""
+    limited = config.budget_calls or config.budget_tokens or config.budget_cost or config.total_timeout
+    here = rater == "llm" and (config.endpoint or config.provider or limited)
+    return None if here else RayHost.from_config(config)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from datasets.utils import tqdm
 
 from .errors import InputError
 from .files import RawRows, check_names, extension, find_files, read_file, table_rows
+from .remote import find_remote, is_remote, read_remote
 from .turns import dump_json
 
 Source: TypeAlias = str | Path | Dataset | DatasetDict
@@ -23,26 +24,40 @@ _HUB_ID = re.compile(r"(hf://)?(datasets/)?(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revisi
 def open_sources(given: Sequence[Source], split: str, problems: list[str]) -> Iterator[RawRows]:
     """Every source in turn, in the order given; what can't be read goes to `problems`."""
     found: list[Source] = []
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for item in given:
         try:
-            files = find_files(str(item)) if isinstance(item, (str, Path)) else []
+            files = _files(item)
         except InputError as error:
             problems.append(str(error))
             continue
-        problems += [f"{path}: given twice" for path in files if path.resolve() in seen]
-        seen |= {path.resolve() for path in files}
+        keys = [str(file.resolve()) if isinstance(file, Path) else file for file in files]
+        problems += [f"{file}: given twice" for file, key in zip(files, keys, strict=True) if key in seen]
+        seen |= set(keys)
         found += files or [item]
     for item in tqdm(found, desc="read", unit="file", disable=len(found) < 2):
         try:
             if isinstance(item, Path) and item.is_file():
                 yield read_file(item)
+            elif is_file_url(item):
+                yield read_remote(str(item))
             elif isinstance(item, (str, Path)):
                 yield read_hub(str(item), split)
             else:
                 yield _read_memory(item, split)
         except InputError as error:
             problems.append(str(error))
+
+
+def is_file_url(item: object) -> bool:
+    """Whether it is a URL that fsspec reads; hf:// is read with the dataset's card."""
+    return is_remote(item) and not str(item).startswith("hf://")
+
+
+def _files(item: Source) -> Sequence[Path | str]:
+    if is_file_url(item):
+        return find_remote(str(item))
+    return find_files(str(item)) if isinstance(item, (str, Path)) else []
 
 
 def _read_memory(given: Any, split: str, name: str = "dataset in memory") -> RawRows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +13,8 @@ import pyarrow as pa
 from datasets import Dataset
 from datasets.fingerprint import Hasher
 
-from .progress import tell
+from .progress import Bar, tell
+from .ray_host import BLOCK, RayHost
 
 Batch = dict[str, list[Any]]
 
@@ -39,10 +40,24 @@ def source_hash() -> str:
     return digest.hexdigest()
 
 
-def apply(rows: Dataset, stage: Stage, desc: str, batch_size: int = 256, num_proc: int | None = None) -> Dataset:
-    """Run `stage` over `rows` with a progress bar; the result's fingerprint covers rows, knobs and source code."""
+def apply(
+    rows: Dataset, stage: Stage, desc: str, batch_size: int = 256, num_proc: int | None = None,
+    ray: RayHost | None = None,
+) -> Dataset:  # fmt: skip
+    """Run `stage` over `rows` with a progress bar; the result's fingerprint covers rows, knobs and source code.
+
+    With `ray`, its workers run the stage, on blocks of `ray_host.BLOCK` rows.
+    """
     if len(rows) == 0:
         return rows
+    fingerprint = Hasher.hash((rows._fingerprint, repr(stage), source_hash()))
+    if ray is not None:
+        with Bar(len(rows), desc, "rows") as bar:
+            tables = []
+            for table in ray.run(stage, _blocks(rows), rows.features.arrow_schema):
+                bar.update(table.num_rows)
+                tables.append(table)
+        return Dataset(pa.concat_tables(tables), info=rows.info, fingerprint=fingerprint)
     parallel = bool(num_proc and num_proc > 1 and len(rows) > 4 * batch_size)
     done = 0
 
@@ -59,9 +74,14 @@ def apply(rows: Dataset, stage: Stage, desc: str, batch_size: int = 256, num_pro
         batch_size=batch_size,
         num_proc=num_proc if parallel else None,
         features=rows.features,
-        new_fingerprint=Hasher.hash((rows._fingerprint, repr(stage), source_hash())),
+        new_fingerprint=fingerprint,
         desc=desc,
     )
+
+
+def _blocks(rows: Dataset) -> Iterator[pa.Table]:
+    arrow = rows.with_format("arrow")
+    return (arrow[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
 
 
 def rows_of(batch: Batch) -> list[dict[str, Any]]:

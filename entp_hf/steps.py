@@ -25,6 +25,7 @@ from .purge.config_rules import dataset_rules_off
 from .purge.contamination import Contamination
 from .purge.duplicates import mark_duplicates
 from .purge.report import purge_report
+from .ray_host import RayHost
 from .schema import LEVELS, Row, instruction_of, response_of, text_of
 from .stage import apply, set_columns
 from .surroundings import lengths
@@ -125,11 +126,12 @@ def purge(
     begun = time.perf_counter()
     rules = Purge.from_config(config)
     off = dataset_rules_off(config.purge_rules, config.purge_off)
-    after = apply(rows, rules, desc="purge", num_proc=config.num_proc)
+    ray = RayHost.from_config(config)
+    after = apply(rows, rules, desc="purge", num_proc=config.num_proc, ray=ray)
     seconds = _seconds_by_rule(rows, rules)
     if contamination is not None and "contamination" not in off:
         started = time.perf_counter()
-        after = apply(after, contamination, desc="contamination")
+        after = apply(after, contamination, desc="contamination", ray=ray)
         seconds["contamination"] = time.perf_counter() - started
     after = mark_duplicates(after, vectors, config.near_duplicate, config.semantic_duplicate, off, seconds)
     report = purge_report(rows, after, seconds, config.purge_warn_share, rules.names())

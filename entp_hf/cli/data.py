@@ -29,13 +29,13 @@ def build(
     if dry_run:
         from ..plan import plan
 
-        show_plan(plan(given(inputs, output or Path("-"))[0], config, exact=True))
+        show_plan(plan(given(inputs, output or "-")[0], config, exact=True))
         return
-    from ..outputs import OutputFolder
+    from ..outputs import output_folder
     from ..pipeline import run
 
     inputs, output = given(inputs, output)
-    with OutputFolder(output, overwrite) as folder:
+    with output_folder(output, overwrite) as folder:
         result = run(inputs, config)
         result.write(folder)
     show_summary(result.manifest)
@@ -84,7 +84,7 @@ def select(
     """Select rows of INPUT by one of the methods that ENTP is compared with; writes data, dropped rows, manifest."""
     from ..baselines import SELECTORS
     from ..baselines.run import select_rows
-    from ..outputs import OutputFolder
+    from ..outputs import output_folder
 
     if names:
         head = ["method", "what it takes", "needs", "settings", "arXiv"]
@@ -92,7 +92,7 @@ def select(
         table("Selection methods", head, rows)
         return
     inputs, output = given(inputs, output)
-    with OutputFolder(output, overwrite) as folder:
+    with output_folder(output, overwrite) as folder:
         kept, dropped, figures = select_rows(inputs, method, number, config, settings_of(setting or []), target)
         write_rows_and_figures(folder, kept, dropped, figures)
     show_warnings(figures["warnings"])
@@ -117,7 +117,7 @@ def study(
     changed = {k: v for k, v in config.to_dict().items() if v != getattr(EntpConfig(), k) and k != "cache_dir"}
     flags = {k.replace("_", "-"): ",".join(map(str, v)) if isinstance(v, list) else v for k, v in changed.items()}
     command = " ".join(["entp study", name, *(f"--{k} {v}" for k, v in flags.items())])
-    result = run_study(name, inputs, config, output, [m for m in models.split(",") if m], command)
+    result = run_study(name, inputs, config, Path(output), [m for m in models.split(",") if m], command)
     out.print(markdown(result["lines"]), markup=False, soft_wrap=True)
     out.print(escape(result["finding"]), soft_wrap=True)
     out.print(f"\nTable, report and figures are in [bold]{escape(str(output))}[/bold].")

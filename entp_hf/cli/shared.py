@@ -13,13 +13,13 @@ from ..errors import ConfigError, InputError
 
 Inputs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="INPUT", help="files (.parquet .jsonl .json .csv), folders, globs, or a Hub dataset id"),
+    typer.Argument(metavar="INPUT", help="files (.parquet .jsonl .json .csv), folders, globs, URLs, a Hub dataset id"),
 ]
-Folder = Annotated[Path | None, typer.Option("-o", "--output", help="folder to be made")]
+Folder = Annotated[str | None, typer.Option("-o", "--output", help="folder to be made, or its URL (s3://, hf://)")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the folder if an earlier run made it")]
 
 
-def given(inputs: list[str] | None, output: Path | None) -> tuple[list[str], Path]:
+def given(inputs: list[str] | None, output: str | None) -> tuple[list[str], str]:
     """Both, or InputError saying what is missing."""
     if not inputs:
         raise InputError("no input given: name files, a folder or a Hub dataset")
@@ -28,11 +28,11 @@ def given(inputs: list[str] | None, output: Path | None) -> tuple[list[str], Pat
     return inputs, output
 
 
-def folder_or_none(output: Path | None, overwrite: bool) -> Any:
+def folder_or_none(output: str | None, overwrite: bool) -> Any:
     """A context: the folder to write into, whole or not at all, or None where there is no `output`."""
-    from ..outputs import OutputFolder
+    from ..outputs import output_folder
 
-    return OutputFolder(output, overwrite) if output is not None else nullcontext()
+    return output_folder(output, overwrite) if output is not None else nullcontext()
 
 
 def write_rows_and_figures(folder: Path, kept: Any, dropped: Any, info: dict[str, Any]) -> None:

@@ -48,3 +48,12 @@ def record(replies: Iterable[ChatReply]) -> None:
     replies = list(replies)
     for usage in _open:
         usage.add(replies)
+
+
+def record_usage(other: Usage) -> None:
+    """Add what another process counted to every open meter."""
+    for usage in _open:
+        usage.calls += other.calls
+        usage.cached_calls += other.cached_calls
+        usage.prompt += other.prompt
+        usage.completion += other.completion

@@ -1,0 +1,35 @@
+"""Stages for the tests of the Ray host, in a module of their own: a worker imports them by name."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from entp_hf.errors import StageError
+from entp_hf.purge import Purge
+
+
+@dataclass(frozen=True)
+class DiesOnce:
+    """The purge, in a process that kills itself in its second block, unless one did so before."""
+
+    mark: str
+    inner: Purge = Purge()
+
+    def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        out = self.inner(batch)
+        if "fruit 1500," in str(batch["messages"]) and not Path(self.mark).exists():
+            Path(self.mark).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return out
+
+
+@dataclass(frozen=True)
+class Refuses:
+    """Raises a StageError with ids."""
+
+    def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        raise StageError("refuses", "it can't", batch["id"][:5])

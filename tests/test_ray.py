@@ -1,0 +1,94 @@
+"""Engine `ray`: two workers give what this process gives, also when one of them is killed on the way."""
+
+from __future__ import annotations
+
+import importlib.util
+import pickle
+
+import numpy as np
+import pytest
+from ray_stages import DiesOnce, Refuses
+from test_stage import rows
+
+from entp_hf import errors
+from entp_hf.config import EntpConfig
+from entp_hf.embed import Embed
+from entp_hf.errors import ConfigError, MissingExtra, StageError
+from entp_hf.pipeline import run
+from entp_hf.purge import Purge
+from entp_hf.ray_host import RayHost
+from entp_hf.stage import apply
+
+if importlib.util.find_spec("ray") is None:  # importorskip would import it before the host can keep it to 127.0.0.1
+    pytest.skip("the extra `ray` is not installed", allow_module_level=True)
+HOST = RayHost(workers=2)
+
+
+def test_two_workers_give_what_this_process_gives():
+    before = rows(2500)
+    here, there = apply(before, Purge(), "purge"), apply(before, Purge(), "purge", ray=HOST)
+    assert there[:] == here[:] and there.features == here.features
+    assert there._fingerprint == here._fingerprint
+    assert here["findings"][0] and here["id"][:] == before["id"][:]
+
+
+def test_a_worker_that_is_killed_loses_nothing(tmp_path):
+    before = rows(2500)
+    stage = DiesOnce(str(tmp_path / "died"))
+    there = apply(before, stage, "purge", ray=HOST)
+    assert (tmp_path / "died").exists()
+    assert there[:] == apply(before, Purge(), "purge")[:]
+
+
+def test_an_error_of_the_work_arrives_as_it_was():
+    with pytest.raises(StageError, match="it can't") as caught:
+        apply(rows(3), Refuses(), "x", ray=HOST)
+    assert caught.value.stage == "refuses" and len(caught.value.ids) == 3
+
+
+def test_a_local_cluster_is_heard_on_this_machine_alone():
+    psutil = pytest.importorskip("psutil")
+    HOST.connect()
+    ours = [p for p in psutil.Process().children(recursive=True)]
+    listening = {c.laddr.ip for p in ours for c in p.net_connections("inet") if c.status == "LISTEN"}
+    assert listening and listening <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
+
+
+def test_embeddings_are_those_of_this_process_and_are_cached_here(tmp_path):
+    import torch
+
+    texts = [f"Why is sky number {n} blue? " + "Light is scattered. " * (n % 7) for n in range(1100)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in a worker
+    try:
+        here = Embed().encode(texts[:40])
+    finally:
+        torch.set_num_threads(threads)
+    there = Embed(ray=HOST, cache_dir=str(tmp_path)).encode(texts[:40])
+    assert np.array_equal(here, there)
+    assert np.array_equal(Embed(cache_dir=str(tmp_path), model=Embed.model).encode(texts[:40]), there)
+
+
+def test_errors_pass_from_process_to_process_as_they_are():
+    for error in (
+        StageError("purge", "it can't", ["a", "b"]),
+        ConfigError(["one", "two"]),
+        MissingExtra("x", "y", "z"),
+    ):
+        again = pickle.loads(pickle.dumps(error))
+        assert type(again) is type(error) and str(again) == str(error) and vars(again) == vars(error)
+
+
+def test_knobs_of_ray_need_the_engine_ray():
+    with pytest.raises(ConfigError, match="ray_workers: given, but engine is 'local'"):
+        EntpConfig(ray_workers=2).validate()
+    with pytest.raises(ConfigError, match="engine: 'spark' is not one of local, ray"):
+        EntpConfig(engine="spark").validate()
+    assert RayHost.from_config(EntpConfig()) is None
+    assert RayHost.from_config(EntpConfig(engine="ray", ray_workers=2)) == HOST
+
+
+def test_without_ray_the_error_is_the_line_to_run(monkeypatch):
+    monkeypatch.setattr(errors.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"pip install 'entp-hf\[ray\]'"):
+        run("pool.jsonl", EntpConfig(engine="ray"))
