@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 from datasets import Dataset
 from datasets.fingerprint import Hasher
 
+from .errors import ConfigError
 from .progress import tell
 
 Batch = dict[str, list[Any]]
@@ -80,3 +81,14 @@ def set_columns(rows: Dataset, columns: Mapping[str, Sequence[Any]]) -> Dataset:
         digest.update(name.encode() + repr(array.to_pylist()).encode())
         table = table.set_column(table.schema.get_field_index(name), schema.field(name), array)
     return Dataset(table, info=rows.info, fingerprint=digest.hexdigest())
+
+
+def resolve(path: str, knob: str, known: Iterable[str]) -> Callable[..., Any]:
+    """The attribute that `package.module:attr` names; ConfigError, with the `known` names, if it can't be imported."""
+    module, _, attr = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attr)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError([f"{knob}: {path!r} is neither one of {', '.join(known)} nor importable as "
+                           f"package.module:attr ({error})"]) from error  # fmt: skip
+    return found  # type: ignore[no-any-return]
