@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from datasets.fingerprint import Hasher
 
 from .errors import ConfigError
 from .progress import tell
+from .spool import blocks, write_stream
 
 Batch = dict[str, list[Any]]
 
@@ -41,7 +43,10 @@ def source_hash() -> str:
 
 
 def apply(rows: Dataset, stage: Stage, desc: str, batch_size: int = 256, num_proc: int | None = None) -> Dataset:
-    """Run `stage` over `rows` with a progress bar; the result's fingerprint covers rows, knobs and source code."""
+    """Run `stage` over `rows` with a progress bar; the result's fingerprint covers rows, knobs and source code.
+
+    Rows are read from and written to disk, `batch_size` at a time.
+    """
     if len(rows) == 0:
         return rows
     parallel = bool(num_proc and num_proc > 1 and len(rows) > 4 * batch_size)
@@ -54,15 +59,25 @@ def apply(rows: Dataset, stage: Stage, desc: str, batch_size: int = 256, num_pro
         tell(desc, done, len(rows))
         return out
 
-    return rows.map(
-        stage if parallel else counted,
-        batched=True,
-        batch_size=batch_size,
-        num_proc=num_proc if parallel else None,
-        features=rows.features,
-        new_fingerprint=Hasher.hash((rows._fingerprint, repr(stage), source_hash())),
-        desc=desc,
-    )
+    fingerprint = Hasher.hash((rows._fingerprint, repr(stage), source_hash()))
+    with tempfile.TemporaryDirectory(prefix="entp-", ignore_cleanup_errors=True) as folder:
+        if parallel and not rows.cache_files:  # a table without a file of its own would be pickled for each process
+            path = str(Path(folder, "rows.arrow"))
+            write_stream(path, blocks(rows), rows.features.arrow_schema)
+            rows = Dataset.from_file(path, info=rows.info)
+        mapped = rows.map(
+            stage if parallel else counted,
+            batched=True,
+            batch_size=batch_size,
+            num_proc=num_proc if parallel else None,
+            features=rows.features,
+            cache_file_name=str(Path(folder, "mapped.arrow")),
+            load_from_cache_file=False,
+            new_fingerprint=fingerprint,
+            desc=desc,
+        )
+        # Without the name of its file, which goes with the folder; what is mapped of it stays readable.
+        return Dataset(mapped.data.table, info=mapped.info, fingerprint=fingerprint)
 
 
 def rows_of(batch: Batch) -> list[dict[str, Any]]:
@@ -71,14 +86,21 @@ def rows_of(batch: Batch) -> list[dict[str, Any]]:
     return [dict(zip(names, values, strict=True)) for values in zip(*batch.values(), strict=True)]
 
 
-def set_columns(rows: Dataset, columns: Mapping[str, Sequence[Any]]) -> Dataset:
-    """Replace whole columns at once (what a fit learned of every row); types are those of `rows.features`."""
+def set_columns(rows: Dataset, columns: Mapping[str, Sequence[Any] | pa.ChunkedArray]) -> Dataset:
+    """Replace whole columns at once (what a fit learned of every row); types are those of `rows.features`.
+
+    Columns that stay are not copied, unless `rows` is a selection.
+    """
     table = rows.with_format("arrow")[:]
     schema = rows.features.arrow_schema
     digest = hashlib.blake2b(rows._fingerprint.encode(), digest_size=8)
     for name, values in columns.items():
-        array = pa.array(values, type=schema.field(name).type, from_pandas=True)
-        digest.update(name.encode() + repr(array.to_pylist()).encode())
+        array = values
+        if not isinstance(values, pa.ChunkedArray):
+            array = pa.chunked_array([pa.array(values, type=schema.field(name).type, from_pandas=True)])
+        digest.update(name.encode())
+        for buffer in (buffer for chunk in array.chunks for buffer in chunk.buffers() if buffer is not None):
+            digest.update(buffer)
         table = table.set_column(table.schema.get_field_index(name), schema.field(name), array)
     return Dataset(table, info=rows.info, fingerprint=digest.hexdigest())
 
