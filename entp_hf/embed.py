@@ -5,24 +5,30 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from .config import MINILM, EntpConfig
-from .errors import require
-from .neighbours import Floats
+from .errors import StageError, require
+from .models import find, load_encoder
+from .neighbours import Floats, check_embeddings
 from .progress import Bar
 from .ray_host import RayHost
 from .schema import text_of
-from .stage import Batch, rows_of
+from .stage import Batch, resolve, rows_of
 
 CHUNK = 1024  # texts between two writes to the cache
 
 
 @dataclass(frozen=True)
 class Embed:
-    """Embeds whole conversations. As a `datasets.map` transform it adds the column `embedding` (d floats a row)."""
+    """Embeds whole conversations. As a `datasets.map` transform it adds the column `embedding` (d floats a row).
+
+    `model`: a sentence-transformers model; or by dotted path a function of one's own, from texts to an array (N, d),
+    whose embeddings are not cached.
+    """
 
     model: str = MINILM
     device: str = "auto"
@@ -34,6 +40,19 @@ class Embed:
     def from_config(cls, config: EntpConfig) -> Embed:
         """The embedder that the configuration asks for."""
         return cls(config.embedder, config.device, cache_dir=str(config.cache_path()), ray=RayHost.from_config(config))
+
+    @property
+    def own(self) -> bool:
+        """The model is a function of the user's own."""
+        return ":" in self.model and not Path(self.model).is_dir()
+
+    def check(self) -> None:
+        """Raise ModelNotFound, MissingExtra or ConfigError now where the model can't be had; nothing is loaded."""
+        if self.own:
+            resolve(self.model, "embedder", [MINILM])
+            return
+        require("sentence_transformers", "models", f"the embedder {self.model}")
+        find(self.model)
 
     def __call__(self, batch: Batch) -> Batch:
         """Add `embedding`; texts are the turns of `messages`, parted by blank lines."""
@@ -68,25 +87,34 @@ class Embed:
         return (np.stack(table["embedding"].to_numpy()) for table in found)
 
     def _embed(self, texts: list[str]) -> Floats:
+        if self.own:
+            return self._own(texts)
         require("sentence_transformers", "models", f"the embedder {self.model}")
-        from .models import load_encoder
-
         encoder = load_encoder(self.model, self.device, self.cache_dir)
         out = encoder.encode(texts, batch_size=self.batch_size, normalize_embeddings=True, show_progress_bar=False)
         return np.asarray(out, dtype=np.float32)
+
+    def _own(self, texts: list[str]) -> Floats:
+        matrix = np.asarray(resolve(self.model, "embedder", [MINILM])(texts), dtype=np.float32)
+        if matrix.ndim != 2 or len(matrix) != len(texts):
+            raise StageError("embed", f"{self.model} returned an array of shape {matrix.shape} for {len(texts)} "
+                             "texts; it must be (texts, width)")  # fmt: skip
+        check_embeddings(matrix, "embed")
+        unit: Floats = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+        return unit
 
     def _key(self, text: str) -> str:
         return hashlib.blake2b(f"{self.model}\x1f{text}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
     def _load(self, keys: Sequence[str]) -> dict[str, Floats]:
-        if not self.cache_dir:
+        if not self.cache_dir or self.own:
             return {}
         from .llm.store import get_vectors
 
         return get_vectors(f"{self.cache_dir}/vectors.sqlite", list(dict.fromkeys(keys)))
 
     def _store(self, keys: Sequence[str], matrix: Floats) -> None:
-        if self.cache_dir:
+        if self.cache_dir and not self.own:
             from .llm.store import put_vectors
 
             put_vectors(f"{self.cache_dir}/vectors.sqlite", list(keys), matrix)

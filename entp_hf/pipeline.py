@@ -215,8 +215,7 @@ def check_models(config: EntpConfig, embeds: bool = True) -> None:
 
     RayHost.from_config(config)
     if embeds:
-        require("sentence_transformers", "models", f"the embedder {config.embedder}")
-        find(config.embedder)
+        Embed.from_config(config).check()
     needs_chat = FUSERS[config.fuser] is not None or "llm" in config.raters
     in_process = not (config.endpoint or config.provider)
     if "logits" in config.raters or (needs_chat and in_process):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from datasets.utils import tqdm
 
@@ -20,6 +20,7 @@ class Progress:
     total: int = 0
 
 
+Part = TypeVar("Part", bound=Sized)
 Listener = Callable[[Progress], None]
 _listeners: list[Listener] = []
 _stage = [""]
@@ -61,3 +62,9 @@ class Bar(tqdm):  # type: ignore[misc]
         self.done += int(n or 0)
         tell(self.what, self.done, self.all)
         return shown
+
+    def over(self, parts: Iterable[Part]) -> Iterator[Part]:
+        """The parts as they come; each moves the bar by its length."""
+        for part in parts:
+            self.update(len(part))
+            yield part

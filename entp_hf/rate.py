@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
@@ -21,7 +20,7 @@ from .llm.usage import record
 from .prompting import load_prompt, shorten
 from .ray_host import RayHost
 from .schema import FEATURES, LEVELS, Row, instruction_of, response_of, row_id
-from .stage import Batch, Stage, apply, rows_of, set_columns
+from .stage import Batch, Stage, apply, resolve, rows_of, set_columns
 
 MOST_CHARS = {"instruction": 500, "response": 700}  # of a row that the logits rater reads (ours)
 RATE_TOKENS = 160
@@ -165,7 +164,7 @@ def rate_rows(rows: Dataset, config: EntpConfig) -> tuple[Dataset, list[str]]:
     names = list(config.rating_columns)
     for path in config.raters:
         if path not in RATERS:
-            resolve(path, "raters")  # before another rater has cost anything
+            resolve(path, "raters", RATERS)  # before another rater has cost anything
     for rater in config.raters:
         if rater == "column":
             continue
@@ -201,7 +200,7 @@ class OwnRater:
     def __call__(self, batch: Batch) -> Batch:
         """Append its rating to each row's `ratings`."""
         rows = rows_of(batch)
-        values: Sequence[float | None] = resolve(self.path, "raters")(rows)
+        values: Sequence[float | None] = resolve(self.path, "raters", RATERS)(rows)
         if len(values) != len(rows):
             raise StageError("rate", f"{self.path} returned {len(values)} ratings for {len(rows)} rows")
         bad = [i for i, v in enumerate(values) if v is not None and not (isinstance(v, Real) and 0 <= v <= LEVELS - 1)]
@@ -212,14 +211,3 @@ class OwnRater:
                 [row_id(rows[i]["messages"]) for i in bad],
             )
         return {**batch, "ratings": [[*(row.get("ratings") or []), v] for row, v in zip(rows, values, strict=True)]}
-
-
-def resolve(path: str, knob: str, known: Iterable[str] = RATERS) -> Callable[..., Any]:
-    """The attribute that `package.module:attr` names; ConfigError, with the `known` names, if it can't be imported."""
-    module, _, attr = path.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attr)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError([f"{knob}: {path!r} is neither one of {', '.join(known)} nor importable as "
-                           f"package.module:attr ({error})"]) from error  # fmt: skip
-    return found  # type: ignore[no-any-return]

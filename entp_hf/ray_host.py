@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 Batch = dict[str, list[Any]]
 Work = Callable[[Batch], Batch]
 BLOCK = 1024  # rows that a worker gets at once (ours)
+WAVE = 1024  # blocks that Ray holds at once: a million rows; workers start anew for each wave (ours)
 # Ray listens on every interface, and whoever reaches it can run code. This variable, whose name tells of less than it
 # does, keeps it to 127.0.0.1; the token keeps other users of the machine out.
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
@@ -59,27 +61,29 @@ class RayHost:
         """`work` on every table, in order; `schema` is that of the results. Errors of the work arrive as they were."""
         from .stage import source_hash
 
-        blocks = list(tables)
-        if not blocks:
-            return
+        waves = iter(tables)
+        while blocks := list(islice(waves, WAVE)):
+            for table in self._wave((work, schema, source_hash()), blocks):
+                yield table.cast(schema)
+
+    def _wave(self, arguments: tuple[Any, ...], blocks: list[pa.Table]) -> Iterator[pa.Table]:
         self.connect()
         import ray
         from ray.data import ActorPoolStrategy
         from ray.exceptions import RayError
 
-        size = min(self.workers or self._places(), len(blocks))
         done = ray.data.from_arrow(blocks).map_batches(
             _Worker,
-            fn_constructor_args=(work, schema, source_hash()),
+            fn_constructor_args=arguments,
             batch_format="pyarrow",
             batch_size=None,  # a block is a batch
-            compute=ActorPoolStrategy(size=size),
+            compute=ActorPoolStrategy(size=min(self.workers or self._places(), len(blocks))),
             num_cpus=1,
             num_gpus=self.gpus or None,
         )
         try:
             for table in done.iter_batches(batch_size=None, batch_format="pyarrow"):
-                yield _read_notes(table).cast(schema)
+                yield _read_notes(table)
         except RayError as error:  # ours come in the notes: this is the cluster, or a fault of the program
             raise StageError("ray", f"a worker failed: {error}") from error
 

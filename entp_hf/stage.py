@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,8 +14,10 @@ import pyarrow as pa
 from datasets import Dataset
 from datasets.fingerprint import Hasher
 
+from .errors import ConfigError
 from .progress import Bar, tell
 from .ray_host import BLOCK, RayHost
+from .spool import blocks, spooled, write_stream
 
 Batch = dict[str, list[Any]]
 
@@ -46,18 +49,18 @@ def apply(
 ) -> Dataset:  # fmt: skip
     """Run `stage` over `rows` with a progress bar; the result's fingerprint covers rows, knobs and source code.
 
-    With `ray`, its workers run the stage, on blocks of `ray_host.BLOCK` rows.
+    Rows are read from and written to disk, `batch_size` at a time. With `ray`, its workers run the stage, on blocks of
+    `ray_host.BLOCK` rows.
     """
     if len(rows) == 0:
         return rows
     fingerprint = Hasher.hash((rows._fingerprint, repr(stage), source_hash()))
     if ray is not None:
+        schema = rows.features.arrow_schema
         with Bar(len(rows), desc, "rows") as bar:
-            tables = []
-            for table in ray.run(stage, _blocks(rows), rows.features.arrow_schema):
-                bar.update(table.num_rows)
-                tables.append(table)
-        return Dataset(pa.concat_tables(tables), info=rows.info, fingerprint=fingerprint)
+            done = ray.run(stage, blocks(rows, size=BLOCK), schema)
+            table = spooled(bar.over(done), schema)
+        return Dataset(table, info=rows.info, fingerprint=fingerprint)
     parallel = bool(num_proc and num_proc > 1 and len(rows) > 4 * batch_size)
     done = 0
 
@@ -68,20 +71,24 @@ def apply(
         tell(desc, done, len(rows))
         return out
 
-    return rows.map(
-        stage if parallel else counted,
-        batched=True,
-        batch_size=batch_size,
-        num_proc=num_proc if parallel else None,
-        features=rows.features,
-        new_fingerprint=fingerprint,
-        desc=desc,
-    )
-
-
-def _blocks(rows: Dataset) -> Iterator[pa.Table]:
-    arrow = rows.with_format("arrow")
-    return (arrow[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
+    with tempfile.TemporaryDirectory(prefix="entp-", ignore_cleanup_errors=True) as folder:
+        if parallel and not rows.cache_files:  # a table without a file of its own would be pickled for each process
+            path = str(Path(folder, "rows.arrow"))
+            write_stream(path, blocks(rows), rows.features.arrow_schema)
+            rows = Dataset.from_file(path, info=rows.info)
+        mapped = rows.map(
+            stage if parallel else counted,
+            batched=True,
+            batch_size=batch_size,
+            num_proc=num_proc if parallel else None,
+            features=rows.features,
+            cache_file_name=str(Path(folder, "mapped.arrow")),
+            load_from_cache_file=False,
+            new_fingerprint=fingerprint,
+            desc=desc,
+        )
+        # Without the name of its file, which goes with the folder; what is mapped of it stays readable.
+        return Dataset(mapped.data.table, info=mapped.info, fingerprint=fingerprint)
 
 
 def rows_of(batch: Batch) -> list[dict[str, Any]]:
@@ -90,13 +97,31 @@ def rows_of(batch: Batch) -> list[dict[str, Any]]:
     return [dict(zip(names, values, strict=True)) for values in zip(*batch.values(), strict=True)]
 
 
-def set_columns(rows: Dataset, columns: Mapping[str, Sequence[Any]]) -> Dataset:
-    """Replace whole columns at once (what a fit learned of every row); types are those of `rows.features`."""
+def set_columns(rows: Dataset, columns: Mapping[str, Sequence[Any] | pa.ChunkedArray]) -> Dataset:
+    """Replace whole columns at once (what a fit learned of every row); types are those of `rows.features`.
+
+    Columns that stay are not copied, unless `rows` is a selection.
+    """
     table = rows.with_format("arrow")[:]
     schema = rows.features.arrow_schema
     digest = hashlib.blake2b(rows._fingerprint.encode(), digest_size=8)
     for name, values in columns.items():
-        array = pa.array(values, type=schema.field(name).type, from_pandas=True)
-        digest.update(name.encode() + repr(array.to_pylist()).encode())
+        array = values
+        if not isinstance(values, pa.ChunkedArray):
+            array = pa.chunked_array([pa.array(values, type=schema.field(name).type, from_pandas=True)])
+        digest.update(name.encode())
+        for buffer in (buffer for chunk in array.chunks for buffer in chunk.buffers() if buffer is not None):
+            digest.update(buffer)
         table = table.set_column(table.schema.get_field_index(name), schema.field(name), array)
     return Dataset(table, info=rows.info, fingerprint=digest.hexdigest())
+
+
+def resolve(path: str, knob: str, known: Iterable[str]) -> Callable[..., Any]:
+    """The attribute that `package.module:attr` names; ConfigError, with the `known` names, if it can't be imported."""
+    module, _, attr = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attr)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError([f"{knob}: {path!r} is neither one of {', '.join(known)} nor importable as "
+                           f"package.module:attr ({error})"]) from error  # fmt: skip
+    return found  # type: ignore[no-any-return]

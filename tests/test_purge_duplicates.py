@@ -14,7 +14,7 @@ from datasets import Dataset
 
 from entp_hf.errors import InputError
 from entp_hf.purge import Contamination, find_duplicates, mark_duplicates, same_prompts
-from entp_hf.purge.duplicates import _View
+from entp_hf.purge.duplicates import View, look
 from entp_hf.purge.near import bands_for, shingles
 from entp_hf.schema import FEATURES, JOIN, new_row
 
@@ -48,8 +48,8 @@ def made_up(count=150, seed=3):
 
 def test_near_duplicates_are_those_of_brute_force():
     rows = made_up()
-    view = _View(rows)
-    sets = {i: set(shingles(text).tolist()) for i, text in view.texts.items()}
+    view = View(rows)
+    sets = {looked.index: set(shingles(looked.whole).tolist()) for looked in look(rows)}
     expected, kept = {}, []
     for index in view.order:
         near = [k for k in kept if len(sets[k] & sets[index]) / len(sets[k] | sets[index]) >= 0.7]
@@ -73,13 +73,13 @@ def test_bands_let_few_pairs_at_the_bound_slip(near):
 
 
 def test_semantic_duplicates_are_those_of_brute_force(monkeypatch):
-    monkeypatch.setattr("entp_hf.purge.duplicates.BLOCK", 32)
+    monkeypatch.setattr("entp_hf.purge.semantic.BLOCK", 32)
     rng = np.random.default_rng(0)
     vectors = np.repeat(rng.standard_normal((60, 16)), 3, axis=0) + rng.standard_normal((180, 16)) * 0.15
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     rows = dataset([row(f"Q{i} {WORDS[i % 84]}", " ".join(random.Random(i).choices(WORDS, k=30))) for i in range(180)])
     cosines, kept, gone = vectors @ vectors.T, [], set()
-    for index in _View(rows).order:
+    for index in View(rows).order:
         if any(cosines[index, k] >= 0.95 for k in kept):
             gone.add(index)
         else:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from ..errors import ConfigError
-from ..rate import resolve
+from ..stage import resolve
 from . import deita, less, likelihood, rds, simple
 from .pool import Picked, Pool, Settings, best_first
 

@@ -6,19 +6,22 @@ import hashlib
 import time
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from datasets import Dataset
 
+from ..neighbours import Neighbours
 from ..schema import Finding, instruction_of, response_of
-from .near import near_pairs
+from ..spool import blocks, column, each
+from .near import Bands, near_pairs, shingles
+from .semantic import semantic_pairs
 
 Array = npt.NDArray[Any]
-BLOCK = 1024  # rows of embeddings compared at once
 
 
 class Duplicate(NamedTuple):
@@ -41,6 +44,8 @@ def find_duplicates(
     semantic: float,
     off: Collection[str] = (),
     seconds: dict[str, float] | None = None,
+    neighbours: Neighbours | None = None,
+    view: View | None = None,
 ) -> dict[int, Duplicate]:
     """Row index -> exact_duplicate, near_duplicate or semantic_duplicate, and the row that stays.
 
@@ -48,21 +53,28 @@ def find_duplicates(
     cosine of `embeddings` (rows, width; L2-normalised, in row order); 1, or no embeddings, turns it off. Of two rows
     the one with the higher `expected_score` stays (null is lowest), then the longer response, then the first. Rows
     that are dropped already take no part. `off`: kinds not to look for. `seconds` is filled with each kind's time.
+    `neighbours`: of these rows (-1: a row that is none of them), so that they are not searched for again.
     """
-    view = _View(rows)
-    found: dict[int, Duplicate] = {}
     spent = {} if seconds is None else seconds
+    if view is None:
+        with _clock(spent, "exact_duplicate" if "near_duplicate" in off else "near_duplicate"):
+            view = View(rows, None if "near_duplicate" in off else near)
+    found: dict[int, Duplicate] = {}
     if "exact_duplicate" not in off:
         with _clock(spent, "exact_duplicate"):
-            for group in view.equal(view.texts):
+            for group in view.equal(view.whole):
                 found.update((index, Duplicate("exact_duplicate", group[0])) for index in group[1:])
-    if "near_duplicate" not in off:
+    if view.bands is not None:
         with _clock(spent, "near_duplicate"):
-            pairs = near_pairs(view.texts, [i for i in view.order if i not in found], near)
+            shared = view.bands.shared(found)
+            sets = {looked.index: shingles(looked.whole) for looked in look(rows, shared)}
+            pairs = near_pairs(sets, shared, (i for i in view.order if i not in found), near)
             found.update((index, Duplicate("near_duplicate", *pair)) for index, pair in pairs.items())
     if embeddings is not None and semantic < 1 and "semantic_duplicate" not in off:
         with _clock(spent, "semantic_duplicate"):
-            _semantic([i for i in view.order if i not in found], np.asarray(embeddings), semantic, found)
+            alive = [i for i in view.order if i not in found]
+            pairs = semantic_pairs(alive, np.asarray(embeddings), semantic, neighbours)
+            found.update((index, Duplicate("semantic_duplicate", *pair)) for index, pair in pairs.items())
     return {index: hit._replace(keeper=_root(found, hit.keeper)) for index, hit in sorted(found.items())}
 
 
@@ -70,17 +82,16 @@ def find_duplicates(
 def _clock(seconds: dict[str, float], name: str) -> Iterator[None]:
     begun = time.perf_counter()
     yield
-    seconds[name] = time.perf_counter() - begun
+    seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - begun
 
 
-def same_prompts(rows: Dataset, without: Collection[int] = ()) -> dict[int, tuple[int, int]]:
+def same_prompts(rows: Dataset, without: Collection[int] = (), view: View | None = None) -> dict[int, tuple[int, int]]:
     """Row index -> (index of the group's best row, size) for rows that share a prompt, the best one included.
 
     Rows in `without` (duplicates) and rows that are dropped take no part.
     """
-    view = _View(rows)
-    view.order = [i for i in view.order if i not in without]
-    groups = view.equal({i: text.partition("\x1e")[0] for i, text in view.texts.items()})
+    view = view or View(rows)
+    groups = view.equal(view.prompt, without)
     return {index: (group[0], len(group)) for group in groups for index in group}
 
 
@@ -90,68 +101,63 @@ def _root(found: dict[int, Duplicate], index: int) -> int:
     return index
 
 
-class _View:
-    """Texts of the rows that are not dropped, and the order in which they have a right to stay."""
+class Looked(NamedTuple):
+    """What duplicates are found by, of one row."""
 
-    def __init__(self, rows: Dataset) -> None:
-        dropped = rows["dropped_by"] if "dropped_by" in rows.column_names else [None] * len(rows)
-        scores = rows["expected_score"] if "expected_score" in rows.column_names else [None] * len(rows)
-        inputs = rows["input"] if "input" in rows.column_names else [""] * len(rows)
-        self.texts: dict[int, str] = {}
+    index: int
+    prompt: str
+    whole: str
+    answer: int  # characters of the response
+
+
+def look(rows: Dataset, wanted: Collection[int] | None = None) -> Iterator[Looked]:
+    """The normalised texts of the rows that are not dropped, or of those `wanted`, one at a time."""
+    names = [name for name in ("messages", "input", "dropped_by") if name in rows.column_names]
+    for i, row in enumerate(each(rows, *names)):
+        if row.get("dropped_by") or (wanted is not None and i not in wanted):
+            continue
+        messages, given = row["messages"], row.get("input") or ""
+        answers = "\x1e".join(normalised(f"{m['role']}:{m['content']}") for m in messages[_first_user(messages) :])
+        prompt = f"{normalised(instruction_of(row))}\x1f{normalised(given)}"
+        yield Looked(i, prompt, f"{prompt}\x1e{answers}", len(normalised(response_of(row))))
+
+
+class View:
+    """Hashes of the rows that are not dropped, and the `order` in which they have a right to stay.
+
+    `bands`, made where `near` is given, are what near-duplicates are proposed by.
+    """
+
+    def __init__(self, rows: Dataset, near: float | None = None) -> None:
+        known = "expected_score" in rows.column_names
+        scores = column(rows, "expected_score") if known else [None] * len(rows)
+        self.whole: dict[int, bytes] = {}
+        self.prompt: dict[int, bytes] = {}
+        self.bands = None if near is None else Bands(len(rows), near)
         rank = []
-        for i, (messages, given, gone, score) in enumerate(
-            zip(rows["messages"], inputs, dropped, scores, strict=True)
-        ):
-            if gone:
-                continue
-            row = {"messages": messages, "input": given}
-            answers = "\x1e".join(normalised(f"{m['role']}:{m['content']}") for m in messages[_first_user(messages) :])
-            self.texts[i] = f"{normalised(instruction_of(row))}\x1f{normalised(given or '')}\x1e{answers}"
-            rank.append(
-                (-(score if score is not None and score == score else -1.0), -len(normalised(response_of(row))), i)
-            )
+        for looked in look(rows):
+            i, score = looked.index, scores[looked.index]
+            self.whole[i], self.prompt[i] = _digest(looked.whole), _digest(looked.prompt)
+            rank.append((-(score if score is not None and score == score else -1.0), -looked.answer, i))
+            if self.bands is not None:
+                self.bands.add(i, looked.whole)
         self.order = [i for _, _, i in sorted(rank)]
 
-    def equal(self, texts: dict[int, str]) -> Iterator[list[int]]:
-        """Groups of two or more rows with equal texts, the one that stays first."""
+    def equal(self, digests: Mapping[int, bytes], without: Collection[int] = ()) -> Iterator[list[int]]:
+        """Groups of two or more rows with equal digests, the one that stays first."""
         groups: dict[bytes, list[int]] = defaultdict(list)
         for index in self.order:
-            groups[hashlib.blake2b(texts[index].encode("utf-8", "surrogatepass"), digest_size=16).digest()].append(
-                index
-            )
+            if index not in without:
+                groups[digests[index]].append(index)
         return (group for group in groups.values() if len(group) > 1)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _first_user(messages: Sequence[dict[str, str]]) -> int:
     return next((i + 1 for i, m in enumerate(messages) if m["role"] == "user"), 0)
-
-
-def _semantic(alive: Sequence[int], embeddings: Array, semantic: float, found: dict[int, Duplicate]) -> None:
-    """Greedy, best rows first: a row goes if a row that stays is at least as near. Blocks of faiss range searches."""
-    import faiss
-
-    if not alive:
-        return
-    vectors = np.ascontiguousarray(embeddings[np.asarray(alive)], np.float32)
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    stay: list[int] = []
-    for begin in range(0, len(vectors), BLOCK):
-        block = vectors[begin : begin + BLOCK]
-        keeper, score = np.full(len(block), -1), np.zeros(len(block), np.float32)
-        if stay:
-            cosines, nearest = index.search(block, 1)
-            keeper = np.where(cosines[:, 0] >= semantic, np.asarray(stay)[nearest[:, 0]], -1)
-            score = cosines[:, 0]
-        inside = block @ block.T
-        for row in range(len(block)):
-            rivals = np.flatnonzero((inside[row, :row] >= semantic) & (keeper[:row] < 0))
-            if keeper[row] < 0 and len(rivals):
-                keeper[row], score[row] = begin + int(rivals[0]), inside[row, rivals[0]]
-        for row in np.flatnonzero(keeper >= 0).tolist():
-            found[alive[begin + row]] = Duplicate("semantic_duplicate", alive[int(keeper[row])], float(score[row]))
-        kept = np.flatnonzero(keeper < 0)
-        stay += (begin + kept).tolist()
-        index.add(np.ascontiguousarray(block[kept]))
 
 
 def mark_duplicates(
@@ -161,29 +167,47 @@ def mark_duplicates(
     semantic: float = 0.97,
     off: Collection[str] = (),
     seconds: dict[str, float] | None = None,
+    neighbours: Neighbours | None = None,
 ) -> Dataset:
     """Drop duplicates: `dropped_by` "purge:near_duplicate" and the like, a finding with the id of the row that stays.
 
     The row that stays gets a finding with action "keep" and the ids that it stays for. Rows that share a prompt get a
-    flag `same_prompt`. Marked rows stay in the dataset. `off`, `seconds`: as in `find_duplicates`.
+    flag `same_prompt`. Marked rows stay in the dataset. `off`, `seconds`, `neighbours`: as in `find_duplicates`.
     """
     from ..stage import set_columns
 
     spent = {} if seconds is None else seconds
-    found = find_duplicates(rows, embeddings, near, semantic, off, spent)
-    ids = rows["id"][:]
-    findings, dropped = [list(f or ()) for f in rows["findings"]], list(rows["dropped_by"])
+    with _clock(spent, "exact_duplicate" if "near_duplicate" in off else "near_duplicate"):
+        view = View(rows, None if "near_duplicate" in off else near)
+    found = find_duplicates(rows, embeddings, near, semantic, off, spent, neighbours, view)
+    ids, dropped = column(rows, "id"), column(rows, "dropped_by")
+    new: dict[int, list[Finding]] = defaultdict(list)
     stands_for: dict[tuple[int, str], list[str]] = defaultdict(list)
     for index, (rule, keeper, score) in found.items():
         dropped[index] = f"purge:{rule}"
-        findings[index].append(Finding(rule, "response", "drop", score=score, detail=ids[keeper]).as_dict())
+        new[index].append(Finding(rule, "response", "drop", score=score, detail=ids[keeper]))
         stands_for[keeper, rule].append(ids[index])
     for (keeper, rule), gone in stands_for.items():
-        findings[keeper].append(Finding(rule, "response", "keep", detail=", ".join(gone)).as_dict())
+        new[keeper].append(Finding(rule, "response", "keep", detail=", ".join(gone)))
     with _clock(spent, "same_prompt"):
-        prompts = {} if "same_prompt" in off else same_prompts(rows, found)
+        prompts = {} if "same_prompt" in off else same_prompts(rows, found, view)
     for index, (best, size) in prompts.items():
-        if not any(f["rule"] == "same_prompt" for f in findings[index]):
-            detail = f"{size} rows with the prompt of {ids[best]}"
-            findings[index].append(Finding("same_prompt", "instruction", "flag", detail=detail).as_dict())
-    return set_columns(rows, {"findings": findings, "dropped_by": dropped})
+        detail = f"{size} rows with the prompt of {ids[best]}"
+        new[index].append(Finding("same_prompt", "instruction", "flag", detail=detail))
+    return set_columns(rows, {"findings": _with_findings(rows, new), "dropped_by": dropped})
+
+
+def _with_findings(rows: Dataset, new: Mapping[int, Sequence[Finding]]) -> pa.ChunkedArray:
+    """The column `findings` with new ones at the end of each row's; one of a prompt that is shared comes once."""
+    chunks, at = [], 0
+    for block in blocks(rows, ["findings"]):
+        kept = block["findings"].combine_chunks()
+        if any(i in new for i in range(at, at + len(block))):
+            values = [list(found or ()) for found in kept.to_pylist()]
+            for i, known in enumerate(values, at):
+                flagged = any(f["rule"] == "same_prompt" for f in known)
+                known += [f.as_dict() for f in new.get(i, ()) if f.rule != "same_prompt" or not flagged]
+            kept = pa.array(values, kept.type)
+        chunks.append(kept)
+        at += len(block)
+    return pa.chunked_array(chunks, rows.features.arrow_schema.field("findings").type)

@@ -1,17 +1,25 @@
-"""D3: near-duplicates, by MinHash of 5-grams."""
+"""D3: near-duplicates, by MinHash of 5-grams (Broder, 1997) and banding (Indyk and Motwani, 1998).
+
+Our own, for the memory: signatures lie on disk, and only rows that share a band with another one are compared, so
+that no index and no text of all rows is held.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
+from ..spool import matrix
 from .ngrams import Hashes, codes_of, ngrams
 from .scripts import script_of
 
 NUM_PERM = 128
-BLOCK = 1024  # rows whose signatures are made at once
-_LOW = np.uint64(0xFFFFFFFF)  # datasketch hashes to 32 bits
+_ODD = np.random.default_rng(1).integers(1, 2**63, NUM_PERM, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+Shared = dict[int, list[tuple[int, int]]]  # row: (band, its hash)
+_MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 def shingles(text: str) -> Hashes:
@@ -31,37 +39,76 @@ def bands_for(near: float, miss: float = 0.002) -> tuple[int, int]:
     return NUM_PERM // width, width
 
 
-def near_pairs(texts: Mapping[int, str], order: Sequence[int], near: float) -> dict[int, tuple[int, float]]:
+def signature(grams: Hashes) -> npt.NDArray[np.uint32]:
+    """MinHash signature (128,): the least of each of 128 hashes, by multiply-shift (Dietzfelbinger et al., 1997)."""
+    hashed = grams[:, None] * _ODD
+    return (hashed >> np.uint64(32)).min(axis=0).astype(np.uint32)
+
+
+class Bands:
+    """Hashes of the bands of `rows` rows at the similarity `near`: 0.2 kB a row, on disk."""
+
+    def __init__(self, rows: int, near: float) -> None:
+        self.bands, self.width = bands_for(near)
+        self.keys = matrix(self.bands, rows, np.uint64)
+        self.filled = np.zeros(rows, bool)
+
+    def add(self, index: int, text: str) -> None:
+        """Take a row in; one without words is never a near-duplicate."""
+        grams = shingles(text)
+        if len(grams):
+            self.filled[index] = True
+            parts = signature(grams)[: self.bands * self.width].reshape(self.bands, self.width)
+            self.keys[:, index] = _folded(parts)
+
+    def shared(self, without: Collection[int] = ()) -> Shared:
+        """The bands that rows share with other rows; those in `without` take no part."""
+        some = self.filled.copy()
+        some[list(without)] = False
+        at = np.flatnonzero(some)
+        found: Shared = defaultdict(list)
+        for band in range(self.bands):
+            key = self.keys[band, at]
+            order = np.argsort(key, kind="stable")
+            ranked = key[order]
+            same = np.r_[False, ranked[1:] == ranked[:-1]]
+            for place in np.flatnonzero(same | np.r_[same[1:], False]):
+                found[int(at[order[place]])].append((band, int(ranked[place])))
+        return found
+
+
+def _folded(parts: npt.NDArray[np.uint32]) -> Hashes:
+    """One hash (bands,) of each row of `parts` (bands, width)."""
+    out = np.zeros(len(parts), np.uint64)
+    for column in parts.T:
+        out = (out ^ column) * _MIX
+        out ^= out >> np.uint64(29)
+    return out
+
+
+def near_pairs(
+    sets: Mapping[int, Hashes], shared: Shared, order: Iterable[int], near: float
+) -> dict[int, tuple[int, float]]:
     """Row -> (the row before it in `order` that stays for it, their Jaccard similarity), where it is at least `near`.
 
-    MinHash and LSH (datasketch) propose pairs, the exact similarity of their shingles decides.
+    Bands that are `shared` propose pairs, the exact similarity of their shingles (`sets`) decides.
     """
-    from datasketch import MinHash, MinHashLSH
-
-    lsh = MinHashLSH(num_perm=NUM_PERM, params=bands_for(near))
-    sets: dict[int, Hashes] = {}
-    place = {index: at for at, index in enumerate(order)}
+    place = {index: at for at, index in enumerate(order) if index in shared}
+    holders: dict[tuple[int, int], list[int]] = defaultdict(list)
     found: dict[int, tuple[int, float]] = {}
-    for begin in range(0, len(order), BLOCK):
-        block = [(index, grams) for index in order[begin : begin + BLOCK] if len(grams := shingles(texts[index]))]
-        hashes = [(grams & _LOW).tolist() for _, grams in block]
-        signatures = MinHash.bulk(hashes, num_perm=NUM_PERM, seed=1, hashfunc=int)
-        for (index, grams), signature in zip(block, signatures, strict=True):
-            likeness = (
-                (rival, _jaccard(sets[rival], grams)) for rival in sorted(lsh.query(signature), key=place.__getitem__)
-            )
-            keeper = next((pair for pair in likeness if pair[1] >= near), None)
-            if keeper is not None:
-                found[index] = keeper
-                continue
-            lsh.insert(index, signature)
-            sets[index] = grams
+    for index in place:
+        rivals = {rival for key in shared[index] for rival in holders[key]}
+        likeness = ((rival, _jaccard(sets[rival], sets[index])) for rival in sorted(rivals, key=place.__getitem__))
+        keeper = next((pair for pair in likeness if pair[1] >= near), None)
+        if keeper is not None:
+            found[index] = keeper
+            continue
+        for key in shared[index]:
+            holders[key].append(index)
     return found
 
 
 def _jaccard(one: Hashes, other: Hashes) -> float:
     """Exact Jaccard similarity of two sorted sets."""
-    if not len(one) or not len(other):
-        return 0.0
     shared = len(np.intersect1d(one, other, assume_unique=True))
     return shared / (len(one) + len(other) - shared)

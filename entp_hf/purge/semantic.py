@@ -1,0 +1,84 @@
+"""D4: semantic duplicates, by cosine similarity of embeddings (SemDeDup, arXiv 2303.09540, without its clusters)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..neighbours import Neighbours
+
+Array = npt.NDArray[Any]
+BLOCK = 1024  # rows of embeddings compared at once
+ROUNDING = 1e-5  # of a distance in single precision: such pairs are looked at again
+
+
+def semantic_pairs(
+    order: Sequence[int], embeddings: Array, least: float, near: Neighbours | None = None
+) -> dict[int, tuple[int, float]]:
+    """Row -> (the row before it in `order` that stays for it, their cosine), where it is at least `least`.
+
+    `near`: neighbours of the rows of `embeddings`, in their numbers, -1 where a neighbour is none of them; it must
+    list copies too (`Space.among`). Rows with more neighbours that near than it holds are compared with one another.
+    Without it, every row is compared with all that stay.
+    """
+    if not len(order):
+        return {}
+    if near is None:
+        return _all_pairs(order, embeddings, least)
+    place = np.full(len(embeddings), -1)
+    place[np.asarray(order)] = np.arange(len(order))
+    row, slot = np.nonzero(near.distance <= 1 - least + ROUNDING)
+    other = near.index[row, slot]
+    there = (other >= 0) & (place[row] >= 0)
+    there[there] = place[other[there]] >= 0
+    rivals: dict[int, set[int]] = defaultdict(set)
+    for one, two in zip(row[there].tolist(), other[there].tolist(), strict=True):
+        first, then = (one, two) if place[one] < place[two] else (two, one)
+        rivals[then].add(first)
+    crowded = {int(i) for i in np.flatnonzero(near.distance[:, -1] <= 1 - least + ROUNDING)}
+    found: dict[int, tuple[int, float]] = {}
+    standing: list[int] = []  # crowded rows that stay
+    for index in order:
+        mine = [r for r in rivals.get(index, ()) if r not in found]
+        mine = mine or (standing if index in crowded else [])
+        if mine:
+            cosine = embeddings[mine] @ embeddings[index]
+            best = max(range(len(mine)), key=lambda i: (cosine[i], -place[mine[i]]))
+            if cosine[best] >= least:
+                found[index] = mine[best], float(cosine[best])
+                continue
+        if index in crowded:
+            standing.append(index)
+    return found
+
+
+def _all_pairs(order: Sequence[int], embeddings: Array, least: float) -> dict[int, tuple[int, float]]:
+    """Greedy, best rows first: a row goes if a row that stays is at least as near. Blocks of faiss searches."""
+    import faiss
+
+    vectors = np.ascontiguousarray(embeddings[np.asarray(order)], np.float32)
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    stay: list[int] = []
+    found: dict[int, tuple[int, float]] = {}
+    for begin in range(0, len(vectors), BLOCK):
+        block = vectors[begin : begin + BLOCK]
+        keeper, score = np.full(len(block), -1), np.zeros(len(block), np.float32)
+        if stay:
+            cosines, nearest = index.search(block, 1)
+            keeper = np.where(cosines[:, 0] >= least, np.asarray(stay)[nearest[:, 0]], -1)
+            score = cosines[:, 0]
+        inside = block @ block.T
+        for row in range(len(block)):
+            rivals = np.flatnonzero((inside[row, :row] >= least) & (keeper[:row] < 0))
+            if keeper[row] < 0 and len(rivals):
+                keeper[row], score[row] = begin + int(rivals[0]), inside[row, rivals[0]]
+        for row in np.flatnonzero(keeper >= 0).tolist():
+            found[order[begin + row]] = order[int(keeper[row])], float(score[row])
+        kept = np.flatnonzero(keeper < 0)
+        stay += (begin + kept).tolist()
+        index.add(np.ascontiguousarray(block[kept]))
+    return found
