@@ -13,8 +13,8 @@ import numpy as np
 
 from .fuse import made_row, turn
 from .groups import Group, defects
-from .purge.duplicates import normalised
 from .purge.scripts import language_of, script_of
+from .purge.sketch import normalised
 from .schema import JOIN, Message, Row, response_of
 
 # One line before the parts, where we can say it in the rows' own language; else the parts stand alone.

@@ -35,6 +35,7 @@ WAVE = 1024  # blocks that Ray holds at once: a million rows; workers start anew
 # does, keeps it to 127.0.0.1; the token keeps other users of the machine out.
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 LOCAL_ONLY = {LOOPBACK: "0", "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+AT_HOME = {"RAY_worker_niceness": "0"}  # by itself 15: on a machine that is busy, workers would hardly run
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,15 @@ class RayHost:
     def connect(self) -> None:
         """Join the cluster, or start one on 127.0.0.1 with a token of its own; once a process."""
         if not self.address and "ray" not in sys.modules:  # these are read when Ray is imported
-            for name, value in {**LOCAL_ONLY, "RAY_AUTH_TOKEN": secrets.token_hex(32)}.items():
+            for name, value in {**LOCAL_ONLY, **AT_HOME, "RAY_AUTH_TOKEN": secrets.token_hex(32)}.items():
                 os.environ.setdefault(name, value)
         import ray
+        import ray.data
 
         if not ray.is_initialized():
             self._start(ray)
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
         context = ray.data.DataContext.get_current()
+        logging.getLogger("ray.data").setLevel(logging.ERROR)  # after its import, which sets it
         context.enable_progress_bars = False
         context.execution_options.preserve_order = True
 
@@ -173,8 +175,9 @@ class _Worker:
 def _read_notes(table: pa.Table) -> pa.Table:
     """The results alone; raises the error that stopped the work, and counts the tokens that it used."""
     at = table.schema.get_field_index(_NOTES)
-    usage, error = pickle.loads(table.column(at)[0].as_py())
-    if error is not None:
-        raise error
-    record_usage(usage)
+    for note in table.column(at).drop_null().to_pylist():  # none in the second part of a block that Ray cut in two
+        usage, error = pickle.loads(note)
+        if error is not None:
+            raise error
+        record_usage(usage)
     return table.remove_column(at)

@@ -127,17 +127,26 @@ def purge(
     rules = Purge.from_config(config)
     off = dataset_rules_off(config.purge_rules, config.purge_off)
     ray = RayHost.from_config(config)
-    after = apply(rows, rules, desc="purge", num_proc=config.num_proc, ray=ray)
-    seconds = _seconds_by_rule(rows, rules)
-    if contamination is not None and "contamination" not in off:
-        started = time.perf_counter()
-        after = apply(after, contamination, desc="contamination", ray=ray)
-        seconds["contamination"] = time.perf_counter() - started
-    after = mark_duplicates(after, vectors, config.near_duplicate, config.semantic_duplicate, off, seconds)
+    after, seconds = row_rules(rows, config, contamination, ray)
+    after = mark_duplicates(after, vectors, config.near_duplicate, config.semantic_duplicate, off, seconds, ray=ray)
     report = purge_report(rows, after, seconds, config.purge_warn_share, rules.names())
     kept, dropped = set_aside(after)
     whole = round(time.perf_counter() - begun, 3)
     return kept, dropped, {"rows_in": len(rows), "rows_out": len(kept), "seconds": whole, **report}
+
+
+def row_rules(
+    rows: Dataset, config: EntpConfig, contamination: Contamination | None, ray: RayHost | None
+) -> tuple[Dataset, dict[str, float]]:
+    """The rules that look at one row at a time; marked rows, and the seconds that each rule took."""
+    rules = Purge.from_config(config)
+    after = apply(rows, rules, desc="purge", num_proc=config.num_proc, ray=ray)
+    seconds = _seconds_by_rule(rows, rules)
+    if contamination is not None and "contamination" not in dataset_rules_off(config.purge_rules, config.purge_off):
+        started = time.perf_counter()
+        after = apply(after, contamination, desc="contamination", ray=ray)
+        seconds["contamination"] = time.perf_counter() - started
+    return after, seconds
 
 
 def _seconds_by_rule(rows: Dataset, rules: Purge) -> dict[str, float]:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from entp_hf.errors import StageError
+from entp_hf.llm import ChatReply
+from entp_hf.llm.usage import record
 from entp_hf.purge import Purge
 
 
@@ -21,7 +23,7 @@ class DiesOnce:
 
     def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         out = self.inner(batch)
-        if "fruit 1500," in str(batch["messages"]) and not Path(self.mark).exists():
+        if "fruit 100," in str(batch["messages"]) and not Path(self.mark).exists():
             Path(self.mark).touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return out
@@ -33,3 +35,12 @@ class Refuses:
 
     def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         raise StageError("refuses", "it can't", batch["id"][:5])
+
+
+@dataclass(frozen=True)
+class Spends:
+    """Asks for seven tokens a row."""
+
+    def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        record([ChatReply(prompt_tokens=5, completion_tokens=2)] * len(batch["id"]))
+        return batch

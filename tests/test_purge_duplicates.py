@@ -14,8 +14,8 @@ from datasets import Dataset
 
 from entp_hf.errors import InputError
 from entp_hf.purge import Contamination, find_duplicates, mark_duplicates, same_prompts
-from entp_hf.purge.duplicates import View, look
-from entp_hf.purge.near import bands_for, shingles
+from entp_hf.purge.duplicates import View, shingle_sets
+from entp_hf.purge.near import bands_for
 from entp_hf.schema import FEATURES, JOIN, new_row
 
 BENCHMARKS = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "benchmarks"
@@ -48,8 +48,8 @@ def made_up(count=150, seed=3):
 
 def test_near_duplicates_are_those_of_brute_force():
     rows = made_up()
-    view = View(rows)
-    sets = {looked.index: set(shingles(looked.whole).tolist()) for looked in look(rows)}
+    view = View.of(rows)
+    sets = {i: set(found.tolist()) for i, found in shingle_sets(rows, view.order).items()}
     expected, kept = {}, []
     for index in view.order:
         near = [k for k in kept if len(sets[k] & sets[index]) / len(sets[k] | sets[index]) >= 0.7]
@@ -79,7 +79,7 @@ def test_semantic_duplicates_are_those_of_brute_force(monkeypatch):
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     rows = dataset([row(f"Q{i} {WORDS[i % 84]}", " ".join(random.Random(i).choices(WORDS, k=30))) for i in range(180)])
     cosines, kept, gone = vectors @ vectors.T, [], set()
-    for index in View(rows).order:
+    for index in View.of(rows).order:
         if any(cosines[index, k] >= 0.95 for k in kept):
             gone.add(index)
         else:

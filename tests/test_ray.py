@@ -7,14 +7,18 @@ import pickle
 
 import numpy as np
 import pytest
-from ray_stages import DiesOnce, Refuses
+from datasets import concatenate_datasets
+from ray_stages import DiesOnce, Refuses, Spends
 from test_stage import rows
 
 from entp_hf import errors
 from entp_hf.config import EntpConfig
+from entp_hf.demo import pool_files
 from entp_hf.embed import Embed
 from entp_hf.errors import ConfigError, MissingExtra, StageError
-from entp_hf.pipeline import run
+from entp_hf.inputs import read_rows
+from entp_hf.llm.usage import metered
+from entp_hf.pipeline import purge_rows, run
 from entp_hf.purge import Purge
 from entp_hf.ray_host import RayHost
 from entp_hf.stage import apply
@@ -24,8 +28,15 @@ if importlib.util.find_spec("ray") is None:  # importorskip would import it befo
 HOST = RayHost(workers=2)
 
 
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr("entp_hf.stage.BLOCK", 64)
+    monkeypatch.setattr("entp_hf.purge.sketch.BLOCK", 64)
+    monkeypatch.setattr("entp_hf.ray_host.WAVE", 4)
+
+
 def test_two_workers_give_what_this_process_gives():
-    before = rows(2500)
+    before = rows(300)
     here, there = apply(before, Purge(), "purge"), apply(before, Purge(), "purge", ray=HOST)
     assert there[:] == here[:] and there.features == here.features
     assert there._fingerprint == here._fingerprint
@@ -33,17 +44,33 @@ def test_two_workers_give_what_this_process_gives():
 
 
 def test_a_worker_that_is_killed_loses_nothing(tmp_path):
-    before = rows(2500)
+    before = rows(300)
     stage = DiesOnce(str(tmp_path / "died"))
     there = apply(before, stage, "purge", ray=HOST)
     assert (tmp_path / "died").exists()
     assert there[:] == apply(before, Purge(), "purge")[:]
 
 
+def test_the_whole_purge_with_duplicates_is_the_same():
+    pool, _ = read_rows(pool_files()[0], EntpConfig())
+    before = concatenate_datasets([pool, rows(100), rows(120)])  # 100 rows twice, and their likes
+    here = purge_rows(before, EntpConfig())
+    there = purge_rows(before, EntpConfig(engine="ray", ray_workers=2))
+    assert [part[:] for part in there[:2]] == [part[:] for part in here[:2]]
+    reasons = {reason.split(":")[1] for reason in here[1]["dropped_by"]}
+    assert {"exact_duplicate", "near_duplicate"} <= reasons
+
+
 def test_an_error_of_the_work_arrives_as_it_was():
     with pytest.raises(StageError, match="it can't") as caught:
         apply(rows(3), Refuses(), "x", ray=HOST)
     assert caught.value.stage == "refuses" and len(caught.value.ids) == 3
+
+
+def test_tokens_that_workers_use_are_counted_here():
+    with metered() as usage:
+        apply(rows(100), Spends(), "x", ray=HOST)
+    assert (usage.calls, usage.prompt, usage.completion) == (100, 500, 200)
 
 
 def test_a_local_cluster_is_heard_on_this_machine_alone():
@@ -57,16 +84,16 @@ def test_a_local_cluster_is_heard_on_this_machine_alone():
 def test_embeddings_are_those_of_this_process_and_are_cached_here(tmp_path):
     import torch
 
-    texts = [f"Why is sky number {n} blue? " + "Light is scattered. " * (n % 7) for n in range(1100)]
+    texts = [f"Why is sky number {n} blue? " + "Light is scattered. " * (n % 7) for n in range(40)]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in a worker
     try:
-        here = Embed().encode(texts[:40])
+        here = Embed().encode(texts)
     finally:
         torch.set_num_threads(threads)
-    there = Embed(ray=HOST, cache_dir=str(tmp_path)).encode(texts[:40])
+    there = Embed(ray=HOST, cache_dir=str(tmp_path)).encode(texts)
     assert np.array_equal(here, there)
-    assert np.array_equal(Embed(cache_dir=str(tmp_path), model=Embed.model).encode(texts[:40]), there)
+    assert np.array_equal(Embed(cache_dir=str(tmp_path), model=Embed.model).encode(texts), there)
 
 
 def test_errors_pass_from_process_to_process_as_they_are():

@@ -12,13 +12,14 @@ from ..errors import InputError
 from ..knobs import LENIENT, with_knobs
 from ..screen import out, table
 from ..screen_purge import show_explained, show_purge
-from .shared import Folder, Inputs, Overwrite, folder_or_none, write_rows_and_figures
+from .shared import Folder, Inputs, Overwrite, folder_or_none, given, write_rows_and_figures
 
 
 def purge(
     config: EntpConfig, inputs: Inputs = None, output: Folder = None, overwrite: Overwrite = False,
     rules: Annotated[bool, typer.Option("--list", help="list the rules and leave")] = False,
     explain: Annotated[str, typer.Option(metavar="ID", help="show one row's findings: its id, or FILE:ROW")] = "",
+    by_file: Annotated[bool, typer.Option("--by-file", help="file by file, for pools that no machine holds")] = False,
 ) -> None:  # fmt: skip
     """Run the symbolic rules alone over every row of INPUT; with -o, write kept and dropped rows, and a report."""
     from ..purge import RULES
@@ -35,6 +36,17 @@ def purge(
         raise InputError("no input given: name files, a folder or a Hub dataset")
     if explain:
         _explain(read_rows(inputs, config)[0], explain, config)
+        return
+    if by_file:
+        from ..by_file import purge_files
+
+        inputs, output = given(inputs, output)
+        made = purge_files(inputs, output, config, overwrite)
+        show_purge(made["purge"])
+        counts = made["dataset"]
+        out.print(
+            f"{made['input']['rows']:,} rows in, {counts['rows']:,} kept, {counts['dropped']:,} dropped, in {output}"
+        )
         return
     with folder_or_none(output, overwrite) as folder:
         rows, read = read_rows(inputs, config)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import time
-import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -16,12 +15,16 @@ import pyarrow as pa
 from datasets import Dataset
 
 from ..neighbours import Neighbours
-from ..schema import Finding, instruction_of, response_of
+from ..ray_host import RayHost
+from ..schema import Finding
 from ..spool import blocks, column, each
 from .near import Bands, near_pairs, shingles
+from .ngrams import Hashes
 from .semantic import semantic_pairs
+from .sketch import look_at, sketches
 
 Array = npt.NDArray[Any]
+Sets = Callable[[Collection[int]], Mapping[int, Hashes]]
 
 
 class Duplicate(NamedTuple):
@@ -32,13 +35,8 @@ class Duplicate(NamedTuple):
     score: float = 1.0
 
 
-def normalised(text: str) -> str:
-    """What exact duplicates are equal in: NFC, case folded, runs of white space as one space."""
-    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
-
-
 def find_duplicates(
-    rows: Dataset,
+    rows: Dataset | None,
     embeddings: Array | None,
     near: float,
     semantic: float,
@@ -53,12 +51,13 @@ def find_duplicates(
     cosine of `embeddings` (rows, width; L2-normalised, in row order); 1, or no embeddings, turns it off. Of two rows
     the one with the higher `expected_score` stays (null is lowest), then the longer response, then the first. Rows
     that are dropped already take no part. `off`: kinds not to look for. `seconds` is filled with each kind's time.
-    `neighbours`: of these rows (-1: a row that is none of them), so that they are not searched for again.
+    `neighbours`: of these rows (-1: a row that is none of them), so that they are not searched for again. With `view`,
+    which `View.of` makes of rows, these need not be given.
     """
     spent = {} if seconds is None else seconds
     if view is None:
         with _clock(spent, "exact_duplicate" if "near_duplicate" in off else "near_duplicate"):
-            view = View(rows, None if "near_duplicate" in off else near)
+            view = View.of(_given(rows), None if "near_duplicate" in off else near)
     found: dict[int, Duplicate] = {}
     if "exact_duplicate" not in off:
         with _clock(spent, "exact_duplicate"):
@@ -67,8 +66,7 @@ def find_duplicates(
     if view.bands is not None:
         with _clock(spent, "near_duplicate"):
             shared = view.bands.shared(found)
-            sets = {looked.index: shingles(looked.whole) for looked in look(rows, shared)}
-            pairs = near_pairs(sets, shared, (i for i in view.order if i not in found), near)
+            pairs = near_pairs(view.sets(shared), shared, (i for i in view.order if i not in found), near)
             found.update((index, Duplicate("near_duplicate", *pair)) for index, pair in pairs.items())
     if embeddings is not None and semantic < 1 and "semantic_duplicate" not in off:
         with _clock(spent, "semantic_duplicate"):
@@ -85,14 +83,22 @@ def _clock(seconds: dict[str, float], name: str) -> Iterator[None]:
     seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - begun
 
 
-def same_prompts(rows: Dataset, without: Collection[int] = (), view: View | None = None) -> dict[int, tuple[int, int]]:
+def same_prompts(
+    rows: Dataset | None, without: Collection[int] = (), view: View | None = None
+) -> dict[int, tuple[int, int]]:
     """Row index -> (index of the group's best row, size) for rows that share a prompt, the best one included.
 
     Rows in `without` (duplicates) and rows that are dropped take no part.
     """
-    view = view or View(rows)
+    view = view or View.of(_given(rows))
     groups = view.equal(view.prompt, without)
     return {index: (group[0], len(group)) for group in groups for index in group}
+
+
+def _given(rows: Dataset | None) -> Dataset:
+    if rows is None:
+        raise ValueError("neither rows nor a view of them")
+    return rows
 
 
 def _root(found: dict[int, Duplicate], index: int) -> int:
@@ -101,47 +107,37 @@ def _root(found: dict[int, Duplicate], index: int) -> int:
     return index
 
 
-class Looked(NamedTuple):
-    """What duplicates are found by, of one row."""
-
-    index: int
-    prompt: str
-    whole: str
-    answer: int  # characters of the response
-
-
-def look(rows: Dataset, wanted: Collection[int] | None = None) -> Iterator[Looked]:
-    """The normalised texts of the rows that are not dropped, or of those `wanted`, one at a time."""
-    names = [name for name in ("messages", "input", "dropped_by") if name in rows.column_names]
-    for i, row in enumerate(each(rows, *names)):
-        if row.get("dropped_by") or (wanted is not None and i not in wanted):
-            continue
-        messages, given = row["messages"], row.get("input") or ""
-        answers = "\x1e".join(normalised(f"{m['role']}:{m['content']}") for m in messages[_first_user(messages) :])
-        prompt = f"{normalised(instruction_of(row))}\x1f{normalised(given)}"
-        yield Looked(i, prompt, f"{prompt}\x1e{answers}", len(normalised(response_of(row))))
-
-
 class View:
     """Hashes of the rows that are not dropped, and the `order` in which they have a right to stay.
 
-    `bands`, made where `near` is given, are what near-duplicates are proposed by.
+    `bands`, made where `near` is given, are what near-duplicates are proposed by; `sets` gives the shingles of some
+    rows, by their places.
     """
 
-    def __init__(self, rows: Dataset, near: float | None = None) -> None:
-        known = "expected_score" in rows.column_names
-        scores = column(rows, "expected_score") if known else [None] * len(rows)
+    def __init__(
+        self, count: int, sketched: Iterable[tuple[dict[str, Any], float | None]], near: float | None, sets: Sets
+    ) -> None:
         self.whole: dict[int, bytes] = {}
         self.prompt: dict[int, bytes] = {}
-        self.bands = None if near is None else Bands(len(rows), near)
+        self.bands = None if near is None else Bands(count, near)
+        self.sets = sets
         rank = []
-        for looked in look(rows):
-            i, score = looked.index, scores[looked.index]
-            self.whole[i], self.prompt[i] = _digest(looked.whole), _digest(looked.prompt)
-            rank.append((-(score if score is not None and score == score else -1.0), -looked.answer, i))
-            if self.bands is not None:
-                self.bands.add(i, looked.whole)
+        for i, (sketch, score) in enumerate(sketched):
+            if sketch["whole"] is None:
+                continue
+            self.whole[i], self.prompt[i] = sketch["whole"], sketch["prompt"]
+            rank.append((-(score if score is not None and score == score else -1.0), -sketch["answer"], i))
+            if self.bands is not None and sketch["keys"] is not None:
+                self.bands.add(i, np.frombuffer(sketch["keys"], np.uint64))
         self.order = [i for _, _, i in sorted(rank)]
+
+    @classmethod
+    def of(cls, rows: Dataset, near: float | None = None, ray: RayHost | None = None) -> View:
+        """The view of `rows`; hashes are made by the workers of `ray`, or here."""
+        known = "expected_score" in rows.column_names
+        scores = column(rows, "expected_score") if known else [None] * len(rows)
+        sketched = zip(sketches(rows, near, ray), scores, strict=True)
+        return cls(len(rows), sketched, near, functools.partial(shingle_sets, rows))
 
     def equal(self, digests: Mapping[int, bytes], without: Collection[int] = ()) -> Iterator[list[int]]:
         """Groups of two or more rows with equal digests, the one that stays first."""
@@ -152,12 +148,10 @@ class View:
         return (group for group in groups.values() if len(group) > 1)
 
 
-def _digest(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def _first_user(messages: Sequence[dict[str, str]]) -> int:
-    return next((i + 1 for i, m in enumerate(messages) if m["role"] == "user"), 0)
+def shingle_sets(rows: Dataset, wanted: Collection[int]) -> dict[int, Hashes]:
+    """The shingles of the rows at the places `wanted`."""
+    names = [name for name in ("messages", "input") if name in rows.column_names]
+    return {i: shingles(look_at(row).whole) for i, row in enumerate(each(rows, *names)) if i in wanted}
 
 
 def mark_duplicates(
@@ -168,32 +162,48 @@ def mark_duplicates(
     off: Collection[str] = (),
     seconds: dict[str, float] | None = None,
     neighbours: Neighbours | None = None,
+    ray: RayHost | None = None,
 ) -> Dataset:
     """Drop duplicates: `dropped_by` "purge:near_duplicate" and the like, a finding with the id of the row that stays.
 
     The row that stays gets a finding with action "keep" and the ids that it stays for. Rows that share a prompt get a
     flag `same_prompt`. Marked rows stay in the dataset. `off`, `seconds`, `neighbours`: as in `find_duplicates`.
+    With `ray`, its workers hash the rows, which is most of the work; the same hashes, so the same duplicates.
     """
-    from ..stage import set_columns
-
     spent = {} if seconds is None else seconds
     with _clock(spent, "exact_duplicate" if "near_duplicate" in off else "near_duplicate"):
-        view = View(rows, None if "near_duplicate" in off else near)
+        view = View.of(rows, None if "near_duplicate" in off else near, ray)
     found = find_duplicates(rows, embeddings, near, semantic, off, spent, neighbours, view)
-    ids, dropped = column(rows, "id"), column(rows, "dropped_by")
+    with _clock(spent, "same_prompt"):
+        prompts = {} if "same_prompt" in off else same_prompts(rows, found, view)
+    new = new_findings(found, prompts, column(rows, "id"))
+    return marked(rows, new)
+
+
+def new_findings(
+    found: Mapping[int, Duplicate], prompts: Mapping[int, tuple[int, int]], ids: Sequence[str]
+) -> dict[int, list[Finding]]:
+    """The findings of each row that duplicates or shared prompts concern; `ids` of all rows, by place."""
     new: dict[int, list[Finding]] = defaultdict(list)
     stands_for: dict[tuple[int, str], list[str]] = defaultdict(list)
     for index, (rule, keeper, score) in found.items():
-        dropped[index] = f"purge:{rule}"
         new[index].append(Finding(rule, "response", "drop", score=score, detail=ids[keeper]))
         stands_for[keeper, rule].append(ids[index])
     for (keeper, rule), gone in stands_for.items():
         new[keeper].append(Finding(rule, "response", "keep", detail=", ".join(gone)))
-    with _clock(spent, "same_prompt"):
-        prompts = {} if "same_prompt" in off else same_prompts(rows, found, view)
     for index, (best, size) in prompts.items():
         detail = f"{size} rows with the prompt of {ids[best]}"
         new[index].append(Finding("same_prompt", "instruction", "flag", detail=detail))
+    return new
+
+
+def marked(rows: Dataset, new: Mapping[int, Sequence[Finding]]) -> Dataset:
+    """The rows with new findings, and with `dropped_by` where one of these drops."""
+    from ..stage import set_columns
+
+    dropped = column(rows, "dropped_by")
+    for index, findings in new.items():
+        dropped[index] = next((f"purge:{f.rule}" for f in findings if f.action == "drop"), dropped[index])
     return set_columns(rows, {"findings": _with_findings(rows, new), "dropped_by": dropped})
 
 

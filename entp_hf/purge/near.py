@@ -6,6 +6,7 @@ that no index and no text of all rows is held.
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
@@ -32,6 +33,7 @@ def shingles(text: str) -> Hashes:
     return np.unique(ngrams(codes_of(units), min(5, len(units))))
 
 
+@functools.cache
 def bands_for(near: float, miss: float = 0.002) -> tuple[int, int]:
     """(bands, rows a band) of the LSH: the most rows that let at most `miss` of pairs at `near` slip by."""
     fits = [r for r in range(1, NUM_PERM // 2 + 1) if (1 - near**r) ** (NUM_PERM // r) <= miss]
@@ -49,17 +51,14 @@ class Bands:
     """Hashes of the bands of `rows` rows at the similarity `near`: 0.2 kB a row, on disk."""
 
     def __init__(self, rows: int, near: float) -> None:
-        self.bands, self.width = bands_for(near)
+        self.bands, _ = bands_for(near)
         self.keys = matrix(self.bands, rows, np.uint64)
         self.filled = np.zeros(rows, bool)
 
-    def add(self, index: int, text: str) -> None:
-        """Take a row in; one without words is never a near-duplicate."""
-        grams = shingles(text)
-        if len(grams):
-            self.filled[index] = True
-            parts = signature(grams)[: self.bands * self.width].reshape(self.bands, self.width)
-            self.keys[:, index] = _folded(parts)
+    def add(self, index: int, keys: Hashes) -> None:
+        """Take a row in, by its `band_keys`."""
+        self.filled[index] = True
+        self.keys[:, index] = keys
 
     def shared(self, without: Collection[int] = ()) -> Shared:
         """The bands that rows share with other rows; those in `without` take no part."""
@@ -75,6 +74,15 @@ class Bands:
             for place in np.flatnonzero(same | np.r_[same[1:], False]):
                 found[int(at[order[place]])].append((band, int(ranked[place])))
         return found
+
+
+def band_keys(text: str, near: float) -> Hashes | None:
+    """The hashes (bands,) of a text's bands; None for one without words, which is never a near-duplicate."""
+    grams = shingles(text)
+    if not len(grams):
+        return None
+    bands, width = bands_for(near)
+    return _folded(signature(grams)[: bands * width].reshape(bands, width))
 
 
 def _folded(parts: npt.NDArray[np.uint32]) -> Hashes:

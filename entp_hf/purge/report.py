@@ -59,7 +59,7 @@ def purge_report(
             if len(examples[rule]) < EXAMPLES:
                 examples[rule].append(_example(before[index], after[index], actions[0]))
     rows_out = sum(1 for i in alive if not dropped[i])
-    warnings = _warnings(counts, len(alive), warn_share)
+    warnings = share_warnings(counts, len(alive), warn_share)
     idle = [name for name in ran if name in counts and not counts[name]["found"]]
     warnings += lenient.warnings(idle, (before[i] for i in alive), len(alive))
     return {
@@ -67,7 +67,8 @@ def purge_report(
     }  # fmt: skip
 
 
-def _warnings(counts: Mapping[str, Mapping[str, float]], rows: int, warn_share: float) -> list[str]:
+def share_warnings(counts: Mapping[str, Mapping[str, float]], rows: int, warn_share: float) -> list[str]:
+    """Rules that drop more than `warn_share` of the rows that came in alive."""
     return [
         f"purge: rule {rule} dropped {entry['dropped']:.0f} of {rows} rows "
         f"({entry['dropped'] / rows:.0%}, warned of over {warn_share:.0%}); "
