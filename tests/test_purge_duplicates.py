@@ -49,7 +49,7 @@ def made_up(count=150, seed=3):
 def test_near_duplicates_are_those_of_brute_force():
     rows = made_up()
     view = View(rows)
-    sets = {looked.index: set(shingles(looked.whole).tolist()) for looked in look(rows)}
+    sets = {looked.row: set(shingles(looked.whole).tolist()) for looked in look(rows)}
     expected, kept = {}, []
     for index in view.order:
         near = [k for k in kept if len(sets[k] & sets[index]) / len(sets[k] | sets[index]) >= 0.7]

@@ -67,7 +67,7 @@ def find_duplicates(
     if view.bands is not None:
         with _clock(spent, "near_duplicate"):
             shared = view.bands.shared(found)
-            sets = {looked.index: shingles(looked.whole) for looked in look(rows, shared)}
+            sets = {looked.row: shingles(looked.whole) for looked in look(rows, shared)}
             pairs = near_pairs(sets, shared, (i for i in view.order if i not in found), near)
             found.update((index, Duplicate("near_duplicate", *pair)) for index, pair in pairs.items())
     if embeddings is not None and semantic < 1 and "semantic_duplicate" not in off:
@@ -85,9 +85,7 @@ def _clock(seconds: dict[str, float], name: str) -> Iterator[None]:
     seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - begun
 
 
-def same_prompts(
-    rows: Dataset, without: Collection[int] = (), view: View | None = None
-) -> dict[int, tuple[int, int]]:
+def same_prompts(rows: Dataset, without: Collection[int] = (), view: View | None = None) -> dict[int, tuple[int, int]]:
     """Row index -> (index of the group's best row, size) for rows that share a prompt, the best one included.
 
     Rows in `without` (duplicates) and rows that are dropped take no part.
@@ -106,7 +104,7 @@ def _root(found: dict[int, Duplicate], index: int) -> int:
 class Looked(NamedTuple):
     """What duplicates are found by, of one row."""
 
-    index: int
+    row: int
     prompt: str
     whole: str
     answer: int  # characters of the response
@@ -138,7 +136,7 @@ class View:
         self.bands = None if near is None else Bands(len(rows), near)
         rank = []
         for looked in look(rows):
-            i, score = looked.index, scores[looked.index]
+            i, score = looked.row, scores[looked.row]
             self.whole[i], self.prompt[i] = _digest(looked.whole), _digest(looked.prompt)
             rank.append((-(score if score is not None and score == score else -1.0), -looked.answer, i))
             if self.bands is not None:
