@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +11,13 @@ from datasets.utils import tqdm
 from sklearn.cluster import kmeans_plusplus
 from sklearn.metrics import silhouette_score
 
+from .groups import Vectors
 from .neighbours import Floats, Ints
 
 SEEDING_ROWS = 20_000  # most rows that k-means++ picks the first centroids from (ours)
+TRIED_POINTS, TRIED_ITERATIONS = 64, 10  # rows a centroid and iterations, while k is sought (ours)
+POINTS, ITERATIONS = 256, 15  # and for the k that was found (ours; faiss's defaults are 256 and 25)
+BLOCK = 8192  # rows assigned at once
 MAP_POINTS = 1500  # most points of the cluster map in the manifest (ours)
 COLLAPSED_SHARE = 0.5  # a cluster with more of the pool than this is warned of (ours)
 LOW_SILHOUETTE = 0.02  # so is a mean silhouette below this (ours)
@@ -58,8 +62,9 @@ def default_grid(rows: int) -> list[int]:
 def cluster(embeddings: Floats, counts: Sequence[int] = (), sample: int = 5000, seed: int = 0) -> Clusters:
     """Spherical k-means with the k of the highest average silhouette (cosine) over a grid.
 
-    `embeddings` (n, d), unit length. Silhouettes are computed on a seeded sample of at most `sample` rows. Fewer than
-    four rows are one cluster.
+    `embeddings` (n, d), unit length. Each k is tried on `TRIED_POINTS` rows a centroid, and its silhouette computed on
+    a seeded sample of at most `sample` rows; the best is fitted again on more. By faiss, or sklearn where that is
+    missing. Fewer than four rows are one cluster.
     """
     n = len(embeddings)
     grid = [k for k in (counts or default_grid(n)) if 2 <= k < n]
@@ -67,35 +72,71 @@ def cluster(embeddings: Floats, counts: Sequence[int] = (), sample: int = 5000, 
         centre = embeddings.mean(axis=0, keepdims=True) if n else np.zeros((1, 1), np.float32)
         return Clusters(np.zeros(n, np.int64), centre.astype(np.float32), 0.0)
     picked = np.random.default_rng(seed).permutation(n)[:sample]
-    apart = np.clip(1 - embeddings[picked] @ embeddings[picked].T, 0, 2)
+    points = embeddings[picked]
+    apart = np.clip(1 - points @ points.T, 0, 2)
     np.fill_diagonal(apart, 0)
-    best: Clusters | None = None
+    begin = _seeds(embeddings, max(grid), seed)
+    best: tuple[float, Floats] | None = None
     curve = []
     for k in tqdm(grid, desc="cluster", unit="k"):
-        label, centroid = _kmeans(embeddings, k, seed)
-        parts = len(np.unique(label[picked]))
-        mean = (
-            float(silhouette_score(apart, label[picked], metric="precomputed")) if 2 <= parts < len(picked) else -1.0
-        )
+        centroid = _kmeans(embeddings, begin[:k], TRIED_POINTS, TRIED_ITERATIONS, seed)
+        mean = _silhouette(apart, _label(points, centroid))
         curve.append((k, round(mean, 4)))
-        if best is None or mean > best.silhouette:
-            best = Clusters(label, centroid, mean)
+        if best is None or mean > best[0]:
+            best = mean, centroid
     assert best is not None
-    return Clusters(*_by_size(best.label, best.centroid), best.silhouette, curve)
+    centroid = _kmeans(embeddings, best[1], POINTS, ITERATIONS, seed)
+    label = _label(embeddings, centroid)
+    return Clusters(*_by_size(label, centroid), _silhouette(apart, label[picked]), curve)
 
 
-def _kmeans(embeddings: Floats, k: int, seed: int) -> tuple[Ints, Floats]:
-    import faiss
+def _silhouette(apart: Floats, label: Ints) -> float:
+    """Mean silhouette of points at the distances `apart`; -1 where they are all in one cluster, or each in its own."""
+    if not 2 <= len(np.unique(label)) < len(label):
+        return -1.0
+    return float(silhouette_score(apart, label, metric="precomputed"))
 
-    model = faiss.Kmeans(embeddings.shape[1], k, niter=25, spherical=True, seed=seed % 2**31,
-                         min_points_per_centroid=1)  # fmt: skip
-    data = np.ascontiguousarray(embeddings, dtype=np.float32)
-    # Random starts end in poor optima that hide the right k even where clusters are far apart.
-    sample = data[np.random.default_rng(seed).permutation(len(data))[: max(SEEDING_ROWS, k)]]
-    model.train(data, init_centroids=kmeans_plusplus(sample, k, random_state=seed)[0])
+
+def _seeds(embeddings: Floats, most: int, seed: int) -> Floats:
+    """First centroids by k-means++: the first k of them are those for k clusters.
+
+    Random starts end in poor optima that hide the right k even where clusters are far apart.
+    """
+    n = len(embeddings)
+    sample = embeddings[np.sort(np.random.default_rng(seed).permutation(n)[: max(SEEDING_ROWS, 2 * most)])]
+    picked: Floats = kmeans_plusplus(sample, most, random_state=seed)[0]
+    return picked
+
+
+def _kmeans(embeddings: Floats, begin: Floats, points: int, iterations: int, seed: int) -> Floats:
+    """Centroids (k, d) of unit length after so many iterations over at most `points` rows for each."""
+    try:
+        import faiss
+    except ImportError:
+        return _kmeans_by_sklearn(embeddings, begin, points, iterations, seed)
+    model = faiss.Kmeans(embeddings.shape[1], len(begin), niter=iterations, spherical=True, seed=seed % 2**31,
+                         min_points_per_centroid=1, max_points_per_centroid=points)  # fmt: skip
+    model.train(np.ascontiguousarray(embeddings, dtype=np.float32), init_centroids=begin)
     assert model.centroids is not None
-    _, label = model.index.search(data, 1)
-    return label[:, 0].astype(np.int64), model.centroids
+    return model.centroids
+
+
+def _kmeans_by_sklearn(embeddings: Floats, begin: Floats, points: int, iterations: int, seed: int) -> Floats:
+    """The same where faiss is missing; slower, and spherical by the means' lengths alone."""
+    from sklearn.cluster import KMeans
+
+    rows = np.sort(np.random.default_rng(seed).permutation(len(embeddings))[: points * len(begin)])
+    means = KMeans(len(begin), init=begin, n_init=1, max_iter=iterations).fit(embeddings[rows]).cluster_centers_
+    out: Floats = (means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)).astype(np.float32)
+    return out
+
+
+def _label(embeddings: Floats, centroid: Floats) -> Ints:
+    """The nearest centroid of each row, (n,)."""
+    parts = [
+        (embeddings[start : start + BLOCK] @ centroid.T).argmax(axis=1) for start in range(0, len(embeddings), BLOCK)
+    ]
+    return np.concatenate(parts)
 
 
 def _by_size(label: Ints, centroid: Floats) -> tuple[Ints, Floats]:
@@ -108,14 +149,14 @@ def _by_size(label: Ints, centroid: Floats) -> tuple[Ints, Floats]:
 
 
 def representatives(
-    embeddings: Floats, clusters: Clusters, total: int, eligible: Sequence[bool] | None = None
+    embeddings: Vectors, clusters: Clusters, total: int, eligible: Sequence[bool] | None = None
 ) -> list[int]:
     """Row numbers of up to `total` representatives, cluster by cluster: the medoid, then farthest-point picks.
 
     A cluster's number is proportional to the square root of its size, at least one while `total` lasts (largest
     clusters first), so that rare kinds of instruction are represented too. At most every second row of a cluster.
     """
-    open_to = np.ones(len(embeddings), bool) if eligible is None else np.asarray(eligible, bool)
+    open_to = np.ones(len(clusters.label), bool) if eligible is None else np.asarray(eligible, bool)
     members = [np.flatnonzero((clusters.label == c) & open_to) for c in range(clusters.k)]
     wanted = _shares([len(m) for m in members], total)
     chosen: list[int] = []
@@ -155,9 +196,12 @@ def _shares(sizes: Sequence[int], total: int) -> list[int]:
     return [int(g) for g in got]
 
 
-def map_of(embeddings: Floats, clusters: Clusters, marked: set[int], texts: Sequence[str], ids: Sequence[str],
+def map_of(embeddings: Floats, clusters: Clusters, marked: set[int], about: Callable[[int], tuple[str, str]],
            seed: int = 0) -> list[dict[str, Any]]:  # fmt: skip
-    """Two-dimensional picture: first principal components of a seeded sample; representatives are always in it."""
+    """Two-dimensional picture: first principal components of a seeded sample; representatives are always in it.
+
+    `about`: a row's id and text.
+    """
     n = len(embeddings)
     if n < 3:
         return []
@@ -168,6 +212,6 @@ def map_of(embeddings: Floats, clusters: Clusters, marked: set[int], texts: Sequ
     flat = centred @ axes[:2].T
     return [
         {"x": round(float(x), 4), "y": round(float(y), 4), "cluster": int(clusters.label[i]),
-         "representative": i in marked, "id": ids[i], "text": texts[i][:120]}
-        for i, (x, y) in zip(keep, flat, strict=True)
+         "representative": i in marked, "id": key, "text": text[:120]}
+        for i, (x, y) in zip(keep, flat, strict=True) for key, text in [about(i)]
     ]  # fmt: skip

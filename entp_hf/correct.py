@@ -18,6 +18,7 @@ from . import scale
 from .errors import StageError
 from .latent import Array
 from .neighbours import Floats, Ints, Neighbours, check_embeddings, copies, nearest
+from .spool import gathered
 from .surroundings import REACH
 
 METHODS = ("posterior", "simifeat", "none")
@@ -124,14 +125,14 @@ def correct_ratings(
     _enough(whole, embeddings, originals, back)
     near = None if neighbours is None else neighbours.among(originals)
     if near is None and embeddings is not None:
-        near = nearest(embeddings[originals], max(REACH, neighbors))
+        near = nearest(gathered(embeddings, originals), max(REACH, neighbors))
     distinct = scale.one_per_text(ratings, originals, back)
     truth = np.full((len(ratings), 1), np.nan) if gold is None else np.asarray(gold, dtype=float)[:, None]
     task = Task(
         distinct,
         scale.as_levels(distinct),
         near,
-        None if embeddings is None else embeddings[originals],
+        None if embeddings is None else gathered(embeddings, originals),
         None if features is None else np.asarray(features, dtype=float)[originals],
         scale.one_per_text(truth, originals, back)[:, 0],
         seed,
@@ -208,7 +209,9 @@ def _check(rows: int, given: Mapping[str, NDArray[Any] | None], method: str) -> 
 
 def _enough(whole: Ints, embeddings: Floats | None, originals: Ints, back: Ints) -> None:
     rated = np.unique(back[(whole >= 0).any(axis=1)])
-    places = len(rated) if embeddings is None else _places(embeddings[originals[rated]])
+    places = len(rated) if embeddings is None else _places(embeddings[originals[rated[:1000]]])
+    if places < 3 and embeddings is not None:
+        places = _places(embeddings[originals[rated]])
     if places < 3:
         raise StageError("correct", f"{places} distinct rated rows; at least 3 are needed to "
                          "tell noise from quality. Add rows, or set correction to none")  # fmt: skip

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from datasets import Dataset
 
 from .config import MINILM, EntpConfig
 from .errors import StageError, require
@@ -17,9 +19,12 @@ from .neighbours import Floats, check_embeddings
 from .progress import Bar
 from .ray_host import RayHost
 from .schema import text_of
+from .spool import each, gathered, matrix, take
 from .stage import Batch, resolve, rows_of
 
 CHUNK = 1024  # texts between two writes to the cache
+BLOCK = 8192  # rows whose texts are held at once, sorted by length (ours)
+RAY_BLOCK = 2**18  # the same where Ray's workers embed: each time they load the model (ours)
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,29 @@ class Embed:
         schema = pa.schema({"embedding": pa.list_(pa.float32())})
         found = self.ray.run(_Encode(replace(self, ray=None)), tables, schema)
         return (np.stack(table["embedding"].to_numpy()) for table in found)
+
+    def encode_rows(self, rows: Dataset, desc: str = "") -> Floats:
+        """Embeddings of the rows' conversations (N, d), mapped from disk; texts go by in blocks."""
+        out: Floats = np.zeros((len(rows), 0), np.float32)
+        with Bar(len(rows), desc, "rows", disable=not desc) as bar:
+            texts = (text_of(row) for row in each(rows, "messages"))
+            size = BLOCK if self.ray is None else RAY_BLOCK
+            for start in range(0, len(rows), size):
+                part = self.encode(list(islice(texts, size)))
+                if not start:
+                    out = matrix(len(rows), part.shape[1])
+                out[start : start + len(part)] = part
+                bar.update(len(part))
+        return out
+
+    def renewed(self, vectors: Floats, rows: Dataset) -> Floats:
+        """`vectors` (N, d) with those of the rows that a rule repaired made anew."""
+        mended = (any(f["action"] == "repair" for f in row["findings"]) for row in each(rows, "findings"))
+        at = np.array([i for i, so in enumerate(mended) if so], np.int64)
+        if len(at):
+            vectors = gathered(vectors, np.arange(len(vectors)), fresh=True)
+            vectors[at] = self.encode_rows(take(rows, at), desc="embed repaired rows")
+        return vectors
 
     def _embed(self, texts: list[str]) -> Floats:
         if self.own:

@@ -105,18 +105,22 @@ class Gate:
         flat = [row for rows in parents for row in rows]
         known = self.embed.encode([text_of(row) for row in flat]) if flat else np.zeros((0, 1), np.float32)
         by_sentence = self._by_sentence(purged, parents)
-        verdicts, kept, at = [], [accepted] if accepted.size else [], 0
+        verdicts, at = [], 0
+        before = len(accepted) if accepted.size else 0
+        kept = np.empty((before + len(purged), vectors.shape[1]), np.float32)
+        kept[:before] = accepted[:before]
+        count = before
         for row, vector, mine in zip(purged, vectors, parents, strict=True):
             near = known[at : at + len(mine)]
             at += len(mine)
             figures, left_out = self._figures(row, vector, mine, near, by_sentence)
-            figures["duplicate"] = round(max((float((block @ vector).max()) for block in kept), default=-1.0), 4)
+            figures["duplicate"] = round(float((kept[:count] @ vector).max(initial=-1.0)), 4)
             reason = next(self._reasons(row, mine, figures, left_out), "")
             figures["margin"] = self._margin(figures, reason, row["origin"] != "mosaic")
             if not reason:
-                kept.append(vector[None])
+                kept[count], count = vector, count + 1
             verdicts.append(Verdict({**row, "gate": json.dumps(figures)}, reason, figures))
-        return verdicts, np.concatenate(kept) if kept else accepted
+        return verdicts, kept[:count] if count else accepted
 
     def _purged(self, made: Sequence[Row]) -> list[Row]:
         if not made:

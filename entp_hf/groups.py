@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,18 @@ BROKEN = {"truncated", "cut_code", "refusal", "ends_with_colon", "missing_refere
           "replacement_chars", "role_confusion", "placeholder", "symbol_ratio", "echo", "repetition",
           "identity_leak", "mixed_script", "think_tags"}  # fmt: skip
 BLOCK = 2048  # rows compared at once: bounds memory
+
+
+class Rows(Protocol):
+    """Rows by number: a list, or what reads them from disk when asked."""
+
+    def __getitem__(self, number: int, /) -> Row: ...  # noqa: D105
+
+
+class Vectors(Protocol):
+    """Embeddings by number, or by several: a matrix, or what puts one together."""
+
+    def __getitem__(self, rows: Any, /) -> Floats: ...  # noqa: D105
 
 
 @dataclass(frozen=True)
@@ -53,14 +66,19 @@ def kind_of(row: Row) -> str:
     return f"{shape}-{language if sure >= 0.5 else script_of(text).name}"
 
 
-def has_neighbour(embeddings: Floats, label: Ints, kinds: Sequence[str], least: float) -> NDArray[np.bool_]:
-    """Mask (n,): rows with another row of their cluster and kind at a cosine similarity of `least` or more."""
-    found = np.zeros(len(label), bool)
-    together: dict[tuple[int, str], list[int]] = {}
+def together(label: Ints, kinds: Sequence[str]) -> dict[tuple[int, str], Ints]:
+    """Rows that may be fused with one another: (cluster, kind) -> row numbers. Rows of no kind are left out."""
+    found: dict[tuple[int, str], list[int]] = {}
     for i, kind in enumerate(kinds):
         if kind:
-            together.setdefault((int(label[i]), kind), []).append(i)
-    for rows in together.values():
+            found.setdefault((int(label[i]), kind), []).append(i)
+    return {key: np.array(rows) for key, rows in found.items()}
+
+
+def has_neighbour(embeddings: Vectors, label: Ints, kinds: Sequence[str], least: float) -> NDArray[np.bool_]:
+    """Mask (n,): rows with another row of their cluster and kind at a cosine similarity of `least` or more."""
+    found = np.zeros(len(label), bool)
+    for rows in together(label, kinds).values():
         points = embeddings[rows]
         for start in range(0, len(rows), BLOCK):
             near = points[start : start + BLOCK] @ points.T
@@ -70,8 +88,8 @@ def has_neighbour(embeddings: Floats, label: Ints, kinds: Sequence[str], least: 
 
 
 def build_groups(
-    corpus: Sequence[Row],
-    embeddings: Floats,
+    corpus: Rows,
+    embeddings: Vectors,
     label: Ints,
     kinds: Sequence[str],
     seeds: Sequence[int],
@@ -84,12 +102,13 @@ def build_groups(
     in an earlier group: every row is used up once at most. Rows less similar than `least` to the representative stay
     out; a representative without neighbours is a group of one.
     """
-    kind = np.array(kinds)
-    free = kind != ""
+    free = np.ones(len(label), bool)
     free[list(seeds)] = False
+    alike = together(label, kinds)
     groups = []
     for seed in seeds:
-        candidates = np.flatnonzero(free & (label == label[seed]) & (kind == kind[seed]))
+        candidates = alike.get((int(label[seed]), kinds[seed]), np.zeros(0, np.int64))
+        candidates = candidates[free[candidates]]
         near = embeddings[candidates] @ embeddings[seed]
         order = candidates[np.argsort(-near, kind="stable")][: min(neighbours, int((near >= least).sum()))]
         free[order] = False
@@ -97,20 +116,12 @@ def build_groups(
     return groups
 
 
-def add_context(groups: Sequence[Group], seeds: Floats, rows: Sequence[Row], embeddings: Floats) -> list[Group]:
-    """Give each group the row of `rows` (all data, good rows included) that is nearest and not in it.
-
-    `seeds` (g, d) are the representatives' embeddings, `embeddings` (n, d) those of `rows`.
-    """
-    if not len(rows):
-        return list(groups)
+def add_context(groups: Sequence[Group], near: Iterable[Iterable[Row]]) -> list[Group]:
+    """Give each group the first row of its kind that is not in it; `near`: rows for each group, nearest first."""
     out = []
-    for group, vector in zip(groups, seeds, strict=True):
+    for group, rows in zip(groups, near, strict=True):
         inside = {row["id"] for row in group.rows} | {parent for row in group.rows for parent in row["parents"]}
         kind = kind_of(group.representative)
-        nearest = np.argsort(-(embeddings @ vector), kind="stable")[: len(inside) + 20]
-        found = next(
-            (rows[int(i)] for i in nearest if rows[int(i)]["id"] not in inside and kind_of(rows[int(i)]) == kind), None
-        )
+        found = next((row for row in rows if row["id"] not in inside and kind_of(row) == kind), None)
         out.append(Group(group.representative, group.neighbours, found))
     return out

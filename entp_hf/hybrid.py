@@ -2,53 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from datasets import Dataset
 
 from .config import EntpConfig
 from .groups import defects
-from .mix import Mixed
+from .mix import Mixed, used
 from .schema import FEATURES, Row, response_of
+from .spool import column, each, pick
+from .stage import set_columns
 
+T = TypeVar("T")
 PREFERENCE = ("prompt", "chosen", "rejected")
 
 
-def assemble(mixed: Mixed, good: Sequence[Row], config: EntpConfig) -> tuple[list[Row], list[Row]]:
-    """The rows of the dataset in a seeded order, and those left out, each with `dropped_by` set.
+def assemble(mixed: Mixed, pool: Dataset, good: Dataset, config: EntpConfig) -> tuple[list[Row], Dataset, list[Row]]:
+    """The rows of the dataset in a seeded order, the pool's rows left out, and the made ones left out.
 
-    Made rows fill up to `fusion_ratio` of `target_size`, good rows up to `high_quality_ratio`; the rest goes to
-    representatives that could not be fused and then to the purged rows that no group used, best score first. Where
-    one kind has too few, the dataset is smaller, not filled from another kind. A purged row with a defect that
-    repair could not mend may feed a fusion, but is not passed through as it is.
+    `mixed` has the rows of `pool` by number; rows left out have `dropped_by` set. Made rows fill up to `fusion_ratio`
+    of `target_size`, `good` ones up to `high_quality_ratio`; the rest goes to representatives that could not be fused
+    and then to the purged rows that no group used, best score first. Where one kind has too few, the dataset is
+    smaller, not filled from another kind. A purged row with a defect that repair could not mend may feed a fusion,
+    but is not passed through as it is.
     """
     target = config.target_size
     made, over = _take(mixed.made, round(target * config.fusion_ratio))
-    best = sorted(good, key=_worth)
-    high, unused_high = _take(best, round(target * config.high_quality_ratio))
-    rest = [*mixed.passed, *sorted(mixed.unused, key=_worth)]
-    sound = [row for row in rest if not defects(row)]
-    sound_ids = {row["id"] for row in sound}
+    high, _ = _take(_best(good, range(len(good))), round(target * config.high_quality_ratio))
+    unsound = {i for i, row in enumerate(each(pool, "findings")) if defects(row)}
+    sound = [i for i in [*mixed.passed, *_best(pool, mixed.unused)] if i not in unsound]
     room = target - round(target * config.fusion_ratio) - round(target * config.high_quality_ratio)
-    passed, unused = _take(sound, room)
+    passed, _ = _take(sound, room)
     kept = [
         *made,
-        *({**row, "origin": "passthrough"} for row in passed),
-        *({**row, "origin": "high_quality"} for row in high),
+        *({**pool[i], "origin": "passthrough"} for i in passed),
+        *({**good[i], "origin": "high_quality"} for i in high),
     ]
     order = np.random.default_rng(config.seed).permutation(len(kept))
-    dropped = [
-        *mixed.used,
-        *_left_out([row for row in rest if row["id"] not in sound_ids], "mix:defective"),
-        *_left_out([*over, *unused], "mix:over_target"),
-        *_left_out(unused_high, "pool:high_quality"),
-    ]
-    return [kept[i] for i in order], dropped
+    reasons = ["mix:defective" if i in unsound else "mix:over_target" for i in range(len(pool))]
+    notes = column(pool, "notes") if mixed.used else []
+    for i, by in mixed.used.items():
+        row = used({"notes": notes[i]}, by)
+        reasons[i], notes[i] = row["dropped_by"], row["notes"]
+    left = set_columns(pool, {"dropped_by": reasons} | ({"notes": notes} if notes else {}))
+    out = np.ones(len(pool), bool)
+    out[passed] = False
+    return [kept[i] for i in order], pick(left, out), [*mixed.used_made, *_left_out(over, "mix:over_target")]
 
 
-def _take(rows: Sequence[Row], number: int) -> tuple[list[Row], list[Row]]:
+def _take(rows: Sequence[T], number: int) -> tuple[list[T], list[T]]:
     return list(rows[:number]), list(rows[number:])
 
 
@@ -56,23 +60,27 @@ def _left_out(rows: Sequence[Row], reason: str) -> list[Row]:
     return [{**row, "dropped_by": reason} for row in rows]
 
 
-def _worth(row: Row) -> tuple[float, str]:
-    score = row["expected_score"]
-    return (-score if score is not None else 0.0, row["id"])
+def _best(rows: Dataset, numbers: Iterable[int]) -> list[int]:
+    """The row numbers by falling score, then by id."""
+    score, key = column(rows, "expected_score"), column(rows, "id")
+    return sorted(numbers, key=lambda i: (-score[i] if score[i] is not None else 0.0, key[i]))
 
 
-def preference_pairs(kept: Sequence[Row], originals: dict[str, Row]) -> Dataset | None:
+def preference_pairs(kept: Sequence[Row], pool: Dataset) -> Dataset | None:
     """Pairs for TRL's DPOTrainer: a fused row's prompt, its answer as chosen, its representative's answer as rejected.
 
-    Only rows that an LLM fused; None where there are none.
+    Only rows that an LLM fused of rows of `pool`; None where there are none.
     """
     pairs: dict[str, list[Any]] = {name: [] for name in PREFERENCE}
-    for row in kept:
-        if row["origin"] != "fused" or row["parents"][0] not in originals:
+    fused = [row for row in kept if row["origin"] == "fused"]
+    at = {key: i for i, key in enumerate(column(pool, "id"))} if fused else {}
+    for row in fused:
+        if row["parents"][0] not in at:
             continue
         pairs["prompt"].append([m for m in row["messages"] if m["role"] != "assistant"])
         pairs["chosen"].append([{"role": "assistant", "content": response_of(row)}])
-        pairs["rejected"].append([{"role": "assistant", "content": response_of(originals[row["parents"][0]])}])
+        rejected = response_of(pool[at[row["parents"][0]]])
+        pairs["rejected"].append([{"role": "assistant", "content": rejected}])
     return Dataset.from_dict(pairs) if pairs["prompt"] else None
 
 

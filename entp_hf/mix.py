@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .cluster import Clusters, representatives
 from .config import EntpConfig
+from .corpus import Around, Corpus
 from .fuse import FUSERS
 from .fusion_round import Round
 from .gate import Gate
-from .groups import Group, add_context, build_groups, has_neighbour, kind_of
+from .groups import Group, add_context, build_groups, has_neighbour
 from .llm import ChatClient
-from .neighbours import Floats
 from .schema import Row
 
 
 @dataclass
 class Mixed:
-    """What the rounds left: made rows, and for each row of the pool what became of it."""
+    """What the rounds left: made rows, and for each row of the pool, by number, what became of it."""
 
     made: list[Row] = field(default_factory=list)
-    passed: list[Row] = field(
-        default_factory=list
-    )  # representatives that could not be fused: they go through as they are
-    used: list[Row] = field(default_factory=list)  # rows that a made row replaced, `dropped_by` set
-    unused: list[Row] = field(default_factory=list)
+    passed: list[int] = field(default_factory=list)  # could not be fused: they go through as they are
+    used: dict[int, Row] = field(default_factory=dict)  # row of the pool: the made row that replaced it
+    used_made: list[Row] = field(default_factory=list)  # made rows that a later one replaced, `dropped_by` set
+    unused: list[int] = field(default_factory=list)
     rounds: list[dict[str, Any]] = field(default_factory=list)
     stopped_by: str = ""
 
@@ -50,85 +50,88 @@ def groups_possible(rows: int, have: int, config: EntpConfig) -> int:
 
 
 def round_groups(
-    corpus: Sequence[Row], vectors: Floats, clusters: Clusters, kinds: Sequence[str], done: set[str],
-    context: tuple[Sequence[Row], Floats], config: EntpConfig,
-) -> tuple[list[Group], str]:  # fmt: skip
-    """The groups of a round over `corpus` with embeddings (n, d), and "round limit"; or none, and what is lacking.
+    corpus: Corpus, clusters: Clusters, done: set[str], around: Around, config: EntpConfig
+) -> tuple[list[Group], str]:
+    """The groups of a round over `corpus`, and "round limit"; or none, and what is lacking.
 
     `done` are ids of rows that are not to be fused. The model has no part in this, so a plan can know it.
     """
-    label = clusters.label
-    can = np.array([bool(kind) and row["id"] not in done for row, kind in zip(corpus, kinds, strict=True)], bool)
+    vectors, least = corpus.embeddings(), config.group_similarity
+    can = corpus.alive & np.array(
+        [bool(kind) and key not in done for kind, key in zip(corpus.kinds, corpus.ids, strict=True)], bool
+    )
     if group_size(config) > 1:
-        named = [kind if c else "" for kind, c in zip(kinds, can, strict=True)]
-        can &= has_neighbour(vectors, label, named, config.group_similarity)
-    have = sum(row["origin"] != "input" for row in corpus)
+        can &= has_neighbour(vectors, corpus.label, _where(can, corpus.kinds), least)
+    have = int((corpus.alive & ~corpus.fresh).sum())
     wanted = groups_possible(int(can.sum()), have, config)
     if not wanted:
         return [], "enough rows made" if have >= made_wanted(config) else "no rows left to fuse"
-    fresh = can & np.array([row["origin"] == "input" for row in corpus])
-    seeds = representatives(vectors, clusters, wanted, fresh)
+    seeds = representatives(vectors, replace(clusters, label=corpus.label), wanted, list(can & corpus.fresh))
     if not seeds:
         return [], "no rows left to fuse"
-    named = [kind if c else "" for kind, c in zip(kinds, can, strict=True)]
-    groups = build_groups(corpus, vectors, label, named, seeds, group_size(config) - 1, config.group_similarity)
-    return add_context(groups, vectors[seeds], *context) if config.context_row else groups, "round limit"
+    kinds = _where(can, corpus.kinds)
+    groups = build_groups(corpus, vectors, corpus.label, kinds, seeds, group_size(config) - 1, least)
+    fuser = FUSERS[config.fuser]
+    if config.context_row and fuser is not None and fuser.context:
+        groups = add_context(groups, around.near(seeds))
+    return groups, "round limit"
+
+
+def _where(mask: NDArray[np.bool_], kinds: Sequence[str]) -> list[str]:
+    return [kind if there else "" for kind, there in zip(kinds, mask, strict=True)]
 
 
 def run_rounds(
-    pool: Sequence[Row], embeddings: Floats, clusters: Clusters, context: tuple[Sequence[Row], Floats],
-    config: EntpConfig, client: ChatClient | None, gate: Gate,
-) -> Mixed:  # fmt: skip
+    corpus: Corpus, clusters: Clusters, around: Around, config: EntpConfig, client: ChatClient | None, gate: Gate
+) -> Mixed:
     """Fuse until enough rows are made, nothing new comes of it (`min_novelty`), rows or rounds run out.
 
-    `pool` are the purged rows with embeddings (n, d) and clusters; `context` all rows that may be shown beside a
-    group, with theirs. Made rows replace the rows that they used up, are embedded, and may be fused further;
-    compositions (mosaic) are not, and a representative that failed is not tried again.
+    `corpus` are the purged rows, and takes in what is made of them; `around` all rows that may be shown beside a
+    group. Made rows replace the rows that they used up, are embedded, and may be fused further; compositions (mosaic)
+    are not, and a representative that failed is not tried again.
     """
     mixed = Mixed()
-    corpus, vectors, label = list(pool), embeddings, clusters.label
-    kinds = [kind_of(row) for row in corpus]
-    accepted = embeddings[:0]
+    accepted = corpus.vectors[:0]
     done: set[str] = set()
     for number in range(1, config.rounds + 1):
-        now = Clusters(label, clusters.centroid, clusters.silhouette)
-        groups, mixed.stopped_by = round_groups(corpus, vectors, now, kinds, done, context, config)
+        groups, mixed.stopped_by = round_groups(corpus, clusters, done, around, config)
         if not groups:
             break
         fusion = Round(groups, config, gate, accepted, number)
         figures = fusion.run(client)
-        outcome, accepted = fusion.rows, np.concatenate([accepted, fusion.new_vectors()])
         mixed.rounds.append(figures)
-        at = {row["id"]: i for i, row in enumerate(corpus)}
-        keep = np.ones(len(corpus), bool)
-        for group, row in zip(groups, outcome, strict=True):
+        at = {key: i for i, key in enumerate(corpus.ids)}
+        for group, row in zip(groups, fusion.rows, strict=True):
             if row is None or group.representative["id"] not in row["parents"]:
                 done.add(group.representative["id"])
             if row is None:
                 continue
             for parent in row["parents"]:
-                keep[at[parent]] = False
-                mixed.used.append(_used(corpus[at[parent]], row))
+                corpus.alive[at[parent]] = False
+                if at[parent] < len(corpus.pool):
+                    mixed.used[at[parent]] = row
+                else:
+                    mixed.used_made.append(used(corpus[at[parent]], row))
             if row["origin"] == "mosaic":
                 done.add(row["id"])
-        made = [row for row in outcome if row is not None]
-        kept = np.flatnonzero(keep)
-        label = np.concatenate([label[kept], np.array([row["cluster"] for row in made], np.int64)])
-        vectors = np.concatenate([vectors[kept], fusion.new_vectors()])
-        corpus = [corpus[i] for i in kept] + made
-        kinds = [kinds[i] for i in kept] + [kind_of(row) for row in made]
+        new = fusion.new_vectors()
+        corpus.add([row for row in fusion.rows if row is not None], new)
+        accepted = np.concatenate([accepted, new])
         if figures["novelty"] is not None and figures["novelty"] < config.min_novelty:
             mixed.stopped_by = f"mean novelty {figures['novelty']} under {config.min_novelty}"
             break
         if fusion.stopped:
             mixed.stopped_by = fusion.stopped
             break
-    for row in corpus:
-        rest = mixed.passed if row["id"] in done else mixed.unused
-        (mixed.made if row["origin"] != "input" else rest).append(row)
+    for i in np.flatnonzero(corpus.alive).tolist():
+        if i >= len(corpus.pool):
+            mixed.made.append(corpus[i])
+        else:
+            (mixed.passed if corpus.ids[i] in done else mixed.unused).append(i)
     return mixed
 
 
-def _used(row: Row, made: Row) -> Row:
+def used(row: Row, made: Row) -> Row:
+    """The row as one that `made` replaced."""
     notes = "; ".join(filter(None, [row["notes"], f"into {made['id']}"]))
     return {**row, "dropped_by": f"mix:{made['origin']}", "notes": notes}

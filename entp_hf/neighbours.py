@@ -1,14 +1,16 @@
-"""Nearest neighbours by cosine similarity: one search shared by correction, long-tail scores and fusion groups."""
+"""Nearest neighbours by cosine similarity: one search shared by all stages that need them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import StageError
+from .spool import gathered
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -39,6 +41,8 @@ class Neighbours:
 
     def among(self, rows: Ints) -> Neighbours:
         """The inverse of `of`: places in the subset `rows` (M,), sorted. StageError where it lacks a neighbour."""
+        if len(rows) == len(self.index):
+            return self
         place = np.searchsorted(rows, self.index[rows])
         if (rows[np.minimum(place, len(rows) - 1)] != self.index[rows]).any():
             raise StageError(
@@ -51,8 +55,12 @@ class Neighbours:
 
 def check_embeddings(embeddings: Floats, stage: str) -> None:
     """Raise StageError naming the rows whose embedding is not finite or is zero."""
-    bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1) | (np.abs(embeddings).max(axis=1, initial=0) == 0))
-    if len(bad):
+    bad = []
+    for start in range(0, len(embeddings), BATCH):
+        part = embeddings[start : start + BATCH]
+        wrong = ~np.isfinite(part).all(axis=1) | (np.abs(part).max(axis=1, initial=0) == 0)
+        bad += (start + np.flatnonzero(wrong)).tolist()
+    if bad:
         raise StageError(stage, "embeddings are not finite or are zero, so cosine similarity is undefined; "
                          "embed these rows again or leave them out", [str(i) for i in bad])  # fmt: skip
 
@@ -71,55 +79,84 @@ def nearest(embeddings: Floats, k: int, exact_rows: int = EXACT_ROWS) -> Neighbo
 
     Exact up to `exact_rows` rows; beyond, cells of an inverted file are probed until at least 95% of the true
     neighbours of a sample are found, and `recall` says how many were. Self is removed by index, not by position: exact
-    copies tie with it.
+    copies tie with it. Beside the index only a block of rows is held in memory.
     """
-    vectors = np.array(embeddings, dtype=np.float32, order="C")
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    k = min(k, len(vectors) - 1)
-    flat = len(vectors) <= exact_rows
-    index, recall = (_flat(vectors), 1.0) if flat else _inverted(vectors, k)
-    found = np.empty((len(vectors), k), dtype=np.int64)
-    distance = np.empty((len(vectors), k), dtype=np.float32)
-    for start in range(0, len(vectors), BATCH):
-        rows = np.arange(start, min(start + BATCH, len(vectors)))
-        found[rows], distance[rows] = _search(index, vectors, rows, k)
-    short = np.flatnonzero((found < 0).any(axis=1))  # the cells probed held fewer than k rows
-    if len(short):
-        found[short], distance[short] = _search(_flat(vectors), vectors, short, k)
+    k = min(k, len(embeddings) - 1)
+    flat = len(embeddings) <= exact_rows
+    index, recall = (_flat(embeddings), 1.0) if flat else _inverted(embeddings, k)
+    found = np.empty((len(embeddings), k), dtype=np.int64)
+    distance = np.empty((len(embeddings), k), dtype=np.float32)
+    short = []
+    for start in range(0, len(embeddings), BATCH):
+        rows = np.arange(start, min(start + BATCH, len(embeddings)))
+        found[rows], distance[rows] = _search(index, embeddings, rows, k)
+        short += (start + np.flatnonzero((found[rows] < 0).any(axis=1))).tolist()
+    if short:  # the cells probed held fewer than k rows
+        rows = np.array(short)
+        found[rows], distance[rows] = _exact(embeddings, rows, k)
     return Neighbours(found, distance, recall)
 
 
-def _flat(vectors: Floats) -> Any:
-    import faiss
+def unit(vectors: Floats) -> Floats:
+    """Rows of unit length, float32, as a new array."""
+    part = np.array(vectors, dtype=np.float32, order="C")
+    part /= np.linalg.norm(part, axis=1, keepdims=True)
+    return part
 
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    index.add(vectors)
+
+def _filled(index: Any, embeddings: Floats) -> Any:
+    for start in range(0, len(embeddings), BATCH):
+        index.add(unit(embeddings[start : start + BATCH]))
     return index
 
 
-def _inverted(vectors: Floats, k: int) -> tuple[Any, float]:
+def _flat(embeddings: Floats) -> Any:
+    import faiss
+
+    return _filled(faiss.IndexFlatIP(embeddings.shape[1]), embeddings)
+
+
+def _inverted(embeddings: Floats, k: int) -> tuple[Any, float]:
     """An inverted file with enough cells probed, and its measured recall."""
     import faiss
 
-    n, d = vectors.shape
+    n, d = embeddings.shape
     cells = int(4 * np.sqrt(n))
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(d), d, cells, faiss.METRIC_INNER_PRODUCT)
-    index.train(vectors[:: max(1, n // (40 * cells))])
-    index.add(vectors)
+    index.train(unit(embeddings[:: max(1, n // (40 * cells))]))
+    _filled(index, embeddings)
     rows = np.linspace(0, n - 1, min(PROBED, n)).astype(np.int64)
-    truth, _ = _search(_flat(vectors), vectors, rows, k)
+    truth, _ = _exact(embeddings, rows, k)
     recall = 0.0
     for probe in (8, 16, 32, 64, 128, 256):
         index.nprobe = min(probe, cells)
-        found, _ = _search(index, vectors, rows, k)
+        found, _ = _search(index, embeddings, rows, k)
         recall = float(np.mean([len(np.intersect1d(a, b)) / k for a, b in zip(found, truth, strict=True)]))
         if recall >= RECALL:
             break
     return index, round(recall, 4)
 
 
-def _search(index: Any, vectors: Floats, rows: Ints, k: int) -> tuple[Ints, Floats]:
-    similarity, found = index.search(vectors[rows], k + 1)
+def _search(index: Any, embeddings: Floats, rows: Ints, k: int) -> tuple[Ints, Floats]:
+    similarity, found = index.search(unit(embeddings[rows]), k + 1)
+    return _without_self(similarity, found, rows, k)
+
+
+def _exact(embeddings: Floats, rows: Ints, k: int) -> tuple[Ints, Floats]:
+    """Neighbours of a few rows among all, without an index."""
+    import faiss
+
+    asked = unit(embeddings[rows])
+    heap = faiss.ResultHeap(len(rows), k + 1, keep_max=True)
+    for start in range(0, len(embeddings), BATCH):
+        part = unit(embeddings[start : start + BATCH])
+        near, index = faiss.knn(asked, part, min(k + 1, len(part)), metric=faiss.METRIC_INNER_PRODUCT)
+        heap.add_result(near, index + start)
+    heap.finalize()
+    return _without_self(heap.D, heap.I, rows, k)
+
+
+def _without_self(similarity: Floats, found: Ints, rows: Ints, k: int) -> tuple[Ints, Floats]:
     keep = found != rows[:, None]
     keep[keep.all(axis=1), -1] = False  # more than k exact copies: self did not make the list
     shape = (len(rows), k)
@@ -133,4 +170,36 @@ def nearest_distinct(embeddings: Floats, copy_of: Ints, k: int) -> Neighbours:
     `copy_of` (N,): for each row the number of the first row with the same text. Copies are no independent evidence.
     """
     originals, back = np.unique(copy_of, return_inverse=True)
-    return nearest(embeddings[originals], k).of(originals, back)
+    if len(originals) == len(embeddings):
+        return nearest(embeddings, k)
+    return nearest(gathered(embeddings, originals), k).of(originals, back)
+
+
+@dataclass(eq=False)
+class Space:
+    """Embeddings (N, d) of a run's rows and the k nearest of each, searched for once, by whoever asks first.
+
+    Correction, long-tail score, semantic duplicates and the fusion groups' context share them. `copy_of` as in
+    `nearest_distinct`.
+    """
+
+    vectors: Floats
+    copy_of: Ints
+    k: int
+
+    @cached_property
+    def near(self) -> Neighbours:
+        """Neighbours of all rows."""
+        return nearest_distinct(self.vectors, self.copy_of, self.k)
+
+    def among(self, rows: Ints) -> Neighbours:
+        """Neighbours within the subset `rows` (M,), in its numbers, -1 for others; the first copy comes first."""
+        leader = np.full(len(self.vectors), -1, np.int64)
+        leader[self.copy_of[rows][::-1]] = np.arange(len(rows))[::-1]
+        own = leader[self.copy_of[rows]]
+        copy = own != np.arange(len(rows))
+        index, distance = leader[self.near.index[rows]], self.near.distance[rows]
+        if not copy.any():
+            return Neighbours(index, distance, self.near.recall)
+        first = np.where(copy, own, -1)[:, None], np.where(copy, 0, 2)[:, None].astype(np.float32)
+        return Neighbours(np.hstack([first[0], index]), np.hstack([first[1], distance]), self.near.recall)

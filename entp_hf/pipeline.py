@@ -15,6 +15,7 @@ from datasets import Dataset, concatenate_datasets
 from . import steps
 from .cluster import Clusters
 from .config import EntpConfig
+from .corpus import Around, Corpus
 from .embed import Embed
 from .fuse import FUSERS
 from .gate import Gate
@@ -25,13 +26,14 @@ from .llm.budget import Ledger, Limits, spending
 from .llm.usage import Usage, metered
 from .manifest import Manifest
 from .mix import run_rounds
-from .neighbours import Floats
+from .neighbours import Space
 from .outputs import OutputFolder, write_rows
 from .purge.contamination import Contamination
 from .rate import rate_rows
 from .ray_host import RayHost
-from .schema import Row, text_of
 from .sources import Source
+from .spool import column, gathered, pick
+from .stage import set_columns
 
 
 @dataclass(frozen=True)
@@ -91,45 +93,45 @@ def run(inputs: Source | Sequence[Source], config: EntpConfig | None = None) -> 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is there before the first fusion. `pool`: the purged low-quality rows, with embeddings (n, d)."""
+    """What is there before the first fusion. `corpus`: the purged low-quality rows."""
 
     total: int  # rows that came in
-    pool: list[Row]
-    vectors: Floats
+    corpus: Corpus
     clusters: Clusters
-    good: list[Row]
-    around: tuple[list[Row], Floats]  # all rows that may be shown beside a group, with embeddings
+    good: Dataset
+    around: Around
     out: list[Dataset]  # rows that a stage dropped
     contamination: Contamination | None
 
 
 def prepare(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manifest) -> Prepared:
     """Read, rate, correct, purge, embed, cluster. A model is asked only by the raters that need one."""
-    rows, out, vectors = _scored(inputs, config, manifest)
+    rows, out, space = _scored(inputs, config, manifest)
     contamination = Contamination.from_config(config)
     rows, low, manifest["pool"] = steps.choose_pool(rows, config)
-    good = list(rows.select(np.flatnonzero(~low)))
-    with manifest.stage("purge", int(low.sum())) as stage:
-        left, purged, manifest["purge"] = steps.purge(
-            rows.select(np.flatnonzero(low)), vectors[low], config, contamination
-        )
-        stage["rows_out"] = len(left)
-        pool = list(left)
+    good, at = pick(rows, ~low), np.flatnonzero(low)
+    with manifest.stage("purge", len(at)) as stage:
+        vectors = gathered(space.vectors, at)
+        near = space.among(at) if config.semantic_duplicate < 1 and len(rows) > 1 else None
+        after, stay, manifest["purge"] = steps.purge(pick(rows, low), vectors, config, contamination, near)
+        pool, purged = pick(after, stay), pick(after, ~stay)
+        stage["rows_out"] = len(pool)
     with manifest.stage("cluster", len(pool)) as stage:
-        repaired = Embed.from_config(config).encode([text_of(row) for row in pool], desc="embed repaired rows")
-        clusters, manifest["clusters"] = steps.find_clusters(pool, repaired, config)
+        vectors = Embed.from_config(config).renewed(gathered(vectors, np.flatnonzero(stay)), pool)
+        corpus, clusters, manifest["clusters"] = steps.find_clusters(pool, vectors, config)
         stage["rows_out"] = manifest["clusters"]["representatives"]
-    around = [*good, *pool], np.concatenate([vectors[~low], repaired])
+    around = Around(space, corpus.pool, good, at[stay], np.flatnonzero(~low))
     total = len(rows) + sum(len(part) for part in out)
-    return Prepared(total, pool, repaired, clusters, good, around, [*out, purged], contamination)
+    return Prepared(total, corpus, clusters, good, around, [*out, purged], contamination)
 
 
 def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manifest) -> Result:
     before = prepare(inputs, config, manifest)
+    pool, good = before.corpus.pool, before.good
     client = make_client(config) if FUSERS[config.fuser] is not None else None
-    with manifest.stage("mix", len(before.pool)) as stage:
+    with manifest.stage("mix", len(pool)) as stage:
         gate = Gate.from_config(config, before.contamination)
-        mixed = run_rounds(before.pool, before.vectors, before.clusters, before.around, config, client, gate)
+        mixed = run_rounds(before.corpus, before.clusters, before.around, config, client, gate)
         stage["rows_out"] = len(mixed.made)
     manifest["fusion"] = {
         "fuser": config.fuser,
@@ -137,18 +139,19 @@ def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manife
         "rounds": mixed.rounds,
         "stopped_by": mixed.stopped_by,
     }
-    kept, rest = assemble(mixed, steps.usable(before.good, config, before.contamination), config)
-    placed = {row["id"] for row in (*kept, *rest)}
-    rest += [{**row, "dropped_by": "pool:high_quality"} for row in before.good if row["id"] not in placed]
-    dropped = concatenate_datasets([part for part in (*before.out, as_dataset(rest)) if len(part)] or [as_dataset([])])
-    made = len(mixed.made) + sum(row["origin"] != "input" for row in mixed.used)
-    steps.account(before.total, made, kept, dropped)
-    pairs = preference_pairs(kept, {row["id"]: row for row in before.pool}) if config.emit_preference else None
+    kept, left, over = assemble(mixed, pool, steps.usable(good, config, before.contamination), config)
+    placed = {row["id"] for row in kept}
+    good = pick(good, np.array([key not in placed for key in column(good, "id")], bool))
+    good = set_columns(good, {"dropped_by": ["pool:high_quality"] * len(good)})
+    parts = [part for part in (*before.out, left, as_dataset(over), good) if len(part)]
+    dropped = concatenate_datasets(parts or [as_dataset([])])
+    steps.account(before.total, len(mixed.made) + len(mixed.used_made), kept, dropped)
+    pairs = preference_pairs(kept, pool) if config.emit_preference else None
     manifest["dataset"] = {
         "rows": len(kept),
         "by_origin": dict(Counter(row["origin"] for row in kept)),
         "dropped": len(dropped),
-        "dropped_by": dict(Counter(dropped["dropped_by"]).most_common()),
+        "dropped_by": dict(Counter(column(dropped, "dropped_by")).most_common()),
         "preference": len(pairs) if pairs is not None else 0,
     }
     manifest["warnings"] += [*manifest["purge"]["warnings"], *manifest["clusters"]["warnings"]]
@@ -162,8 +165,8 @@ def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manife
 
 def _scored(
     inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manifest, embeds: bool = True
-) -> tuple[Dataset, list[Dataset], Floats]:
-    """Read, rate, embed, correct: rows that can be used, those that can't, and embeddings (n, d) of the former."""
+) -> tuple[Dataset, list[Dataset], Space]:
+    """Read, rate, embed, correct: rows that can be used, those that can't, and the embeddings of the former."""
     with manifest.stage("read", 0) as stage:
         rows, manifest["input"] = read_rows(inputs, config)
         stage["rows_in"] = stage["rows_out"] = len(rows)
@@ -175,11 +178,12 @@ def _scored(
     vectors = np.zeros((len(rows), 0), np.float32)
     if embeds:
         with manifest.stage("embed", len(rows)):
-            vectors = Embed.from_config(config).encode([text_of(row) for row in rows], desc="embed")
+            vectors = Embed.from_config(config).encode_rows(rows, desc="embed")
     with manifest.stage("correct", len(rows)):
-        rows, found = steps.correct(rows, vectors if embeds else None, names, config)
+        space = steps.space_of(rows, vectors, config)
+        rows, found = steps.correct(rows, space if embeds else None, names, config)
     manifest.update(found)
-    return rows, [unusable, unrated], vectors
+    return rows, [unusable, unrated], space
 
 
 def score_rows(
@@ -205,7 +209,8 @@ def purge_rows(rows: Dataset, config: EntpConfig) -> tuple[Dataset, Dataset, dic
 
     Without embeddings, so semantic duplicates are not looked for.
     """
-    return steps.purge(rows, None, config, Contamination.from_config(config))
+    after, stay, report = steps.purge(rows, None, config, Contamination.from_config(config))
+    return pick(after, stay), pick(after, ~stay), report
 
 
 def check_models(config: EntpConfig, embeds: bool = True) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 
 from .config import EntpConfig
 from .fuse import FUSERS, asks_directly, direct_limit, direct_request, fusion_request
-from .groups import kind_of
 from .inputs import read_rows
 from .llm.tokens import count_prompts, count_text, local_tokenizer
 from .mix import group_size, groups_possible, round_groups
@@ -111,15 +110,14 @@ def _counted(inputs: Source | Sequence[Source], config: EntpConfig, tokenizer: A
     from .pipeline import prepare
 
     before = prepare(inputs, config, Manifest.start(config.to_dict()))
-    kinds = [kind_of(row) for row in before.pool]
-    groups, _ = round_groups(before.pool, before.vectors, before.clusters, kinds, set(), before.around, config)
+    groups, _ = round_groups(before.corpus, before.clusters, set(), before.around, config)
     fuser = FUSERS[config.fuser]
     single = [group for group in groups if fuser is not None and not group.multi_turn]
     direct = [direct_request(group, config) for group in single] if fuser and asks_directly(fuser, config) else []
     fusing = [fusion_request(group, fuser, config, "", "", 0) for group in single if fuser is not None]
     each = [count_prompts(tokenizer, requests) for requests in (direct, fusing)]
     longest = [max(counts, default=0) for counts in each]  # what a later round's groups hold is not known
-    more = groups_possible(len(before.pool), 0, config) * (config.rounds - 1) if fuser else 0
+    more = groups_possible(len(before.corpus), 0, config) * (config.rounds - 1) if fuser else 0
     tries = config.retries + 1
     attempts = (len(fusing) + more) * tries
     most = sum(each[0]) + more * longest[0] + (sum(each[1]) + more * longest[1]) * tries

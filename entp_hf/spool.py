@@ -50,6 +50,18 @@ def matrix(rows: int, width: int, dtype: type[np.generic] = np.float32) -> NDArr
         return np.memmap(file, dtype, "w+", shape=(rows, width)).view(np.ndarray)
 
 
+def gathered(vectors: NDArray[np.float32], at: NDArray[np.int64], fresh: bool = False) -> NDArray[np.float32]:
+    """The rows `at` of a matrix as one that is mapped from disk; the matrix itself where that is all of it, unless a
+    `fresh` one is asked for.
+    """
+    if not fresh and len(at) == len(vectors) and (at == np.arange(len(at))).all():
+        return vectors
+    out: NDArray[np.float32] = matrix(len(at), vectors.shape[1])
+    for start in range(0, len(at), BLOCK):
+        out[start : start + BLOCK] = vectors[at[start : start + BLOCK]]
+    return out
+
+
 def blocks(rows: Dataset, names: Sequence[str] | None = None, size: int = BLOCK) -> Iterator[pa.Table]:
     """The rows, or their columns `names`, as tables of at most `size` rows."""
     some = rows if names is None else rows.select_columns(list(names))

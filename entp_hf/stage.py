@@ -106,12 +106,13 @@ def set_columns(rows: Dataset, columns: Mapping[str, Sequence[Any] | pa.ChunkedA
     schema = rows.features.arrow_schema
     digest = hashlib.blake2b(rows._fingerprint.encode(), digest_size=8)
     for name, values in columns.items():
-        array = values
-        if not isinstance(values, pa.ChunkedArray):
-            array = pa.chunked_array([pa.array(values, type=schema.field(name).type, from_pandas=True)])
+        given = isinstance(values, pa.ChunkedArray)
+        array: Any = (
+            values if given else pa.chunked_array([pa.array(values, schema.field(name).type, from_pandas=True)])
+        )
         digest.update(name.encode())
-        for buffer in (buffer for chunk in array.chunks for buffer in chunk.buffers() if buffer is not None):
-            digest.update(buffer)
+        for chunk in array.chunks:  # serialised, for a slice's buffers are those of the whole
+            digest.update(pa.RecordBatch.from_arrays([chunk], [name]).serialize())
         table = table.set_column(table.schema.get_field_index(name), schema.field(name), array)
     return Dataset(table, info=rows.info, fingerprint=digest.hexdigest())
 

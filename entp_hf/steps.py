@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections import Counter
@@ -14,21 +15,22 @@ from numpy.typing import NDArray
 
 from .cluster import Clusters, cluster, map_of, representatives
 from .config import EntpConfig
+from .corpus import Corpus, kinds_of
 from .correct import correct_ratings
 from .errors import StageError
-from .groups import kind_of
 from .hybrid import as_dataset
 from .mix import groups_possible
-from .neighbours import Floats
+from .neighbours import Floats, Ints, Neighbours, Space
 from .purge import Purge
 from .purge.config_rules import dataset_rules_off
 from .purge.contamination import Contamination
 from .purge.duplicates import mark_duplicates
 from .purge.report import purge_report
 from .ray_host import RayHost
-from .schema import LEVELS, Row, instruction_of, response_of, text_of
+from .schema import LEVELS, instruction_of, text_of
+from .spool import column, each, pick
 from .stage import apply, set_columns
-from .surroundings import lengths
+from .surroundings import REACH, lengths
 
 Info = dict[str, Any]
 TIMED = 500  # rows that the time of each purge rule is taken on
@@ -36,37 +38,49 @@ TIMED = 500  # rows that the time of each purge rule is taken on
 
 def set_aside(rows: Dataset) -> tuple[Dataset, Dataset]:
     """Rows that go on, and rows that a stage dropped."""
-    out = np.array([reason is not None for reason in rows["dropped_by"]], bool)
-    return rows.select(np.flatnonzero(~out)), rows.select(np.flatnonzero(out))
+    out = np.array([reason is not None for reason in column(rows, "dropped_by")], bool)
+    return pick(rows, ~out), pick(rows, out)
 
 
 def mark_unrated(rows: Dataset) -> Dataset:
     """Drop rows that no rater could rate; StageError if that is every row."""
-    rated = [any(value is not None for value in ratings) for ratings in rows["ratings"]]
+    rated = [any(value is not None for value in ratings) for ratings in column(rows, "ratings")]
     if not any(rated):
         notes = next((note for note in rows["notes"] if note), "no rater gave a number")
         raise StageError("rate", f"no row could be rated: {notes}. Set another rater, or pool to all", rows["id"][:])
     return set_columns(rows, {"dropped_by": [None if r else "rate:unrated" for r in rated]})
 
 
-def correct(rows: Dataset, vectors: Floats | None, names: Sequence[str], config: EntpConfig) -> tuple[Dataset, Info]:
+def space_of(rows: Dataset, vectors: Floats, config: EntpConfig) -> Space:
+    """The rows' embeddings (n, d) with what is needed to search for neighbours, which is done when first asked for."""
+    return Space(vectors, copies_of(rows), max(REACH, config.neighbors))
+
+
+def copies_of(rows: Dataset) -> Ints:
+    """For each row the number of the first row with the same text, (n,)."""
+    first: dict[bytes, int] = {}
+    digests = (
+        hashlib.blake2b(text_of(row).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        for row in each(rows, "messages")
+    )
+    return np.fromiter((first.setdefault(digest, i) for i, digest in enumerate(digests)), np.int64, len(rows))
+
+
+def correct(rows: Dataset, space: Space | None, names: Sequence[str], config: EntpConfig) -> tuple[Dataset, Info]:
     """Correct the ratings, with the texts' lengths and trusted scores as further evidence; nothing without a rater.
 
     The info is the manifest's `ratings` and `correction`.
     """
     if not names:
         return rows, {}
-    ratings = np.array([[np.nan if v is None else v for v in r] for r in rows["ratings"]], dtype=float)
-    first: dict[str, int] = {}
-    copy_of = np.array([first.setdefault(text_of(row), i) for i, row in enumerate(rows)], np.int64)
+    ratings = np.array([[np.nan if v is None else v for v in r] for r in column(rows, "ratings")], dtype=float)
     found = correct_ratings(
         ratings,
-        vectors,
-        copy_of=copy_of,
-        features=None
-        if vectors is None
-        else lengths([instruction_of(r) for r in rows], [response_of(r) for r in rows]),
+        None if space is None else space.vectors,
+        copy_of=copies_of(rows) if space is None else space.copy_of,
+        features=None if space is None else lengths(each(rows, "messages", "input")),
         gold=trusted(rows, config.gold_column),
+        neighbours=space.near if space is not None and len(rows) > 1 else None,
         method=config.correction,
         neighbors=config.neighbors,
         damping=config.damping,
@@ -88,11 +102,11 @@ def correct(rows: Dataset, vectors: Floats | None, names: Sequence[str], config:
     return set_columns(rows, found.columns()), {"ratings": summary, "correction": found.info}
 
 
-def trusted(rows: Dataset, column: str) -> NDArray[np.float64] | None:
-    """Trusted scores (n,) as the input's `column` has them, NaN where it has none; None where no column is named."""
-    if not column:
+def trusted(rows: Dataset, name: str) -> NDArray[np.float64] | None:
+    """Trusted scores (n,) as the input's column has them, NaN where it has none; None where no column is named."""
+    if not name:
         return None
-    values = [json.loads(text).get(column) if text else None for text in rows["original"]]
+    values = [json.loads(row["original"]).get(name) if row["original"] else None for row in each(rows, "original")]
     return np.array([np.nan if v is None or not str(v).strip() else float(v) for v in values])
 
 
@@ -107,10 +121,10 @@ def choose_pool(rows: Dataset, config: EntpConfig) -> tuple[Dataset, NDArray[np.
     if config.pool == "all":
         low, rule, threshold = np.ones(len(rows), bool), "all rows", None
     elif config.pool == "score":
-        low = np.array([score <= config.pool_max_score for score in rows["score"]], bool)
+        low = np.array([score <= config.pool_max_score for score in column(rows, "score")], bool)
         rule, threshold = f"score <= {config.pool_max_score}", float(config.pool_max_score)
     else:
-        expected = np.array(rows["expected_score"][:], float)
+        expected = np.array(column(rows, "expected_score"), float)
         threshold = float(np.quantile(expected, config.pool_quantile))
         low, rule = expected <= threshold, f"lowest {config.pool_quantile:.0%} of expected scores"
     if not low.any():
@@ -120,19 +134,25 @@ def choose_pool(rows: Dataset, config: EntpConfig) -> tuple[Dataset, NDArray[np.
 
 
 def purge(
-    rows: Dataset, vectors: Floats | None, config: EntpConfig, contamination: Contamination | None = None
-) -> tuple[Dataset, Dataset, Info]:
-    """Row rules, contamination, duplicates; returns kept and dropped rows and the manifest's `purge`."""
+    rows: Dataset, vectors: Floats | None, config: EntpConfig, contamination: Contamination | None = None,
+    neighbours: Neighbours | None = None,
+) -> tuple[Dataset, NDArray[np.bool_], Info]:  # fmt: skip
+    """Row rules, contamination, duplicates; returns all rows, which of them stay (n,), and the manifest's `purge`.
+
+    `neighbours` as in `mark_duplicates`.
+    """
     begun = time.perf_counter()
     rules = Purge.from_config(config)
     off = dataset_rules_off(config.purge_rules, config.purge_off)
     ray = RayHost.from_config(config)
     after, seconds = row_rules(rows, config, contamination, ray)
-    after = mark_duplicates(after, vectors, config.near_duplicate, config.semantic_duplicate, off, seconds, ray=ray)
+    after = mark_duplicates(
+        after, vectors, config.near_duplicate, config.semantic_duplicate, off, seconds, neighbours, ray
+    )
     report = purge_report(rows, after, seconds, config.purge_warn_share, rules.names())
-    kept, dropped = set_aside(after)
+    stay = np.array([reason is None for reason in column(after, "dropped_by")], bool)
     whole = round(time.perf_counter() - begun, 3)
-    return kept, dropped, {"rows_in": len(rows), "rows_out": len(kept), "seconds": whole, **report}
+    return after, stay, {"rows_in": len(rows), "rows_out": int(stay.sum()), "seconds": whole, **report}
 
 
 def row_rules(
@@ -157,38 +177,41 @@ def _seconds_by_rule(rows: Dataset, rules: Purge) -> dict[str, float]:
     return {name: spent * len(rows) / len(sample) for name, spent in rules.timed(sample[:]).items()}
 
 
-def find_clusters(pool: list[Row], vectors: Floats, config: EntpConfig) -> tuple[Clusters, Info]:
-    """Cluster the pool and mark representatives in its rows; returns the clusters and the manifest's `clusters`."""
+def find_clusters(pool: Dataset, vectors: Floats, config: EntpConfig) -> tuple[Corpus, Clusters, Info]:
+    """Cluster the pool and mark its representatives; returns it as a corpus, and the manifest's `clusters`."""
     found = cluster(vectors, config.cluster_counts, config.silhouette_sample, config.seed)
-    can = [bool(kind_of(row)) for row in pool]
+    kinds = kinds_of(pool)
+    can = [bool(kind) for kind in kinds]
     wanted = groups_possible(sum(can), 0, config) or min(len(pool), found.k)
     chosen = set(representatives(vectors, found, wanted, can))
-    for i, row in enumerate(pool):
-        row["cluster"], row["representative"] = int(found.label[i]), i in chosen
-    texts, ids = [instruction_of(row) for row in pool], [row["id"] for row in pool]
-    return found, {
-        "rows": len(pool),
-        "k": found.k,
-        "silhouette": round(found.silhouette, 4),
-        "curve": [{"k": k, "silhouette": s} for k, s in found.curve],
-        "sizes": found.sizes(),
-        "representatives": len(chosen),
-        "warnings": found.warnings(),
-        "map": map_of(vectors, found, chosen, texts, ids, config.seed),
-    }
+    pool = set_columns(pool, {"cluster": found.label, "representative": [i in chosen for i in range(len(pool))]})
+    return (
+        Corpus(pool, vectors, found.label, kinds),
+        found,
+        {
+            "rows": len(pool),
+            "k": found.k,
+            "silhouette": round(found.silhouette, 4),
+            "curve": [{"k": k, "silhouette": s} for k, s in found.curve],
+            "sizes": found.sizes(),
+            "representatives": len(chosen),
+            "warnings": found.warnings(),
+            "map": map_of(vectors, found, chosen, lambda i: (pool[i]["id"], instruction_of(pool[i])), config.seed),
+        },
+    )
 
 
-def usable(good: Sequence[Row], config: EntpConfig, contamination: Contamination | None) -> list[Row]:
+def usable(good: Dataset, config: EntpConfig, contamination: Contamination | None) -> Dataset:
     """Good rows that pass the purge and hold no benchmark item; looked at only where the dataset asks for them."""
-    if not config.high_quality_ratio or not good:
-        return []
-    kept, _, _ = purge(as_dataset(good), None, config, contamination)
-    return list(kept)
+    if not config.high_quality_ratio or not len(good):
+        return as_dataset([])
+    after, stay, _ = purge(good, None, config, contamination)
+    return pick(after, stay)
 
 
 def account(total: int, made: int, kept: Sequence[Mapping[str, Any]], dropped: Dataset) -> None:
     """Every row that came in and every row that was made is kept or dropped, once; StageError otherwise."""
-    ids = [row["id"] for row in kept] + dropped["id"][:]
+    ids = [row["id"] for row in kept] + column(dropped, "id")
     if len(ids) != total + made or len(set(ids)) != len(ids):
         twice = sorted(key for key, times in Counter(ids).items() if times > 1)
         raise StageError(

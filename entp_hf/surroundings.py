@@ -8,7 +8,7 @@ rater is needed, and no truth.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from . import latent
 from .evidence import unique_rows
 from .latent import Array, Latent
-from .neighbours import Floats, Ints, Neighbours
+from .neighbours import Floats, Ints, Neighbours, unit
 from .scale import rated
-from .schema import LEVELS
+from .schema import LEVELS, Row, instruction_of, response_of
 
 REACH = 30  # neighbours searched for, of which fewer may vote (ours)
 DAMPINGS = (1.0, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.0)
@@ -32,6 +32,7 @@ RIDGES = (30.0, 300.0, 3000.0, 30000.0)
 SAMPLE = 20_000  # rows on which the choice is made
 FEWEST = 250  # rows for one bin of predictions; with fewer than two bins there is no regression (ours)
 MOST_BINS = 40
+BLOCK = 8192  # rows of embeddings that the regression holds at once
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,11 @@ def predict(
     target = np.where(seen, whole - mean, 0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
     used = np.zeros(len(whole), bool)
     used[rows] = True
-    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True) * np.float32(np.sqrt(embeddings.shape[1]))
-    first = _ridge(unit, target, fold, used)
+
+    def scaled(part: slice) -> NDArray[Any]:
+        return unit(embeddings[part]) * np.float32(np.sqrt(embeddings.shape[1]))
+
+    first = _ridge(scaled, embeddings.shape[1], target, fold, used)
     some = rated(whole)
     columns = [first]
     for count in (10, 20, REACH):
@@ -148,7 +152,8 @@ def predict(
         extra = _standard(np.asarray(features, dtype=float))
         pairs = [extra[:, i] * extra[:, j] for i in range(extra.shape[1]) for j in range(i, extra.shape[1])]
         columns += [*extra.T, *pairs]
-    return _ridge(_standard(np.column_stack(columns)), target, fold, used), fold
+    wide = _standard(np.column_stack(columns))
+    return _ridge(wide.__getitem__, wide.shape[1], target, fold, used), fold
 
 
 def _standard(columns: Array) -> Array:
@@ -157,24 +162,38 @@ def _standard(columns: Array) -> Array:
     return out
 
 
-def _ridge(columns: NDArray[Any], target: Array, fold: Ints, used: NDArray[np.bool_]) -> Array:
-    """Cross-fitted predictions, (N,); the penalty is the one that predicts best."""
-    parts = [used & (fold == f) for f in range(FOLDS)]
-    one = np.ones((len(columns), 1), columns.dtype)
-    wide = np.hstack([columns, one])
-    grams = [(wide[p].T @ wide[p]).astype(float) for p in parts]
-    sides = [(wide[p].T @ target[p].astype(wide.dtype)).astype(float) for p in parts]
-    penalty = np.diag(np.r_[np.ones(columns.shape[1]), 1e-6])
-    best, error = np.zeros(len(columns)), np.inf
-    for ridge in RIDGES:
-        guess = np.empty(len(columns))
+def _ridge(
+    columns: Callable[[slice], NDArray[Any]], width: int, target: Array, fold: Ints, used: NDArray[np.bool_]
+) -> Array:
+    """Cross-fitted predictions, (N,), from `columns` (N, width), a block of rows at a time; the penalty is the one
+    that predicts best.
+    """
+    grams, sides = np.zeros((FOLDS, width + 1, width + 1)), np.zeros((FOLDS, width + 1))
+    parts = [slice(start, start + BLOCK) for start in range(0, len(target), BLOCK)]
+    for part in parts:
+        wide = _with_one(columns(part))
         for f in range(FOLDS):
-            weights = np.linalg.solve(sum(grams) - grams[f] + ridge * penalty, sum(sides) - sides[f])
-            guess[fold == f] = wide[fold == f] @ weights
-        wrong = float(((guess - target)[used] ** 2).mean())
-        if wrong < error:
-            best, error = guess, wrong
+            mine = wide[used[part] & (fold[part] == f)]
+            grams[f] += mine.T @ mine
+            sides[f] += mine.T @ target[part][used[part] & (fold[part] == f)].astype(wide.dtype)
+    penalty = np.diag(np.r_[np.ones(width), 1e-6])
+    weights = np.array([
+        [np.linalg.solve(grams.sum(axis=0) - grams[f] + ridge * penalty, sides.sum(axis=0) - sides[f])
+         for f in range(FOLDS)] for ridge in RIDGES
+    ])  # fmt: skip
+    guess = np.empty((len(RIDGES), len(target)))
+    for part in parts:
+        wide = _with_one(columns(part))
+        for f in range(FOLDS):
+            mine = np.flatnonzero(fold[part] == f)
+            guess[:, part.start + mine] = weights[:, f] @ wide[mine].T
+    wrong = ((guess - target) ** 2)[:, used].mean(axis=1)
+    best: Array = guess[wrong.argmin()]
     return best
+
+
+def _with_one(columns: NDArray[Any]) -> NDArray[Any]:
+    return np.hstack([columns, np.ones((len(columns), 1), columns.dtype)])
 
 
 def levels_given(prediction: Array, fold: Ints, whole: Ints, rows: Ints, model: Latent) -> Array:
@@ -203,8 +222,8 @@ def levels_given(prediction: Array, fold: Ints, whole: Ints, rows: Ints, model: 
     return out
 
 
-def lengths(instructions: Sequence[str], responses: Sequence[str]) -> Array:
+def lengths(rows: Iterable[Row]) -> Array:
     """Log characters of instruction, response and both, (N, 3): cheap features that raters' scores follow closely."""
-    sizes = np.array([[len(a), len(b), len(a) + len(b)] for a, b in zip(instructions, responses, strict=True)], float)
-    out: Array = np.log1p(sizes.reshape(-1, 3))
+    sizes = [(len(instruction_of(row)), len(response_of(row))) for row in rows]
+    out: Array = np.log1p(np.array([[a, b, a + b] for a, b in sizes], float).reshape(-1, 3))
     return out

@@ -181,9 +181,9 @@ def test_the_map_holds_every_representative_and_a_sample():
     points, _ = planted(1000, 900, 100)
     found = cluster(points, [3])
     marked = set(representatives(points, found, 40))
-    entries = map_of(points, found, marked, [f"text {i}" * 40 for i in range(2000)], [f"id{i}" for i in range(2000)])
+    entries = map_of(points, found, marked, lambda i: (f"id{i}", f"text {i}" * 40))
     assert len(entries) == 1500
     assert {e["id"] for e in entries if e["representative"]} == {f"id{i}" for i in marked}
     assert all(e["cluster"] == found.label[int(e["id"][2:])] and len(e["text"]) == 120 for e in entries)
     assert np.isfinite([[e["x"], e["y"]] for e in entries]).all()
-    assert map_of(points[:2], found, set(), ["", ""], ["a", "b"]) == []
+    assert map_of(points[:2], found, set(), lambda i: ("a", "")) == []

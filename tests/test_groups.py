@@ -128,7 +128,8 @@ def test_tool_use_is_of_no_kind():
 
 
 def related(rows, degrees, group, at=0.0):
-    return add_context([group], on_circle(at), rows, on_circle(*degrees))[0].context
+    order = np.argsort(np.abs(np.array(degrees) - at), kind="stable")
+    return add_context([group], [[rows[i] for i in order]])[0].context
 
 
 def test_the_related_row_is_the_nearest_that_is_neither_in_the_group_nor_a_parent_of_it():
@@ -150,14 +151,15 @@ def test_the_related_row_is_of_the_same_kind():
 
 def test_each_group_has_its_own():
     rows = [row(f"What is thing {name}?") for name in "abcd"]
-    groups = add_context([Group(rows[0], ()), Group(rows[1], ())], on_circle(0, 90), rows, on_circle(0, 90, 10, 80))
+    near = [rows[0], rows[2], rows[3], rows[1]], [rows[1], rows[3], rows[2], rows[0]]
+    groups = add_context([Group(rows[0], ()), Group(rows[1], ())], near)
     assert [group.context for group in groups] == [rows[2], rows[3]]
     assert [group.rows for group in groups] == [(rows[0],), (rows[1],)]
 
 
 def test_without_rows_there_is_no_related_row():
     group = Group(row("What is a thing?"), ())
-    assert add_context([group], on_circle(0), [], on_circle()) == [group]
+    assert add_context([group], [[]]) == [group]
 
 
 def test_a_group_of_conversations_says_so():

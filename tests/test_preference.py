@@ -9,7 +9,7 @@ from tiny import tiny_llama
 
 from entp_hf.fuse import Fused, fused_row
 from entp_hf.groups import Group
-from entp_hf.hybrid import preference_pairs
+from entp_hf.hybrid import as_dataset, preference_pairs
 from entp_hf.outputs import write_rows
 from entp_hf.schema import new_row
 
@@ -30,7 +30,7 @@ def pairs(number: int = 4):
         )
         for i, r in enumerate(rows)
     ]
-    return preference_pairs(made, {r["id"]: r for r in rows})
+    return preference_pairs(made, as_dataset(rows))
 
 
 def test_the_fused_answer_is_chosen_over_the_representatives():

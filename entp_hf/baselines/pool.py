@@ -14,9 +14,9 @@ from ..config import EntpConfig
 from ..embed import Embed
 from ..errors import ConfigError
 from ..latent import Array
-from ..neighbours import Floats, Ints, Neighbours, nearest
+from ..neighbours import Floats, Ints, Neighbours, Space
 from ..rate import rate_rows
-from ..schema import Row, text_of
+from ..schema import Row
 
 Settings = Mapping[str, float | str]
 
@@ -53,12 +53,17 @@ class Pool:
     @cached_property
     def vectors(self) -> Floats:
         """Sentence embeddings (N, d), unit length."""
-        return Embed.from_config(self.config).encode([text_of(row) for row in self.listed], desc="embed")
+        return Embed.from_config(self.config).encode_rows(self.rows, desc="embed")
+
+    @cached_property
+    def space(self) -> Space:
+        """The embeddings and the nearest distinct rows of each."""
+        return steps.space_of(self.rows, self.vectors, self.config)
 
     @cached_property
     def neighbours(self) -> Neighbours:
-        """The 10 nearest rows of each."""
-        return nearest(self.vectors, 10)
+        """The 30 nearest rows of each, or more; exact copies are left out."""
+        return self.space.near
 
     @cached_property
     def long_tail(self) -> Floats:
@@ -94,7 +99,7 @@ class Pool:
     def corrected(self) -> Array:
         """Scores 0..5 after the correction of ratings, (N,); NaN: unrated."""
         rows, names = self._rated
-        rows, _ = steps.correct(rows, self.vectors, names, self.config)
+        rows, _ = steps.correct(rows, self.space, names, self.config)
         return np.array([np.nan if v is None else v for v in rows["score"][:]], dtype=float)
 
     def needs_target(self, method: str) -> list[Row]:

@@ -39,10 +39,8 @@ def knn(pool: Pool, n: int, settings: Settings) -> Picked:
     As the k-NN baseline of DS2 (arXiv 2410.10877).
     """
     k = int(settings["k"])
-    distance = (
-        pool.neighbours.distance if k == pool.neighbours.distance.shape[1] else nearest(pool.vectors, k).distance
-    )
-    return best_first(distance.mean(axis=1).astype(float), n, pool.config.seed)
+    near = pool.neighbours if k <= pool.neighbours.distance.shape[1] else nearest(pool.vectors, k)
+    return best_first(near.distance[:, :k].mean(axis=1).astype(float), n, pool.config.seed)
 
 
 def alpagasus(pool: Pool, n: int, settings: Settings) -> Picked:

@@ -43,8 +43,8 @@ def bands_for(near: float, miss: float = 0.002) -> tuple[int, int]:
 
 def signature(grams: Hashes) -> npt.NDArray[np.uint32]:
     """MinHash signature (128,): the least of each of 128 hashes, by multiply-shift (Dietzfelbinger et al., 1997)."""
-    hashed = grams[:, None] * _ODD
-    return (hashed >> np.uint64(32)).min(axis=0).astype(np.uint32)
+    least: npt.NDArray[np.uint32] = ((grams[:, None] * _ODD) >> np.uint64(32)).min(axis=0).astype(np.uint32)
+    return least
 
 
 class Bands:
