@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 Batch = dict[str, list[Any]]
 Work = Callable[[Batch], Batch]
 BLOCK = 1024  # rows that a worker gets at once (ours)
-WAVE = 1024  # blocks that Ray holds at once: a million rows; workers start anew for each wave (ours)
+WAVE = 1024  # blocks that Ray holds at once: a million rows (ours)
 # Ray listens on every interface, and whoever reaches it can run code. This variable, whose name tells of less than it
 # does, keeps it to 127.0.0.1; the token keeps other users of the machine out.
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
@@ -58,27 +59,35 @@ class RayHost:
         require("ray", "ray", "engine 'ray'")
         return cls(config.ray_address, config.ray_workers, config.ray_gpus)
 
+    @property
+    def actors(self) -> bool:
+        """Whether workers are actors: where they hold GPUs."""
+        return self.gpus > 0
+
     def run(self, work: Work, tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
         """`work` on every table, in order; `schema` is that of the results. Errors of the work arrive as they were."""
         from .stage import source_hash
 
         waves = iter(tables)
         while blocks := list(islice(waves, WAVE)):
-            for table in self._wave((work, schema, source_hash()), blocks):
+            for table in self._wave(partial(_do, work, schema, source_hash()), blocks):
                 yield table.cast(schema)
 
-    def _wave(self, arguments: tuple[Any, ...], blocks: list[pa.Table]) -> Iterator[pa.Table]:
+    def _wave(self, do: Callable[[pa.Table], pa.Table], blocks: list[pa.Table]) -> Iterator[pa.Table]:
         self.connect()
         import ray
-        from ray.data import ActorPoolStrategy
+        from ray.data import ActorPoolStrategy, TaskPoolStrategy
         from ray.exceptions import RayError
 
+        size = min(self.workers or self._places(), len(blocks))
+        # Actors, new for each run, give a GPU back when they end; processes of tasks stay, with what they loaded.
+        place: dict[str, Any] = {"fn": do, "compute": TaskPoolStrategy(size=size)}
+        if self.actors:
+            place = {"fn": _Actor, "fn_constructor_args": (do,), "compute": ActorPoolStrategy(size=size)}
         done = ray.data.from_arrow(blocks).map_batches(
-            _Worker,
-            fn_constructor_args=arguments,
+            **place,
             batch_format="pyarrow",
             batch_size=None,  # a block is a batch
-            compute=ActorPoolStrategy(size=min(self.workers or self._places(), len(blocks))),
             num_cpus=1,
             num_gpus=self.gpus or None,
         )
@@ -148,36 +157,43 @@ class RayHost:
 _NOTES = "__notes__"  # column that brings (usage, error) of a block home, in its first row
 
 
-class _Worker:
-    """What an actor runs; made once in each, so that a model is loaded once in each."""
+class _Actor:
+    """What an actor runs."""
 
-    def __init__(self, work: Work, schema: pa.Schema, code: str) -> None:
-        self.work, self.schema, self.code = work, schema, code
+    def __init__(self, do: Callable[[pa.Table], pa.Table]) -> None:
+        self.do = do
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        from .stage import source_hash
+        return self.do(table)
 
-        error = None
-        with metered() as usage:
-            try:
-                if source_hash() != self.code:
-                    raise StageError("ray", "a node of the cluster has another version of entp-hf than this process; "
-                                     "install the same one on all of them")  # fmt: skip
-                out = pa.Table.from_pydict(self.work(table.to_pydict()), schema=self.schema)
-            except EntpError as raised:  # Ray would wrap it until nothing but its text is left
-                error, out = raised, self.schema.empty_table()
-        rows = max(1, out.num_rows)
-        if not out.num_rows:
-            out = pa.table([pa.nulls(1, kind) for kind in self.schema.types], schema=self.schema)
-        return out.append_column(_NOTES, pa.array([pickle.dumps((usage, error)), *[None] * (rows - 1)], pa.binary()))
+
+def _do(work: Work, schema: pa.Schema, code: str, table: pa.Table) -> pa.Table:
+    """The work on one block, in a worker; `code` is the source hash that it must have."""
+    from .stage import source_hash
+
+    error = None
+    with metered() as usage:
+        try:
+            if source_hash() != code:
+                raise StageError("ray", "a node of the cluster has another version of entp-hf than this process; "
+                                 "install the same one on all of them")  # fmt: skip
+            out = pa.Table.from_pydict(work(table.to_pydict()), schema=schema)
+        except EntpError as raised:  # Ray would wrap it until nothing but its text is left
+            error, out = raised, schema.empty_table()
+    note = pickle.dumps((usage, error, out.num_rows))
+    if not out.num_rows:  # a row is needed for the note
+        out = pa.table([pa.nulls(1, kind) for kind in schema.types], schema=schema)
+    return out.append_column(_NOTES, pa.array([note, *[None] * (out.num_rows - 1)], pa.binary()))
 
 
 def _read_notes(table: pa.Table) -> pa.Table:
     """The results alone; raises the error that stopped the work, and counts the tokens that it used."""
     at = table.schema.get_field_index(_NOTES)
-    for note in table.column(at).drop_null().to_pylist():  # none in the second part of a block that Ray cut in two
-        usage, error = pickle.loads(note)
+    notes = table.column(at).drop_null().to_pylist()  # none in the second part of a block that Ray cut in two
+    table = table.remove_column(at)
+    for usage, error, rows in map(pickle.loads, notes):
         if error is not None:
             raise error
         record_usage(usage)
-    return table.remove_column(at)
+        table = table if rows else table.slice(0, 0)
+    return table

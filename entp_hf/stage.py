@@ -58,8 +58,8 @@ def apply(
     if ray is not None:
         schema = rows.features.arrow_schema
         with Bar(len(rows), desc, "rows") as bar:
-            done = ray.run(stage, blocks(rows, size=BLOCK), schema)
-            table = spooled(bar.over(done), schema)
+            parts = ray.run(stage, blocks(rows, size=BLOCK), schema)
+            table = spooled(bar.over(parts), schema)
         return Dataset(table, info=rows.info, fingerprint=fingerprint)
     parallel = bool(num_proc and num_proc > 1 and len(rows) > 4 * batch_size)
     done = 0

@@ -43,7 +43,9 @@ def test_two_workers_give_what_this_process_gives():
     assert here["findings"][0] and here["id"][:] == before["id"][:]
 
 
-def test_a_worker_that_is_killed_loses_nothing(tmp_path):
+@pytest.mark.parametrize("actors", [False, True])
+def test_a_worker_that_is_killed_loses_nothing(tmp_path, monkeypatch, actors):
+    monkeypatch.setattr(RayHost, "actors", actors)
     before = rows(300)
     stage = DiesOnce(str(tmp_path / "died"))
     there = apply(before, stage, "purge", ray=HOST)
