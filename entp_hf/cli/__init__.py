@@ -37,6 +37,13 @@ STOPPED = (
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]  # ClickException: typer carries a click of its own
 
+PANELS = {
+    "Make data": ("build", "rate", "purge", "retune", "select", "report"),
+    "Train, evaluate, compare": ("train", "eval", "compare", "study"),
+    "Share": ("push", "space"),
+    "Setup": ("demo", "config", "cache", "version"),
+}
+
 for commands in (data, purging, learn, hub, cache):
     commands.register(app)
 
@@ -62,6 +69,18 @@ def demo(
 def version() -> None:
     """Print the version."""
     out.print(__version__)
+
+
+def sort_into_panels() -> None:
+    """Give every command its panel in `entp --help`."""
+    panel_of = {name: panel for panel, names in PANELS.items() for name in names}
+    for command in app.registered_commands:
+        command.rich_help_panel = panel_of[command.name or command.callback.__name__]  # type: ignore[union-attr]
+    for group in app.registered_groups:
+        group.rich_help_panel = panel_of[str(group.name)]
+
+
+sort_into_panels()
 
 
 def quiet() -> None:
