@@ -19,10 +19,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .errors import InputError
+from .spool import Streamed, table_rows
 
 RawRow = dict[str, Any]
 EXTENSIONS = (".parquet", ".jsonl", ".json", ".csv", ".tsv", ".jsonl.gz", ".json.gz", ".csv.gz", ".tsv.gz")
 NOT_DATA = {"manifest.json", "dataset_info.json", "dataset_infos.json", "state.json"}  # lie beside data files
+BATCH = 4096  # rows of a Parquet file held at once
 SHOWN = 3  # problems shown of one file
 
 
@@ -33,7 +35,7 @@ class RawRows:
     name: str  # for messages: the path as given
     path: str  # for the manifest: without the folders of an absolute path
     columns: list[str]
-    rows: list[RawRow]
+    rows: Sequence[RawRow]
     numbers: Sequence[int]  # what messages call each row, from 1
     unit: str  # "line" | "row": what `numbers` count
     text_only: bool = False  # CSV: numbers come as text, a null as ""
@@ -97,8 +99,8 @@ def read_file(path: Path) -> RawRows:
         if kind == ".parquet":
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
-            columns, rows = _read_parquet(path)
-            return RawRows(str(path), shown, columns, rows, range(1, len(rows) + 1), "row", sha256=digest)
+            columns, streamed = _read_parquet(path)
+            return RawRows(str(path), shown, columns, streamed, range(1, len(streamed) + 1), "row", sha256=digest)
         data = path.read_bytes()
         digest = hashlib.sha256(data).hexdigest()
         if kind.endswith(".gz"):
@@ -124,21 +126,23 @@ def _decoded(data: bytes, path: Path) -> str:
         raise InputError(f"{path}:{line}: not UTF-8 (byte {data[error.start]:#04x}); convert the file") from error
 
 
-def _read_parquet(path: Path) -> tuple[list[str], list[RawRow]]:
+def _read_parquet(path: Path) -> tuple[list[str], Streamed]:
+    """Column names, and the rows, which were gone through once: a file that is broken anywhere is refused."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        with pq.ParquetFile(path) as file:
+            yield from file.iter_batches(BATCH)
+
     try:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
             check_names(names, str(path))
-            return names, [row for batch in file.iter_batches(8192) for row in table_rows(batch)]
+        for batch in batches():
+            for _ in table_rows(batch):  # some types have values that Python has none for
+                pass
+        return names, Streamed(batches, file.metadata.num_rows)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: not a readable Parquet file: {' '.join(str(error).split())[:200]}") from error
-
-
-def table_rows(table: pa.Table | pa.RecordBatch) -> Iterator[RawRow]:
-    """Rows as dicts, converted column by column."""
-    names = table.schema.names
-    columns = [column.to_pylist() for column in table.columns]
-    return (dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True))
 
 
 def check_names(names: Sequence[str | None], where: str) -> None:

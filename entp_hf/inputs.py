@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from heapq import nsmallest
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ from .files import EXTENSIONS, Problems, RawRow, RawRows
 from .forms import FORMS, detect_form, missing_columns, normalise, renamed
 from .schema import FEATURES, LEVELS, Row
 from .sources import Source, open_sources
+from .spool import Spool
 from .stage import source_hash
 
 CHUNK = 4096  # rows held as Python objects at once
@@ -28,17 +30,19 @@ CHUNK = 4096  # rows held as Python objects at once
 def read_rows(inputs: Source | Sequence[Source], config: EntpConfig) -> tuple[Dataset, dict[str, Any]]:
     """Read all inputs into one dataset of `FEATURES`, and the manifest's `input` part.
 
-    Inputs are files (see `files.EXTENSIONS`), folders and globs of them, Hub ids or hf:// paths, and datasets in
-    memory; their forms may differ. Rows that can't be used stay, marked by `dropped_by`. Raises InputError with the
+    Inputs are files (see `files.EXTENSIONS`), folders and globs of them, Hub ids or hf:// paths, datasets in memory
+    and streams (IterableDataset); their forms may differ. Rows are written to disk as they come: of Parquet, datasets
+    and streams only a block is held. Rows that can't be used stay, marked by `dropped_by`. Raises InputError with the
     problems of all inputs together.
     """
-    door = _Door(config)
     given: Sequence[Any] = inputs if isinstance(inputs, (list, tuple)) else [inputs]
     if not given:
         raise InputError(f"no input given; name files ({', '.join(EXTENSIONS)}), a folder, or a Hub dataset")
-    for source in open_sources(given, config.split, door.problems):
-        door.take(source)
-    return door.close()
+    with Spool(FEATURES.arrow_schema) as spool:
+        door = _Door(config, spool)
+        for source in open_sources(given, config.split, door.problems):
+            door.take(source)
+        return door.close()
 
 
 @dataclass
@@ -54,8 +58,8 @@ class _Known:
 class _Door:
     """Collects rows and problems of all sources."""
 
-    def __init__(self, config: EntpConfig) -> None:
-        self.config = config
+    def __init__(self, config: EntpConfig, spool: Spool) -> None:
+        self.config, self.spool = config, spool
         self.problems: list[str] = []
         self.files: list[dict[str, Any]] = []
         self._scores = [*config.rating_columns, *filter(None, [config.gold_column])]  # columns of numbers 0..5
@@ -64,7 +68,6 @@ class _Door:
         self.sample: list[tuple[float, int, _Known, int, RawRow]] = []
         self.random = random.Random(config.seed)
         self.read = 0
-        self.batches: list[pa.RecordBatch] = []
         self.marked: Counter[str] = Counter()
         self.ids: Counter[str] = Counter()
         self.first_mark = ""
@@ -81,8 +84,8 @@ class _Door:
         rows = zip(source.numbers, source.rows, strict=True)
         if self.config.limit:
             start = self.read - len(source.rows)
-            drawn = [(self.random.random(), n, known, *row) for n, row in enumerate(rows, start)]
-            self.sample = nsmallest(self.config.limit, self.sample + drawn, key=lambda entry: entry[:2])
+            drawn = ((self.random.random(), n, known, *row) for n, row in enumerate(rows, start))
+            self.sample = nsmallest(self.config.limit, chain(self.sample, drawn), key=lambda entry: entry[:2])
         else:
             self._add((known, number, row) for number, row in rows)
 
@@ -144,7 +147,7 @@ class _Door:
 
     def _store(self, chunk: list[Row]) -> None:
         if chunk and not self.problems:
-            self.batches.append(pa.RecordBatch.from_pylist(chunk, schema=FEATURES.arrow_schema))
+            self.spool.write(pa.RecordBatch.from_pylist(chunk, schema=FEATURES.arrow_schema))
 
     def close(self) -> tuple[Dataset, dict[str, Any]]:
         """The dataset and the manifest's part; raises InputError if anything stood against it."""
@@ -156,7 +159,7 @@ class _Door:
         if self.problems:
             head = "several problems with the input:\n" if len(self.problems) > 1 else ""
             raise InputError(head + "\n".join(self.problems))
-        rows, marked = sum(batch.num_rows for batch in self.batches), sum(self.marked.values())
+        rows, marked = self.spool.rows, sum(self.marked.values())
         if rows == marked:
             raise InputError(
                 f"no row of {rows} has both an instruction and a response; first: {self.first_mark}. If the columns "
@@ -164,7 +167,7 @@ class _Door:
             )
         config = self.config
         knobs = (config.input_format, config.columns, self._scores, config.limit, config.seed)
-        table = pa.Table.from_batches(self.batches, FEATURES.arrow_schema)
+        table = self.spool.table()
         fingerprint = Hasher.hash((self.files, knobs, source_hash()))
         dataset = Dataset(table, info=DatasetInfo(features=FEATURES.copy()), fingerprint=fingerprint)
         return dataset, {"files": self.files, "rows": rows, "marked": dict(sorted(self.marked.items()))}

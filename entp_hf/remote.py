@@ -6,6 +6,7 @@ import glob
 import re
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -71,15 +72,22 @@ def find_remote(url: str) -> list[str]:
 
 
 def read_remote(url: str) -> RawRows:
-    """All rows of one file, fetched to a temporary folder first; see `files.read_file`."""
-    with tempfile.TemporaryDirectory(prefix="entp-fetch-") as folder, _reading(url):
-        fs, path = file_system(url)
-        copy = Path(folder, Path(path).name)
-        fs.get_file(path, str(copy))
-        try:
-            return replace(read_file(copy), name=shown(url), path=shown(url))
-        except InputError as error:
-            raise InputError(str(error).replace(str(copy), shown(url))) from error
+    """All rows of one file, see `files.read_file`; its copy on this machine is gone when they are."""
+    folder = tempfile.mkdtemp(prefix="entp-fetch-")
+    try:
+        with _reading(url):
+            fs, path = file_system(url)
+            copy = Path(folder, Path(path).name)
+            fs.get_file(path, str(copy))
+            try:
+                found = replace(read_file(copy), name=shown(url), path=shown(url))
+            except InputError as error:
+                raise InputError(str(error).replace(str(copy), shown(url))) from error
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    weakref.finalize(found, shutil.rmtree, folder, True)  # Parquet is read from it while the rows go by
+    return found
 
 
 class RemoteFolder:

@@ -29,8 +29,8 @@ def made_rows(kept: Dataset, dropped: Dataset) -> Shown | None:
     if not made:
         return None
     picked = [made[i * len(made) // min(MOST_ROWS, len(made))] for i in range(min(MOST_ROWS, len(made)))]
-    where = {key: (dropped, i) for i, key in enumerate(_column(dropped, "id"))}
-    where |= {key: (kept, i) for i, key in enumerate(_column(kept, "id"))}
+    wanted = {key for index in picked for key in kept[index]["parents"] or ()}
+    where = {key: (rows, i) for rows in (dropped, kept) for i, key in enumerate(_column(rows, "id")) if key in wanted}
     rows: list[Shown] = []
     parents: dict[str, Shown] = {}
     size = 0

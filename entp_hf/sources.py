@@ -1,23 +1,27 @@
-"""What a user may give as input, opened: files, folders, globs, Hub datasets and datasets in memory."""
+"""What a user may give as input, opened: files, folders, globs, Hub datasets, datasets in memory and streams."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from datasets import Dataset, DatasetDict
+import pyarrow as pa
+from datasets import Dataset, DatasetDict, IterableDataset
 from datasets.utils import tqdm
 
 from .errors import InputError
-from .files import RawRows, check_names, extension, find_files, read_file, table_rows
+from .files import BATCH, RawRow, RawRows, check_names, extension, find_files, read_file
 from .remote import find_remote, is_remote, read_remote
+from .spool import Streamed, blocks, spooled
 from .turns import dump_json
 
-Source: TypeAlias = str | Path | Dataset | DatasetDict
+Source: TypeAlias = str | Path | Dataset | DatasetDict | IterableDataset
 _HUB_ID = re.compile(r"(hf://)?(datasets/)?(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[^/]+))?(/(?P<path>.+))?")
 
 
@@ -65,14 +69,56 @@ def _read_memory(given: Any, split: str, name: str = "dataset in memory") -> Raw
         if split not in given:
             raise InputError(f"{name}: no split {split!r}; there are {', '.join(map(repr, given))}")
         given = given[split]
+    if isinstance(given, IterableDataset):
+        return _spool(given, name)
     if not isinstance(given, Dataset):
-        raise InputError(f"input of type {type(given).__name__}; give paths, Hub ids, a Dataset or a DatasetDict")
+        raise InputError(
+            f"input of type {type(given).__name__}; give paths, Hub ids, a Dataset, DatasetDict or IterableDataset"
+        )
     check_names(given.column_names, name)
-    rows = list(table_rows(given.with_format("arrow")[:])) if len(given) else []
+    rows = Streamed(lambda: blocks(given), len(given))
     digest = hashlib.sha256()
     for row in rows:
         digest.update(dump_json(row).encode() + b"\n")
     return RawRows(name, name, given.column_names, rows, range(1, len(rows) + 1), "row", sha256=digest.hexdigest())
+
+
+class _Spooled(Sequence[RawRow]):
+    """Rows as JSON texts on disk."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.column = table["row"]
+
+    def __len__(self) -> int:
+        return len(self.column)
+
+    def __iter__(self) -> Iterator[RawRow]:
+        return (json.loads(text.as_py()) for text in self.column)
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return [json.loads(text) for text in self.column[at].to_pylist()]
+        return json.loads(self.column[at].as_py())
+
+
+def _spool(given: IterableDataset, name: str) -> RawRows:
+    """The rows of a stream, gone through once and kept on disk as JSON: their types need not be known beforehand."""
+    digest, columns = hashlib.sha256(), dict.fromkeys(given.column_names or ())
+    schema = pa.schema({"row": pa.large_string()})
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        stream = iter(given)
+        while chunk := list(islice(stream, BATCH)):
+            texts = []
+            for row in chunk:
+                columns.update(dict.fromkeys(row))
+                texts.append(dump_json(row))
+                digest.update(texts[-1].encode() + b"\n")
+            yield pa.record_batch([pa.array(texts, pa.large_string())], schema=schema)
+
+    rows = _Spooled(spooled(batches(), schema))
+    check_names(list(columns), name)
+    return RawRows(name, name, list(columns), rows, range(1, len(rows) + 1), "row", sha256=digest.hexdigest())
 
 
 def is_hub_name(name: str) -> bool:

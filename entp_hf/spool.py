@@ -10,7 +10,8 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -23,16 +24,41 @@ from .schema import Row
 BLOCK = 4096  # rows held as Python objects at once (ours)
 
 
+class Spool:
+    """A context in which batches are written to a file; `table` maps what was written. Without it, the file goes."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self.schema, self.rows = schema, 0
+
+    def __enter__(self) -> Spool:
+        handle, self.path = tempfile.mkstemp(prefix="entp-", suffix=".arrow")
+        self._file = os.fdopen(handle, "wb")
+        self._writer = pa.ipc.new_stream(self._file, self.schema)
+        return self
+
+    def write(self, batch: pa.RecordBatch | pa.Table) -> None:
+        """Append rows of the schema."""
+        self._writer.write(batch)
+        self.rows += batch.num_rows
+
+    def table(self) -> pa.Table:
+        """All rows as one table whose columns are mapped from disk; nothing more can be written."""
+        self._writer.close()
+        self._file.close()
+        return pa.ipc.open_stream(pa.memory_map(self.path)).read_all()
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        with contextlib.suppress(PermissionError):  # Windows keeps the files of mapped tables
+            os.unlink(self.path)
+
+
 def spooled(batches: Iterable[pa.RecordBatch | pa.Table], schema: pa.Schema) -> pa.Table:
     """The batches as one table whose columns are mapped from disk, not held in memory."""
-    handle, path = tempfile.mkstemp(prefix="entp-", suffix=".arrow")
-    os.close(handle)
-    try:
-        write_stream(path, batches, schema)
-        return pa.ipc.open_stream(pa.memory_map(path)).read_all()
-    finally:
-        with contextlib.suppress(PermissionError):  # Windows keeps the files of mapped tables
-            os.unlink(path)
+    with Spool(schema) as spool:
+        for batch in batches:
+            spool.write(batch)
+        return spool.table()
 
 
 def write_stream(path: str, batches: Iterable[pa.RecordBatch | pa.Table], schema: pa.Schema) -> None:
@@ -73,8 +99,7 @@ def each(rows: Dataset, *names: str) -> Iterator[Row]:
     over a Dataset.
     """
     for block in blocks(rows, names or None):
-        columns = [column.to_pylist() for column in block.columns]
-        yield from (dict(zip(block.column_names, values, strict=True)) for values in zip(*columns, strict=True))
+        yield from table_rows(block)
 
 
 def column(rows: Dataset, name: str) -> list[Any]:
@@ -104,3 +129,32 @@ def take(rows: Dataset, at: NDArray[np.int64], fingerprint: str | None = None) -
 
     schema = rows.features.arrow_schema
     return Dataset(spooled(taken(), schema), info=rows.info, fingerprint=fingerprint)
+
+
+class Streamed(Sequence[Row]):
+    """Rows that are read anew each time they are gone through, so that they are never all held.
+
+    `batches` opens them as Arrow batches; one row, or a slice, is found by going through those before it.
+    """
+
+    def __init__(self, batches: Callable[[], Iterable[pa.Table | pa.RecordBatch]], rows: int) -> None:
+        self.batches, self.rows = batches, rows
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __iter__(self) -> Iterator[Row]:
+        return (row for batch in self.batches() for row in table_rows(batch))
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            start, stop, step = at.indices(len(self))
+            return list(islice(iter(self), start, stop, step))
+        return next(islice(iter(self), range(len(self))[at], None))
+
+
+def table_rows(table: pa.Table | pa.RecordBatch) -> Iterator[Row]:
+    """Rows as dicts, converted column by column."""
+    names = table.schema.names
+    columns = [column.to_pylist() for column in table.columns]
+    return (dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True))

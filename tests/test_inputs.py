@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from datasets import Dataset, DatasetDict
+from datasets import Dataset, DatasetDict, IterableDataset
 
 from entp_hf.config import EntpConfig
 from entp_hf.errors import InputError
@@ -94,7 +94,19 @@ def test_datasets_in_memory():
     assert len(read_rows(splits, EntpConfig())[0]) == 6
     assert len(read_rows([splits, pool], EntpConfig(split="test"))[0]) == 7
     assert "no split 'dev'; there are 'train', 'test'" in error_of(splits, split="dev")
-    assert "input of type IterableDataset" in error_of(pool.to_iterable_dataset())
+    assert "input of type list" in error_of([[1]])
+
+
+def test_a_stream_gives_what_the_dataset_gives_and_needs_no_types() -> None:
+    pool = Dataset.from_list(POOL)
+    stream, part = read_rows(pool.to_iterable_dataset(), EntpConfig())
+    plain, known = read_rows(pool, EntpConfig())
+    assert stream[:] == plain[:] and part["files"][0]["sha256"] == known["files"][0]["sha256"]
+    late = IterableDataset.from_generator(lambda: iter([*POOL, POOL[0] | {"rating": 4.5}]))  # a column of the last row
+    dataset, part = read_rows(late, EntpConfig())
+    assert part["rows"] == len(POOL) + 1 and originals(dataset)[-1]["rating"] == 4.5
+    assert len(read_rows(late, EntpConfig(limit=3))[0]) == 3
+    assert "no rows" in error_of(IterableDataset.from_generator(lambda: iter([])))
     assert "no input given" in error_of([])
 
 

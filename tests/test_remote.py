@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 
 import fsspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from local_hub import LocalHub
@@ -49,6 +51,14 @@ def test_files_folders_and_globs_of_a_url(memory, tmp_path):
     assert rows["source"][2] == "memory:///pool/deep/b.jsonl:1"
     assert read("memory://pool/deep/*.jsonl")[0]["id"][:] == rows["id"][2:]
     assert read((tmp_path / "all.jsonl").as_uri())[0]["id"][:] == rows["id"][:]
+
+
+def test_parquet_of_a_url_is_fetched_and_its_copy_goes(memory, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with memory.open("/pool/a.parquet", "wb") as file:
+        pq.write_table(pa.Table.from_pylist(POOL), file)
+    assert len(read("memory://pool/a.parquet")[0]) == len(POOL)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("entp-fetch")]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 from datasets import Dataset
 
 from ..schema import instruction_of, response_of
+from ..spool import column, each
 from . import lenient
 from .registry import DATASET_RULES, RULES
 
@@ -48,9 +49,11 @@ def purge_report(
         for name in (*RULES, *DATASET_RULES)
     }
     examples: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    findings = _column(after, "findings")
-    for index in alive:
-        for rule, actions in _by_rule(f for f in findings[index] or () if f["action"] in _COUNT).items():
+    living = set(alive)
+    for index, row in enumerate(each(after, "findings")):
+        if index not in living:
+            continue
+        for rule, actions in _by_rule(f for f in row["findings"] or () if f["action"] in _COUNT).items():
             entry = counts.setdefault(rule, {"found": 0, "repaired": 0, "dropped": 0, "flagged": 0, "seconds": 0.0})
             entry["found"] += 1
             for action in {f["action"] for f in actions}:
@@ -61,7 +64,8 @@ def purge_report(
     rows_out = sum(1 for i in alive if not dropped[i])
     warnings = share_warnings(counts, len(alive), warn_share)
     idle = [name for name in ran if name in counts and not counts[name]["found"]]
-    warnings += lenient.warnings(idle, (before[i] for i in alive), len(alive))
+    asked = (row for i, row in enumerate(each(before, "messages")) if i in living)
+    warnings += lenient.warnings(idle, asked, len(alive))
     return {
         "rows_in": len(alive), "rows_out": rows_out, "rules": counts, "warnings": warnings, "examples": dict(examples)
     }  # fmt: skip
@@ -79,7 +83,7 @@ def share_warnings(counts: Mapping[str, Mapping[str, float]], rows: int, warn_sh
 
 
 def _column(rows: Dataset, name: str) -> list[Any]:
-    return list(rows[name]) if name in rows.column_names else [None] * len(rows)
+    return column(rows, name) if name in rows.column_names else [None] * len(rows)
 
 
 def _by_rule(findings: Any) -> dict[str, list[dict[str, Any]]]:

@@ -147,15 +147,16 @@ class _HubWords:
 
 
 def _given(
-    key: str, paths: list[str], name: str, columns: Sequence[str], rows: list[RawRow], licence: str = ""
+    key: str, paths: list[str], name: str, columns: Sequence[str], rows: Sequence[RawRow], licence: str = ""
 ) -> Given:
+    total, rows = len(rows), list(rows[:50])
     try:
         form = detect_form(list(columns), rows[:20])
     except InputError:
         form = ""
     guesses = {ours: next((c for c in columns if c.lower() in names), "") for ours, names in GUESSES.items()}
-    ratings = [c for c in columns if rows and all(_is_rating(row.get(c)) for row in rows[:50])]
-    return Given(key, paths, name, list(columns), len(rows), rows[:SHOWN], form, licence, guesses, ratings)
+    ratings = [c for c in columns if rows and all(_is_rating(row.get(c)) for row in rows)]
+    return Given(key, paths, name, list(columns), total, list(rows[:SHOWN]), form, licence, guesses, ratings)
 
 
 def _is_rating(value: Any) -> bool:
