@@ -15,6 +15,7 @@ from datasets import Dataset, concatenate_datasets
 from . import steps
 from .cluster import Clusters
 from .config import EntpConfig
+from .diversity import SIDE
 from .embed import Embed
 from .fuse import FUSERS
 from .gate import Gate
@@ -59,7 +60,8 @@ class Result:
             write_rows(self.preference, path / "preference" / "train.parquet")
         self.manifest.save(path / "manifest.json")
         (path / "config.yaml").write_text(EntpConfig.from_dict(self.manifest["config"]).to_yaml(), encoding="utf-8")
-        card = dataset_card(self.manifest, self.kept, self.dropped, plots=write_plots(self.manifest, path / "plots"))
+        plots = write_plots(self.manifest, path / "plots")
+        card = dataset_card(self.manifest, self.kept, self.dropped, plots=plots, preference=self.preference)
         (path / "README.md").write_text(card, encoding="utf-8")
         write_report(path)
 
@@ -100,6 +102,7 @@ class Prepared:
     around: tuple[list[Row], Floats]  # all rows that may be shown beside a group, with embeddings
     out: list[Dataset]  # rows that a stage dropped
     contamination: Contamination | None
+    came: Floats  # embeddings of a sample of the low-quality rows as they came in
 
 
 def prepare(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manifest) -> Prepared:
@@ -120,7 +123,8 @@ def prepare(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Man
         stage["rows_out"] = manifest["clusters"]["representatives"]
     around = [*good, *pool], np.concatenate([vectors[~low], repaired])
     total = len(rows) + sum(len(part) for part in out)
-    return Prepared(total, pool, repaired, clusters, good, around, [*out, purged], contamination)
+    came = vectors[np.random.default_rng(config.seed).permutation(np.flatnonzero(low))[: 2 * SIDE]]
+    return Prepared(total, pool, repaired, clusters, good, around, [*out, purged], contamination, came)
 
 
 def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manifest) -> Result:
@@ -150,6 +154,9 @@ def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manife
         "dropped_by": dict(Counter(dropped["dropped_by"]).most_common()),
         "preference": len(pairs) if pairs is not None else 0,
     }
+    manifest.update(
+        steps.varied(before.came, kept, config), **steps.held(before.contamination, dropped, mixed, config)
+    )
     manifest["warnings"] += [*manifest["purge"]["warnings"], *manifest["clusters"]["warnings"]]
     if len(kept) < config.target_size:
         manifest["warnings"].append(
