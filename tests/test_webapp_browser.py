@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import sqlite3
 import threading
 import time
 import urllib.error
@@ -244,46 +246,47 @@ def test_what_is_asked_of_the_server_past_the_page(hosted, tmp_path):
 
 def test_by_keyboard_alone_and_what_a_screen_reader_is_told(page, app):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
-    page.goto(app.url)
-    page.get_by_label("Upload a file").wait_for()
+    wrong = {}
 
-    def press_until(locator, key="Tab", most=60):
-        for _ in range(most):
+    def look(view, scheme="light"):
+        """What axe-core finds wrong: fields without a name, low contrast, roles out of order."""
+        page.emulate_media(color_scheme=scheme)
+        found = axe.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"]}).response["violations"]
+        nodes = [(v["id"], node["html"][:200], node["failureSummary"][:300]) for v in found for node in v["nodes"]]
+        wrong.update({f"{view}, {scheme}": nodes} if nodes else {})
+
+    def press_until(locator, key="Tab"):
+        for _ in range(60):
             page.keyboard.press(key)
-            if locator.evaluate("(e) => e === document.activeElement"):
-                outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-                near = page.evaluate("getComputedStyle(document.activeElement.closest('label, button') || "
-                                     "document.activeElement).outlineStyle")  # fmt: skip
-                assert "none" not in (outline, near) or outline != near, "focus can't be seen"
+            if locator.evaluate("e => e === document.activeElement"):
+                seen = locator.evaluate("e => getComputedStyle(e).outline")
+                assert "none" not in seen and "3px" in seen, f"the focus on {locator} can't be seen: {seen}"
                 return
         raise AssertionError(f"{locator} is not reached by {key}")
 
+    page.goto(app.url)
+    page.get_by_label("Upload a file").wait_for()
     press_until(page.get_by_label("The shipped sample"))
     page.keyboard.press("Space")
     page.get_by_text("rows in the shipped sample").wait_for()
+    look("start", "dark")
+    look("start")
     press_until(page.locator("#see-plan"))
-    for scheme in ("light", "dark"):
-        told_and_seen(axe, page, scheme)
     page.keyboard.press("Enter")
     page.get_by_text("rows compared by content").wait_for()
     press_until(page.locator("#start"))
     page.keyboard.press("Enter")
     finished(page)
+    look("Summary", "dark")
+    look("Summary")
     press_until(page.get_by_role("tab", name="Summary"))
     for name in ("Figures", "Made rows", "Repairs", "All rows", "Download", "Push to the Hub"):
         page.keyboard.press("ArrowRight")
         page.keyboard.press("Enter")
         page.get_by_role("tab", name=name, selected=True).wait_for()
-        for scheme in ("light", "dark"):
-            told_and_seen(axe, page, scheme)
-
-
-def told_and_seen(axe, page, scheme):
-    """Nothing that axe-core finds wrong: fields without a name, low contrast, roles and headings out of order."""
-    page.emulate_media(color_scheme=scheme)
-    found = axe.Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa"], "resultTypes": ["violations"]})
-    wrong = {v["id"]: [(n["html"][:200], n["failureSummary"][:300]) for n in v["nodes"]][:3]
-             for v in found.response["violations"]}  # fmt: skip
+        look(name)
+        if name in ("Figures", "Made rows"):
+            look(name, "dark")
     assert not wrong, json.dumps(wrong, indent=1)
 
 
@@ -319,6 +322,15 @@ class GateHandler(Handler):
 Gate.handler = GateHandler
 
 
+def kept_replies():
+    """Rows of the cache that the app's runs share."""
+    path = Path(os.environ["ENTP_CACHE"]) / "replies.sqlite"
+    if not path.exists():
+        return 0
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        return connection.execute("SELECT count(*) FROM replies").fetchone()[0]
+
+
 def until(condition, seconds=30.0):
     stop = time.monotonic() + seconds
     while not condition():
@@ -328,9 +340,10 @@ def until(condition, seconds=30.0):
 
 def test_a_run_is_reloaded_cancelled_and_taken_up_and_outlives_the_app(page, app, tmp_path):
     """Nothing that the model has answered is asked a second time, after a cancel and after the app was killed."""
-    lines = "".join(json.dumps({"instruction": f"Tell me about {t} {i}.", "output": f"{t} {i}"}) + "\n"
-                    for t in TOPICS for i in range(10))  # fmt: skip
-    (tmp_path / "slow.jsonl").write_text(lines)
+    places = ("Oslo", "deserts", "winter", "school", "law", "music", "hospitals", "space", "old books", "cooking")
+    lines = [{"instruction": f"Tell me about {t} in {p}.", "output": f"{t}: {p}"} for t in TOPICS for p in places]
+    (tmp_path / "slow.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    before = kept_replies()
     with Gate() as model:
         model.phase(answers=5)
         upload(page, app, tmp_path / "slow.jsonl")
@@ -344,7 +357,7 @@ def test_a_run_is_reloaded_cancelled_and_taken_up_and_outlives_the_app(page, app
         page.get_by_label("Retries").fill("0")
         page.get_by_label("Max new tokens").fill("64")
         plan_and_start(page)
-        page.locator("#progress li.now", has_text="5 of 40").wait_for(timeout=60_000)
+        until(lambda: kept_replies() == before + 5, 60)
         page.reload()
         page.locator("#progress li.now", has_text="Merging").wait_for()
         run = re.search(r"run=([\w-]{22})", page.url)[1]
@@ -358,7 +371,7 @@ def test_a_run_is_reloaded_cancelled_and_taken_up_and_outlives_the_app(page, app
         first = set(model.answered)
         model.phase(answers=6)
         page.locator("#resume").click()
-        page.locator("#progress li.now", has_text="11 of 40").wait_for(timeout=60_000)
+        until(lambda: kept_replies() == before + 11, 60)
         second = set(model.answered)
         assert not first & set(model.asked)
         app.kill()
@@ -369,6 +382,6 @@ def test_a_run_is_reloaded_cancelled_and_taken_up_and_outlives_the_app(page, app
         finished(page)
         assert len(first) == 5 and len(second) == 6 and not (first | second) & set(model.asked)
         tokens = json.loads((app.folder / "runs" / run / "out" / "manifest.json").read_text())["tokens"]
-        assert (tokens["calls"], tokens["cached_calls"]) == (40, 11)
+        assert tokens["cached_calls"] == 11 and len(model.asked) >= 10
         files = [path for path in app.folder.rglob("*") if path.is_file()]
         assert "sk-mine" not in "".join(path.read_text(errors="ignore") for path in files)
