@@ -101,6 +101,8 @@ THEME = gr.themes.Soft(primary_hue="blue", font=FONTS, font_mono=["ui-monospace"
     button_primary_background_fill_dark="*primary_700", button_primary_background_fill_hover_dark="*primary_800",
     button_cancel_background_fill="#b91c1c", button_cancel_background_fill_dark="#b91c1c",
     button_cancel_text_color="white", button_cancel_text_color_dark="white",
+    link_text_color="*primary_700", link_text_color_dark="*primary_300", link_text_color_visited="*primary_700",
+    link_text_color_visited_dark="*primary_300", link_text_color_hover_dark="*primary_200",
     input_placeholder_color="*neutral_500", input_placeholder_color_dark="*neutral_300",
 )  # fmt: skip
 

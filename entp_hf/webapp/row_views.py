@@ -55,7 +55,7 @@ def _facts(row: Mapping[str, Any]) -> Markup:
 
 def _turns(row: Mapping[str, Any], known: set[str] | None = None) -> Markup:
     return joined(
-        html('<p class="role">{}</p><div class="text" dir="auto">{}</div>', turn["role"],
+        html('<p class="role">{}</p><div class="text" dir="auto" tabindex="0">{}</div>', turn["role"],
              _marked(turn["content"], known))
         for turn in row["messages"]
     )  # fmt: skip
@@ -83,8 +83,8 @@ def repairs(results: Results, places: Sequence[tuple[str, int]]) -> str:
     for place in places:
         row = results.at(place)
         diff = word_diff(results.before(row), text_of(row))
-        shown.append(html('<div class="side">{}<div class="text" dir="auto">{}</div>{}</div>', _facts(row), diff,
-                          _findings(row)))  # fmt: skip
+        side = '<div class="side">{}<div class="text" dir="auto" tabindex="0">{}</div>{}</div>'
+        shown.append(html(side, _facts(row), diff, _findings(row)))
     return _list(shown, "No repaired row has these words.")
 
 
