@@ -23,7 +23,9 @@ from .neighbours import Floats
 from .purge import Purge
 from .purge.config_rules import dataset_rules_off
 from .purge.contamination import Contamination
+from .purge.corpus import mark_corpus
 from .purge.duplicates import mark_duplicates
+from .purge.registry import DATASET_THRESHOLDS
 from .purge.report import purge_report
 from .schema import LEVELS, Row, instruction_of, response_of, text_of
 from .stage import apply, set_columns
@@ -129,8 +131,10 @@ def purge(
     seconds = _seconds_by_rule(rows, rules)
     if contamination is not None and "contamination" not in off:
         started = time.perf_counter()
-        after = apply(after, contamination, desc="contamination")
+        after = apply(after, contamination, desc="contamination", num_proc=config.num_proc)
         seconds["contamination"] = time.perf_counter() - started
+    limits = {**DATASET_THRESHOLDS, **dict(rules.thresholds)}
+    after = mark_corpus(after, config, limits, off, rules.drop, seconds)
     after = mark_duplicates(after, vectors, config.near_duplicate, config.semantic_duplicate, off, seconds)
     report = purge_report(rows, after, seconds, config.purge_warn_share, rules.names())
     kept, dropped = set_aside(after)

@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from datasets import Dataset
 
-from ..schema import Finding, instruction_of, response_of
+from ..schema import Finding, instruction_of
+from ..stage import rows_of, set_columns
 from .near import near_pairs
 
 Array = npt.NDArray[Any]
-BLOCK = 1024  # rows of embeddings compared at once
+BLOCK = 1024  # rows read, or embeddings compared, at once
 
 
 class Duplicate(NamedTuple):
@@ -49,9 +50,13 @@ def find_duplicates(
     the one with the higher `expected_score` stays (null is lowest), then the longer response, then the first. Rows
     that are dropped already take no part. `off`: kinds not to look for. `seconds` is filled with each kind's time.
     """
-    view = _View(rows)
+    return _duplicates(_View(rows), embeddings, near, semantic, off, {} if seconds is None else seconds)
+
+
+def _duplicates(
+    view: _View, embeddings: Array | None, near: float, semantic: float, off: Collection[str], spent: dict[str, float]
+) -> dict[int, Duplicate]:
     found: dict[int, Duplicate] = {}
-    spent = {} if seconds is None else seconds
     if "exact_duplicate" not in off:
         with _clock(spent, "exact_duplicate"):
             for group in view.equal(view.texts):
@@ -78,9 +83,12 @@ def same_prompts(rows: Dataset, without: Collection[int] = ()) -> dict[int, tupl
 
     Rows in `without` (duplicates) and rows that are dropped take no part.
     """
-    view = _View(rows)
-    view.order = [i for i in view.order if i not in without]
-    groups = view.equal({i: text.partition("\x1e")[0] for i, text in view.texts.items()})
+    return _same_prompts(_View(rows), without)
+
+
+def _same_prompts(view: _View, without: Collection[int]) -> dict[int, tuple[int, int]]:
+    prompts = {i: text.partition("\x1e")[0] for i, text in view.texts.items() if i not in without}
+    groups = view.equal(prompts)
     return {index: (group[0], len(group)) for group in groups for index in group}
 
 
@@ -94,32 +102,37 @@ class _View:
     """Texts of the rows that are not dropped, and the order in which they have a right to stay."""
 
     def __init__(self, rows: Dataset) -> None:
-        dropped = rows["dropped_by"] if "dropped_by" in rows.column_names else [None] * len(rows)
-        scores = rows["expected_score"] if "expected_score" in rows.column_names else [None] * len(rows)
-        inputs = rows["input"] if "input" in rows.column_names else [""] * len(rows)
         self.texts: dict[int, str] = {}
         rank = []
-        for i, (messages, given, gone, score) in enumerate(
-            zip(rows["messages"], inputs, dropped, scores, strict=True)
-        ):
-            if gone:
+        for i, row in enumerate(_rows(rows)):
+            if row.get("dropped_by"):
                 continue
-            row = {"messages": messages, "input": given}
-            answers = "\x1e".join(normalised(f"{m['role']}:{m['content']}") for m in messages[_first_user(messages) :])
-            self.texts[i] = f"{normalised(instruction_of(row))}\x1f{normalised(given or '')}\x1e{answers}"
-            rank.append(
-                (-(score if score is not None and score == score else -1.0), -len(normalised(response_of(row))), i)
-            )
+            messages, given, score = row["messages"], row.get("input") or "", row.get("expected_score")
+            turns = [normalised(f"{m['role']}:{m['content']}") for m in messages[_first_user(messages) :]]
+            answers = "\x1e".join(turns)
+            self.texts[i] = f"{normalised(instruction_of(row))}\x1f{normalised(given)}\x1e{answers}"
+            answer = next((turn for turn in reversed(turns) if turn.startswith("assistant:")), "assistant:")
+            length = len(answer.removeprefix("assistant:").strip())
+            rank.append((-(score if score is not None and score == score else -1.0), -length, i))
         self.order = [i for _, _, i in sorted(rank)]
 
     def equal(self, texts: dict[int, str]) -> Iterator[list[int]]:
         """Groups of two or more rows with equal texts, the one that stays first."""
         groups: dict[bytes, list[int]] = defaultdict(list)
         for index in self.order:
+            if index not in texts:
+                continue
             groups[hashlib.blake2b(texts[index].encode("utf-8", "surrogatepass"), digest_size=16).digest()].append(
                 index
             )
         return (group for group in groups.values() if len(group) > 1)
+
+
+def _rows(rows: Dataset) -> Iterator[dict[str, Any]]:
+    names = [n for n in ("messages", "input", "dropped_by", "expected_score") if n in rows.column_names]
+    chosen = rows.select_columns(names)
+    for begin in range(0, len(rows), BLOCK):  # by rows, or whole columns, it takes several times as long
+        yield from rows_of(chosen[begin : begin + BLOCK])
 
 
 def _first_user(messages: Sequence[dict[str, str]]) -> int:
@@ -167,12 +180,10 @@ def mark_duplicates(
     The row that stays gets a finding with action "keep" and the ids that it stays for. Rows that share a prompt get a
     flag `same_prompt`. Marked rows stay in the dataset. `off`, `seconds`: as in `find_duplicates`.
     """
-    from ..stage import set_columns
-
     spent = {} if seconds is None else seconds
-    found = find_duplicates(rows, embeddings, near, semantic, off, spent)
-    ids = rows["id"][:]
-    findings, dropped = [list(f or ()) for f in rows["findings"]], list(rows["dropped_by"])
+    view = _View(rows)
+    found = _duplicates(view, embeddings, near, semantic, off, spent)
+    ids, findings, dropped = rows["id"][:], [list(f or ()) for f in rows["findings"][:]], rows["dropped_by"][:]
     stands_for: dict[tuple[int, str], list[str]] = defaultdict(list)
     for index, (rule, keeper, score) in found.items():
         dropped[index] = f"purge:{rule}"
@@ -181,7 +192,7 @@ def mark_duplicates(
     for (keeper, rule), gone in stands_for.items():
         findings[keeper].append(Finding(rule, "response", "keep", detail=", ".join(gone)).as_dict())
     with _clock(spent, "same_prompt"):
-        prompts = {} if "same_prompt" in off else same_prompts(rows, found)
+        prompts = {} if "same_prompt" in off else _same_prompts(view, found)
     for index, (best, size) in prompts.items():
         if not any(f["rule"] == "same_prompt" for f in findings[index]):
             detail = f"{size} rows with the prompt of {ids[best]}"
