@@ -141,15 +141,18 @@ def copied_block(row: Fields, threshold: float) -> Iterator[Hit]:
     in the text, and tasks that copy or edit are meant to. A prompt without an input must be twice as long.
     """
     for part in row.answers:
-        if len(part.text) < 60 or part.mask.spans or not 0.5 < threshold <= 1:
+        if len(part.text) < 60 or not 0.5 < threshold <= 1:
             continue
-        text = _SPACE.sub(" ", part.text).strip()
-        edge = int(len(text) * (1 - threshold))
+        middle = len(part.text) // 2
+        probe = max(part.text[middle : middle + 16].split() or [""], key=len)  # spares most rows the comparison
         for source in row.parts:
             least = 1.0 if source.field == "input" else 2.0  # a question taken up in the answer is no copy
             if source.turn != part.turn - 1 or len(source.text) <= least * len(part.text):
                 continue
-            long = _SPACE.sub(" ", source.text)
+            if probe not in source.text or part.mask.spans:
+                continue
+            text, long = _SPACE.sub(" ", part.text).strip(), _SPACE.sub(" ", source.text)
+            edge = int(len(text) * (1 - threshold))
             at = long.find(text[edge : len(text) - edge])
             if at < 0 or part.length < 15:
                 continue

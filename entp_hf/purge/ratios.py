@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterator
 
 from .cues import CODE, ELABORATE, LISTS, VERSE
-from .rows import Fields, Hit, Part
+from .rows import Fields, Hit, Part, has_any
 
 # Shares over which a text is odd (data-juicer, Gopher, NeMo Curator, DataFlow).
 _BOUNDS = {"figures": 0.30, "words in capitals": 0.30, "blanks": 0.35, "lines with a bullet": 0.90,
@@ -41,7 +42,7 @@ _DOTS = re.compile(r"\bdots?\b|\bnovel|\bstory|\bellips|\.\.\.|…|\bblank|\bfil
 _DRAWN = re.compile(
     r"\btables?\b|\btree\b|\bdiagram|\bchart|\bgraph|\bmap\b|\btruth|\bequation|\bexpression|\bformula|\blogic|\bschedule|\btimeline|\boutline|\bmelod|\bchords?\b"
 )
-_BULLET = re.compile(r"[ \t]*(?:[-*+•·▪‣]|\d{1,3}[.)])\s")
+_BULLET = re.compile(r"(?m)^[ \t]*(?:[-*+•·▪‣]|\d{1,3}[.)])\s")
 
 
 def character_ratios(row: Fields, threshold: float) -> Iterator[Hit]:
@@ -51,10 +52,10 @@ def character_ratios(row: Fields, threshold: float) -> Iterator[Hit]:
     the prompt asks for no prose, twice as much is allowed.
     """
     for part in row.answers:
-        if len(part.text) < _LEAST or part.mask.spans or part.codelike:
+        if len(part.text) < _LEAST:
             continue
         scores = {name: share / _BOUNDS[name] for name, share in _shares(part) if share / _BOUNDS[name] > threshold}
-        if not scores:
+        if not scores or part.mask.spans or part.codelike:
             continue
         question = row.question_before(part)
         scale = 1.0 if ELABORATE.search(question) else 0.5
@@ -73,16 +74,20 @@ def _shares(part: Part) -> Iterator[tuple[str, float]]:
         return
     blanks = len(text) - total
     yield "blanks", blanks / len(text)
-    if not text.islower():
+    if sum(map(str.isupper, words)) > 2:
         wide = [word for word in words if sum(map(str.isalpha, word)) > 2 and not _ROMAN.fullmatch(word)]
         if len(wide) >= 10:
             yield "words in capitals", sum(map(str.isupper, wide)) / len(wide)
-    if any(mark in text for mark in "0123456789"):
+    if has_any(text, string.digits):
         yield "figures", sum(map(text.count, "0123456789")) / total
-    lines = [line for line in text.split("\n") if line.strip()]
+    if text.count("\n") < 2:
+        return
+    bullets, dots = _BULLET.search(text) is not None, "..." in text or "…" in text
+    lines = [line for line in text.split("\n") if line.strip()] if bullets or dots else []
     if len(lines) >= 3:
-        yield "lines with a bullet", sum(_BULLET.match(line) is not None for line in lines) / len(lines)
-        if "..." in text or "…" in text:
+        if bullets:
+            yield "lines with a bullet", sum(_BULLET.match(line) is not None for line in lines) / len(lines)
+        if dots:
             yield "lines that end in dots", sum(line.rstrip().endswith(("...", "…")) for line in lines) / len(lines)
 
 
