@@ -15,7 +15,7 @@ from datasets import Dataset
 from entp_hf.errors import InputError
 from entp_hf.purge import Contamination, find_duplicates, mark_duplicates, same_prompts
 from entp_hf.purge.duplicates import _View
-from entp_hf.purge.near import bands_for, shingles
+from entp_hf.purge.near import _candidates, bands_for, near_pairs, shingles
 from entp_hf.schema import FEATURES, JOIN, new_row
 
 BENCHMARKS = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "benchmarks"
@@ -150,6 +150,25 @@ def test_an_item_is_found_whole_in_part_and_in_an_answer(index):
     half = len(LONG.split()) // 2
     parted = row(" ".join(LONG.split()[:half]), " ".join(LONG.split()[half:]))
     assert index.find(parted)[0].turn == -1
+
+
+def test_a_batch_gives_what_each_of_its_rows_gives(index):
+    words, rng = LONG.split(), random.Random(2)
+    turns = []
+    for _ in range(120):  # pieces of items in prompts, in answers, and parted between the two, among other words
+        begin, size, at = rng.randrange(12), rng.randrange(4, 21), rng.randrange(14)
+        piece = rng.choice([words[begin : begin + size], SHORT.split()])
+        turns.append((rng.choices(WORDS, k=3) + piece[:at], piece[at:] + rng.choices(WORDS, k=3)))
+    rows = dataset([row(" ".join(ask), " ".join(answer)) for ask, answer in turns])
+    alone = [[hit.as_dict() for hit in index.find(r)] for r in rows]
+    assert index(rows[:])["findings"] == alone and 20 < sum(map(bool, alone)) < 110
+
+
+def test_rows_that_share_little_with_any_other_are_spared_the_minhash():
+    rows = made_up()
+    texts = _View(rows).texts
+    kept = _candidates(texts, list(texts), 0.7)
+    assert len(kept) < len(texts) / 2 and set(kept) >= set(near_pairs(texts, list(texts), 0.7))
 
 
 def test_what_only_resembles_an_item_is_not_found(index):
