@@ -26,7 +26,9 @@ from .neighbours import Floats, Ints, Neighbours, Space
 from .purge import Purge
 from .purge.config_rules import dataset_rules_off
 from .purge.contamination import Contamination
+from .purge.corpus import mark_corpus
 from .purge.duplicates import mark_duplicates
+from .purge.registry import DATASET_THRESHOLDS
 from .purge.report import purge_report
 from .ray_host import RayHost
 from .schema import LEVELS, instruction_of, text_of
@@ -148,6 +150,8 @@ def purge(
     off = dataset_rules_off(config.purge_rules, config.purge_off)
     ray = RayHost.from_config(config)
     after, seconds = row_rules(rows, config, contamination, ray)
+    limits = {**DATASET_THRESHOLDS, **dict(rules.thresholds)}
+    after = mark_corpus(after, config, limits, off, rules.drop, seconds)
     after = mark_duplicates(
         after, vectors, config.near_duplicate, config.semantic_duplicate, off, seconds, neighbours, ray
     )
@@ -166,7 +170,7 @@ def row_rules(
     seconds = _seconds_by_rule(rows, rules)
     if contamination is not None and "contamination" not in dataset_rules_off(config.purge_rules, config.purge_off):
         started = time.perf_counter()
-        after = apply(after, contamination, desc="contamination", ray=ray)
+        after = apply(after, contamination, desc="contamination", num_proc=config.num_proc, ray=ray)
         seconds["contamination"] = time.perf_counter() - started
     return after, seconds
 
