@@ -11,7 +11,7 @@ from datasets import Dataset
 from .config import EntpConfig
 from .groups import defects
 from .mix import Mixed
-from .schema import FEATURES, Row, response_of
+from .schema import FEATURES, Row, is_single_turn, response_of
 
 PREFERENCE = ("prompt", "chosen", "rejected")
 
@@ -64,11 +64,12 @@ def _worth(row: Row) -> tuple[float, str]:
 def preference_pairs(kept: Sequence[Row], originals: dict[str, Row]) -> Dataset | None:
     """Pairs for TRL's DPOTrainer: a fused row's prompt, its answer as chosen, its representative's answer as rejected.
 
-    Only rows that an LLM fused; None where there are none.
+    Only rows that an LLM fused from rows of one turn: a conversation's last answer answers no other conversation. None
+    where there are none.
     """
     pairs: dict[str, list[Any]] = {name: [] for name in PREFERENCE}
     for row in kept:
-        if row["origin"] != "fused" or row["parents"][0] not in originals:
+        if row["origin"] != "fused" or not is_single_turn(row) or row["parents"][0] not in originals:
             continue
         pairs["prompt"].append([m for m in row["messages"] if m["role"] != "assistant"])
         pairs["chosen"].append([{"role": "assistant", "content": response_of(row)}])
