@@ -14,6 +14,7 @@ from .mix import Mixed
 from .schema import FEATURES, Row, is_single_turn, response_of
 
 PREFERENCE = ("prompt", "chosen", "rejected")
+OVER = "mix:over_target"  # `dropped_by` of rows that are fit for the dataset, but over its size
 
 
 def assemble(mixed: Mixed, good: Sequence[Row], config: EntpConfig) -> tuple[list[Row], list[Row]]:
@@ -42,7 +43,7 @@ def assemble(mixed: Mixed, good: Sequence[Row], config: EntpConfig) -> tuple[lis
     dropped = [
         *mixed.used,
         *_left_out([row for row in rest if row["id"] not in sound_ids], "mix:defective"),
-        *_left_out([*over, *unused], "mix:over_target"),
+        *_left_out([*over, *unused], OVER),
         *_left_out(unused_high, "pool:high_quality"),
     ]
     return [kept[i] for i in order], dropped

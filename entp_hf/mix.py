@@ -18,6 +18,8 @@ from .llm import ChatClient
 from .neighbours import Floats
 from .schema import Row
 
+INTO = ("mix:fused", "mix:mosaic")  # `dropped_by` of rows that a made row replaced
+
 
 @dataclass
 class Mixed:

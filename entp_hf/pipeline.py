@@ -141,13 +141,14 @@ def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manife
     rest += [{**row, "dropped_by": "pool:high_quality"} for row in before.good if row["id"] not in placed]
     dropped = concatenate_datasets([part for part in (*before.out, as_dataset(rest)) if len(part)] or [as_dataset([])])
     made = len(mixed.made) + sum(row["origin"] != "input" for row in mixed.used)
-    steps.account(before.total, made, kept, dropped)
+    accounts = steps.account(before.total, manifest["pool"]["rows"], made, kept, dropped)
     pairs = preference_pairs(kept, {row["id"]: row for row in before.pool}) if config.emit_preference else None
     manifest["dataset"] = {
         "rows": len(kept),
         "by_origin": dict(Counter(row["origin"] for row in kept)),
         "dropped": len(dropped),
         "dropped_by": dict(Counter(dropped["dropped_by"]).most_common()),
+        "accounts": accounts,
         "preference": len(pairs) if pairs is not None else 0,
     }
     manifest["warnings"] += [*manifest["purge"]["warnings"], *manifest["clusters"]["warnings"]]

@@ -17,8 +17,8 @@ from .config import EntpConfig
 from .correct import correct_ratings
 from .errors import StageError
 from .groups import kind_of
-from .hybrid import as_dataset
-from .mix import groups_possible
+from .hybrid import OVER, as_dataset
+from .mix import INTO, groups_possible
 from .neighbours import Floats
 from .purge import Purge
 from .purge.config_rules import dataset_rules_off
@@ -175,8 +175,12 @@ def usable(good: Sequence[Row], config: EntpConfig, contamination: Contamination
     return list(kept)
 
 
-def account(total: int, made: int, kept: Sequence[Mapping[str, Any]], dropped: Dataset) -> None:
-    """Every row that came in and every row that was made is kept or dropped, once; StageError otherwise."""
+def account(total: int, pool: int, made: int, kept: Sequence[Mapping[str, Any]], dropped: Dataset) -> dict[str, int]:
+    """Every row that came in and every row that was made is kept or dropped, once; StageError otherwise.
+
+    Returns what became of the `pool` rows of the pool: fused into something, passed through, dropped with a reason, or
+    left unused (fit, but over the size asked for); they add up, or that is a StageError too.
+    """
     ids = [row["id"] for row in kept] + dropped["id"][:]
     if len(ids) != total + made or len(set(ids)) != len(ids):
         twice = sorted(key for key, times in Counter(ids).items() if times > 1)
@@ -186,3 +190,15 @@ def account(total: int, made: int, kept: Sequence[Mapping[str, Any]], dropped: D
             f"{len(ids) - len(set(ids))} of them twice; this is a fault of the program, please report it",
             twice,
         )
+    columns = (dropped[name][:] for name in ("in_pool", "origin", "dropped_by"))
+    why = [reason for low, origin, reason in zip(*columns, strict=True) if low and origin == "input"]
+    fused, unused = sum(reason in INTO for reason in why), why.count(OVER)
+    passed = sum(row["origin"] == "passthrough" for row in kept)
+    if passed + len(why) != pool:
+        raise StageError(
+            "assemble",
+            f"the pool had {pool} rows, of which {passed} were passed through and {len(why)} dropped or used; this is "
+            "a fault of the program, please report it",
+        )
+    left = len(why) - fused - unused
+    return {"pool": pool, "fused": fused, "passed": passed, "dropped": left, "unused": unused}
