@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset, concatenate_datasets
 
-from . import steps
+from . import outcome, steps
 from .cluster import Clusters
 from .config import EntpConfig
 from .corpus import Around, Corpus
@@ -145,17 +145,19 @@ def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manife
     good = set_columns(good, {"dropped_by": ["pool:high_quality"] * len(good)})
     parts = [part for part in (*before.out, left, as_dataset(over), good) if len(part)]
     dropped = concatenate_datasets(parts or [as_dataset([])])
-    steps.account(before.total, len(mixed.made) + len(mixed.used_made), kept, dropped)
+    made = len(mixed.made) + len(mixed.used_made)
+    accounts = outcome.account(before.total, manifest["pool"]["rows"], made, kept, dropped)
     pairs = preference_pairs(kept, pool) if config.emit_preference else None
     manifest["dataset"] = {
         "rows": len(kept),
         "by_origin": dict(Counter(row["origin"] for row in kept)),
         "dropped": len(dropped),
         "dropped_by": dict(Counter(column(dropped, "dropped_by")).most_common()),
+        "accounts": accounts,
         "preference": len(pairs) if pairs is not None else 0,
     }
-    manifest.update(steps.varied(before.came, kept, config))
-    manifest.update(steps.held(before.contamination, dropped, mixed, config))
+    manifest.update(outcome.varied(before.came, kept, config))
+    manifest.update(outcome.held(before.contamination, dropped, mixed, config))
     manifest["warnings"] += [*manifest["purge"]["warnings"], *manifest["clusters"]["warnings"]]
     if len(kept) < config.target_size:
         manifest["warnings"].append(

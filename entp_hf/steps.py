@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,9 @@ from .cluster import Clusters, cluster, map_of, representatives
 from .config import EntpConfig
 from .corpus import Corpus, kinds_of
 from .correct import correct_ratings
-from .diversity import SIDE, before_and_after
-from .embed import Embed
 from .errors import StageError
 from .hybrid import as_dataset
-from .mix import Mixed, groups_possible
+from .mix import groups_possible
 from .neighbours import Floats, Ints, Neighbours, Space
 from .purge import Purge
 from .purge.config_rules import dataset_rules_off
@@ -213,37 +210,3 @@ def usable(good: Dataset, config: EntpConfig, contamination: Contamination | Non
         return as_dataset([])
     after, stay, _ = purge(good, None, config, contamination)
     return pick(after, stay)
-
-
-def varied(came: Floats, kept: Sequence[Mapping[str, Any]], config: EntpConfig) -> Info:
-    """The manifest's `diversity` as its one key, {} where there are too few rows; most embeddings are in the cache."""
-    some = np.random.default_rng(config.seed).permutation(len(kept))[:SIDE]
-    made = Embed.from_config(config).encode([text_of(kept[i]) for i in some])
-    found = before_and_after(came, made, config.seed)
-    return {"diversity": found} if found else {}
-
-
-def held(contamination: Contamination | None, dropped: Dataset, mixed: Mixed, config: EntpConfig) -> Info:
-    """The manifest's `contamination` as its one key, {} where no benchmark was looked for."""
-    if contamination is None or "contamination" in dataset_rules_off(config.purge_rules, config.purge_off):
-        return {}
-    out = [i for i, reason in enumerate(dropped["dropped_by"]) if reason == "purge:contamination"]
-    worst = [next(f["detail"] for f in row if f["rule"] == "contamination") for row in dropped.select(out)["findings"]]
-    found = Counter(detail.rpartition(", ")[0].rpartition(":")[0] for detail in worst)
-    refused = sum(n for figures in mixed.rounds for reason, n in figures["reasons"].items() if "benchmark" in reason)
-    items = len(set(contamination.items))
-    return {"contamination": {"items": items, "coverage": contamination.coverage, "rows": len(worst),
-                              "by_benchmark": dict(found.most_common()), "refused": refused}}  # fmt: skip
-
-
-def account(total: int, made: int, kept: Sequence[Mapping[str, Any]], dropped: Dataset) -> None:
-    """Every row that came in and every row that was made is kept or dropped, once; StageError otherwise."""
-    ids = [row["id"] for row in kept] + column(dropped, "id")
-    if len(ids) != total + made or len(set(ids)) != len(ids):
-        twice = sorted(key for key, times in Counter(ids).items() if times > 1)
-        raise StageError(
-            "assemble",
-            f"{total} rows came in and {made} were made, but {len(kept)} were kept and {len(dropped)} dropped, "
-            f"{len(ids) - len(set(ids))} of them twice; this is a fault of the program, please report it",
-            twice,
-        )

@@ -19,6 +19,7 @@ from .shared import Folder, Inputs, Overwrite, folder_or_none, given, pairs, set
 def build(
     config: EntpConfig, inputs: Inputs = None, output: Folder = None, overwrite: Overwrite = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be done, and call nothing")] = False,
+    sample: Annotated[int, typer.Option(help="groups that --dry-run asks, to know how long replies are", min=0)] = 0,
     emit: Annotated[str | None, typer.Option(help="preference: as --emit-preference")] = None,
 ) -> None:  # fmt: skip
     """Make a hybrid dataset of INPUT: rate, correct, purge, cluster, mix. Writes data, manifest, card and report."""
@@ -29,8 +30,10 @@ def build(
     if dry_run:
         from ..plan import plan
 
-        show_plan(plan(given(inputs, output or "-")[0], config, exact=True))
+        show_plan(plan(given(inputs, output or "-")[0], config, exact=True, sample=sample), sample)
         return
+    if sample:
+        raise InputError("--sample: only --dry-run asks a sample; a run asks everything")
     from ..outputs import output_folder
     from ..pipeline import run
 
