@@ -23,7 +23,7 @@ from ..sources import Source
 from ..steps import set_aside
 
 Lines = Sequence[dict[str, Any]]  # one for each variant, or for each round of one
-SPREAD = "_sd"  # ends the name of a measure's standard deviation over seeds
+SPREAD, RUNS = "_sd", "_runs"  # end the names of a measure's standard deviation over seeds, and of its single values
 MEANING = {
     "rows": "rows of the hybrid dataset",
     "made": "those of them that were fused or composed",
@@ -133,7 +133,7 @@ def against_all(lines: Lines) -> list[dict[str, Any]]:
 
 
 def averaged(by_seed: Sequence[Lines], keys: Sequence[str]) -> list[dict[str, Any]]:
-    """Means over the seeds of the lines that agree in `keys`, and standard deviations under the name with `_sd`.
+    """Means over the seeds of the lines that agree in `keys`; standard deviations and values as `_sd` and `_runs`.
 
     Counts by name (`defects`) are added up, different texts joined. A measure that a seed lacks is left out of the
     mean; where lines are not in all seeds (rounds), `seeds` counts those they are in.
@@ -161,5 +161,5 @@ def _mean(group: Lines, keys: Sequence[str]) -> dict[str, Any]:
             mean = float(np.mean(values)) if values else None
             out[name] = first if len(group) == 1 or mean is None else round(mean, 4)
             if len(values) > 1:
-                out[name + SPREAD] = round(float(np.std(values, ddof=1)), 4)
+                out |= {name + SPREAD: round(float(np.std(values, ddof=1)), 4), name + RUNS: values}
     return out

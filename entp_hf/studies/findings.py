@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .figures import SPREAD, Lines
+import numpy as np
+
+from .figures import RUNS, Lines
 
 ONE_SEED = " One seed was run, so it is not known which of these differences another would undo."
 MEASURES = ("novelsum", "vendi", "cluster_coverage", "knn_coverage", "answer_words", "defective")
@@ -19,12 +21,14 @@ def _name(line: dict[str, Any], keys: Sequence[str]) -> str:
 def apart(a: dict[str, Any], b: dict[str, Any], measure: str) -> bool | None:
     """Whether two lines differ by more than twice the spread of one run's difference; None with one seed.
 
-    Cautious: the standard deviation is that of single runs, not of their mean.
+    The same seed draws the same sample for both, so the spread is that of the seeds' differences. Cautious: it is the
+    standard deviation of single runs, not of their mean.
     """
-    name = measure + SPREAD
-    if name not in a or name not in b:
+    runs = a.get(measure + RUNS, []), b.get(measure + RUNS, [])
+    if len(runs[0]) < 2 or len(runs[0]) != len(runs[1]):
         return None
-    return abs(a[measure] - b[measure]) > 2 * float(a[name] ** 2 + b[name] ** 2) ** 0.5
+    change = np.subtract(*runs)
+    return bool(abs(change.mean()) > 2 * change.std(ddof=1))
 
 
 def _surely(a: dict[str, Any], b: dict[str, Any], measure: str) -> str:
@@ -48,9 +52,14 @@ def extremes(lines: Lines, keys: Sequence[str]) -> str:
                         f"({_name(high, keys)}{why}){_surely(low, high, measure)}")  # fmt: skip
     if not told:
         return "No measure could be computed."
+    return "; ".join(told) + "." + provisos(lines)
+
+
+def provisos(lines: Lines) -> str:
+    """What a reader has to know of the runs: one seed only, no model."""
     composed = any(line.get("made") for line in lines) and all(line.get("refused") is None for line in lines)
-    seeded = any(name + SPREAD in lines[0] for name in MEASURES)
-    return "; ".join(told) + "." + ("" if seeded else ONE_SEED) + (COMPOSED if composed else "")
+    seeded = any(name + RUNS in lines[0] for name in MEASURES)
+    return ("" if seeded else ONE_SEED) + (COMPOSED if composed else "")
 
 
 def purge_vs_neural(lines: Lines) -> str:
@@ -76,8 +85,6 @@ def clusters_fusion(lines: Lines) -> str:
 
 def correlation(a: Sequence[float], b: Sequence[float]) -> float:
     """Pearson's."""
-    import numpy as np
-
     return float(np.corrcoef(a, b)[0, 1])
 
 
@@ -132,7 +139,7 @@ def sensitivity(lines: Lines) -> str:
     still = sorted({line["setting"] for line in lines if line is not default and _same(line, default)})
     unmoved = [name for name in still if all(_same(x, default) for x in lines if x["setting"] == name)]
     tail = f" Without any effect here: {', '.join(unmoved)}." if unmoved else ""
-    return "; ".join(told) + "." + tail
+    return "; ".join(told) + "." + tail + provisos(lines)
 
 
 def _same(line: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -12,14 +12,16 @@ from typing import Any
 from markupsafe import Markup
 
 from ..plots import bar
-from .figures import MEANING, SPREAD, Lines
+from .figures import MEANING, RUNS, SPREAD, Lines
 
 FEW = 20  # a plot of more lines than this shows those that are not 0
 
 
 def columns(lines: Lines) -> list[str]:
     """Names of the columns that hold anything; a measure's spread stands beside it in its cell."""
-    found = {key for line in lines for key, value in line.items() if value is not None and not key.endswith(SPREAD)}
+    found = {
+        key for line in lines for key, value in line.items() if value is not None and not key.endswith((SPREAD, RUNS))
+    }
     return [key for key in dict.fromkeys(key for line in lines for key in line) if key in found]
 
 
@@ -56,7 +58,8 @@ def write(result: dict[str, Any], plotted: Sequence[str], folder: Path) -> None:
     told = "".join(f"- {text}\n" for text in legend(lines, result["seeds"]))
     (folder / "table.md").write_text(f"{result['finding']}\n\n{markdown(lines)}\n{told}", encoding="utf-8")
     with (folder / "table.csv").open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, list(dict.fromkeys(key for line in lines for key in line)))
+        names = [key for key in dict.fromkeys(key for line in lines for key in line) if not key.endswith(RUNS)]
+        writer = csv.DictWriter(stream, names, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(lines)
     (folder / "report.html").write_text(page(result, plotted), encoding="utf-8")
