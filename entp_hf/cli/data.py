@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -106,6 +107,7 @@ def study(
     config: EntpConfig, inputs: Inputs = None, output: Folder = None,
     name: Annotated[str, typer.Option(help="the study's name, see --list")] = "",
     models: Annotated[str, typer.Option(help="models that `families` compares, with commas")] = "",
+    seeds: Annotated[int, typer.Option(help="runs of each variant, --seed the first of their seeds")] = 1,
     names: Annotated[bool, typer.Option("--list", help="list the studies and leave")] = False,
 ) -> None:  # fmt: skip
     """Answer one question about the method on INPUT: a table, plots, and a paragraph computed from the figures."""
@@ -119,8 +121,11 @@ def study(
     inputs, output = given(inputs, output)
     changed = {k: v for k, v in config.to_dict().items() if v != getattr(EntpConfig(), k) and k != "cache_dir"}
     flags = {k.replace("_", "-"): ",".join(map(str, v)) if isinstance(v, list) else v for k, v in changed.items()}
-    command = " ".join(["entp study", name, *(f"--{k} {v}" for k, v in flags.items())])
-    result = run_study(name, inputs, config, Path(output), [m for m in models.split(",") if m], command)
+    flags |= {k: v for k, v in {"models": models, "seeds": seeds}.items() if v not in ("", 1)}
+    told = [Path(source).name for source in inputs]  # where they lie is of no use to a reader
+    parts = [part for k, v in flags.items() for part in (f"--{k}", f"{v}")]
+    command = shlex.join(["entp", "study", name, *told, *parts])
+    result = run_study(name, inputs, config, Path(output), [m for m in models.split(",") if m], command, seeds)
     out.print(markdown(result["lines"]), markup=False, soft_wrap=True)
     out.print(escape(result["finding"]), soft_wrap=True)
     out.print(f"\nTable, report and figures are in [bold]{escape(str(output))}[/bold].")
