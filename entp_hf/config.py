@@ -165,9 +165,7 @@ class EntpConfig:
         if self.gold_column and self.correction != "posterior":
             found.append(f"gold_column: calibrates the correction 'posterior' alone, not {self.correction!r}")
         if self.gold_column in self.rating_columns:
-            found.append(
-                f"gold_column: {self.gold_column!r} is one of rating_columns; a rater's scores can't judge it"
-            )
+            found.append(f"gold_column: {self.gold_column!r} is one of rating_columns; no rater can judge itself")
         for rater in self.raters:
             if rater not in RATERS and ":" not in rater:
                 near = get_close_matches(rater, RATERS, n=1)

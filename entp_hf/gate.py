@@ -104,8 +104,10 @@ class Gate:
         own sentences, so that these are not looked at one by one, nor each parent's embedding, which a long
         composition's own, made of its beginning, would miss.
         """
+        if not made:
+            return [], accepted
         purged = self._purged(made)
-        vectors = self.embed.encode([text_of(row) for row in purged]) if purged else np.zeros((0, 1), np.float32)
+        vectors = self.embed.encode([text_of(row) for row in purged])
         flat = [row for rows in parents for row in rows]
         known = self.embed.encode([text_of(row) for row in flat]) if flat else np.zeros((0, 1), np.float32)
         by_sentence = self._by_sentence(purged, parents)
@@ -127,8 +129,6 @@ class Gate:
         return verdicts, kept[:count] if count else accepted
 
     def _purged(self, made: Sequence[Row]) -> list[Row]:
-        if not made:
-            return []
         batch: Batch = {name: [row[name] for row in made] for name in made[0]}
         return rows_of(self.purge(batch))
 

@@ -67,7 +67,8 @@ def reporters() -> list[TrainerCallback]:
     while frame is not None:
         handler = frame.f_locals.get("self")
         if isinstance(handler, CallbackHandler):
-            return [c for c in handler.callbacks if isinstance(c, tuple(INTEGRATION_TO_CALLBACK.values()))]
+            known: tuple[type[TrainerCallback], ...] = tuple(INTEGRATION_TO_CALLBACK.values())
+            return [c for c in handler.callbacks if isinstance(c, known)]
         frame = frame.f_back
     return []
 
