@@ -24,7 +24,7 @@ ORIGINS = {
     "passthrough": "repaired only", "high_quality": "high-quality rows",
 }  # fmt: skip
 MADE = {"fused": "merged", "mosaic": "composed"}
-STEPS = {"read": "read", "rate": "usable", "purge": "after the rules", "mix": "made rows"}  # that change the rows
+STEPS = {"read": "read", "rate": "usable", "purge": "after rules", "mix": "made rows"}  # that change the rows
 BASIS = {
     "raters": "Several raters judged the same rows. How reliable each one is was worked out from how they agree with "
     "one another, on the assumption that they make their mistakes independently of each other.",

@@ -73,7 +73,7 @@ class Results:
     def filters(self, name: str) -> list[tuple[str, str]]:
         """(label with count, kind) of a part's rows."""
         counts = Counter(self.kinds[name])
-        return [(f"{kind} ({count:,})", kind) for kind, count in counts.most_common()]
+        return [(f"{ORIGINS.get(kind, kind)} ({count:,})", kind) for kind, count in counts.most_common()]
 
     def find(self, name: str, kind: str, words: str) -> list[tuple[str, int]]:
         """Rows of a part that are of the kind ("" any; "made") and hold all of the words."""
@@ -149,10 +149,14 @@ def page_of(found: list[Any], page: int) -> tuple[list[Any], int, int]:
 
 def facts_of(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(name, value) of what is known of a row."""
-    found = [("row", row["id"]), ("origin", ORIGINS.get(row["origin"], row["origin"]))]
+    found = [("row", row["id"])]
+    if row["origin"] != "input":
+        found.append(("origin", ORIGINS.get(row["origin"], row["origin"])))
     if row["score"] is not None:
         found.append(("score", str(row["score"])))
-    if row["dropped_by"]:
+    if row["dropped_by"] in ("mix:fused", "mix:mosaic"):
+        found.append(("used up", "in a made row"))
+    elif row["dropped_by"]:
         found.append(("left out by", row["dropped_by"]))
     names = {"source": "from", "model": "model", "round": "round", "prompt_version": "prompt or pattern"}
     found += [(said, str(row[name])) for name, said in names.items() if row[name]]

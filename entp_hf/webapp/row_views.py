@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from ..checks import content_words
+from ..report_sections import ORIGINS
 from ..report_text import clean, cut, num, share, squash, visible, word_diff
 from ..schema import text_of
 from .downloads import FILES
@@ -20,6 +21,8 @@ WORDS = re.compile(r"\w+|\W+")
 GATE = {
     "similarity": "nearness to its parents", "novelty": "what no parent has",
     "coverage": "least share of a parent kept",
+    "parent_similarity": "nearness to the parent farthest from it",
+    "sentence": "least nearness of a sentence to its parents", "margin": "how far over the nearest bound",
     "copy": "share copied from one parent", "duplicate": "nearness to another made row",
 }  # fmt: skip
 
@@ -94,7 +97,7 @@ def rows(results: Results, places: Sequence[tuple[str, int]]) -> str:
     for place in places:
         row = results.at(place)
         head = html('<summary>{} <span class="badge">{}</span></summary>', visible(results.label(place)),
-                    row["dropped_by"] or row["origin"])  # fmt: skip
+                    row["dropped_by"] or ORIGINS.get(row["origin"], row["origin"]))  # fmt: skip
         shown.append(html("<details>{}{}{}{}</details>", head, _facts(row), _turns(row), _findings(row)))
     return _list(shown, "No row has these words.")
 

@@ -49,11 +49,12 @@ class StartPage:
                                   info="kept in memory until the run has ended, and nowhere else")  # fmt: skip
         text, values = helps(), PRESETS["Quick look"][1]
         self.knobs: dict[str, Any] = {}
-        with gr.Row():
-            for name in MAIN:
-                self.knobs[name] = knob_field(name, text[name])
-                if name in values:
-                    self.knobs[name].value = values[name]
+        for three in (MAIN[:3], MAIN[3:]):
+            with gr.Row():
+                for name in three:
+                    self.knobs[name] = knob_field(name, text[name])
+                    if name in values:
+                        self.knobs[name].value = values[name]
         with gr.Accordion("All other settings", open=False):
             for section, knobs in shown_knobs().items():
                 gr.Markdown(f"### {section}")
