@@ -23,6 +23,7 @@ GATE = {
     "coverage": "least share of a parent kept",
     "parent_similarity": "nearness to the parent farthest from it",
     "sentence": "least nearness of a sentence to its parents", "margin": "how far over the nearest bound",
+    "repeats": "share that it says twice", "surplus": "items listed for each that was asked for",
     "copy": "share copied from one parent", "duplicate": "nearness to another made row",
 }  # fmt: skip
 
