@@ -167,7 +167,7 @@ def row_rules(
     seconds = _seconds_by_rule(rows, rules)
     if contamination is not None and "contamination" not in dataset_rules_off(config.purge_rules, config.purge_off):
         started = time.perf_counter()
-        after = apply(after, contamination, desc="contamination", num_proc=config.num_proc, ray=ray)
+        after = apply(after, contamination, desc="contamination", ray=ray) if ray else contamination.mark(after)
         seconds["contamination"] = time.perf_counter() - started
     return after, seconds
 

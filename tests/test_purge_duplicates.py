@@ -168,6 +168,7 @@ def test_the_index_pickles_and_marks_batches(index):
     rows = dataset([row(LONG, "Nine.", in_pool=True), row("Hi.", "Hi.", in_pool=True), row(LONG, "Nine.")])
     everywhere = rows.map(again, batched=True, batch_size=2, features=FEATURES)
     assert everywhere["dropped_by"] == ["purge:contamination", None, "purge:contamination"]
+    assert again.mark(rows).to_list() == everywhere.to_list() and again.mark(rows.select([1])).num_rows == 1
     in_pool = rows.map(replace(again, only_pool=True), batched=True, batch_size=2, features=FEATURES)
     assert in_pool["dropped_by"] == ["purge:contamination", None, None]
 

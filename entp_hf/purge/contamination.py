@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from datasets import Dataset
 
 from ..schema import Finding
+from ..stage import set_columns
 from .benchmark_files import LONG, items_of, words_of
 from .ngrams import Hashes, codes_of, joined_codes, ngrams, sets_of
 
@@ -177,6 +179,18 @@ class Contamination:
                 findings[index] += [hit.as_dict() for hit in hits]
                 dropped[index] = "purge:contamination"
         return {**batch, "findings": findings, "dropped_by": dropped}
+
+    def mark(self, rows: Dataset) -> Dataset:
+        """The same for a whole dataset, without writing it anew: only `findings` and `dropped_by` are replaced."""
+        names = [n for n in ("messages", "findings", "dropped_by", "in_pool") if n in rows.column_names]
+        chosen, gone = rows.select_columns(names), rows["dropped_by"][:]
+        findings: list[Any] = []
+        dropped: list[Any] = []
+        for begin in range(0, len(rows), 1000):
+            batch = self(chosen[begin : begin + 1000])
+            findings += batch["findings"]
+            dropped += batch["dropped_by"]
+        return rows if dropped == gone else set_columns(rows, {"findings": findings, "dropped_by": dropped})
 
     def _suspects(self, conversations: Sequence[Sequence[Mapping[str, Any]]]) -> list[int]:
         """Numbers of the conversations that hold any n-gram of the index, within a turn or over two: few do.

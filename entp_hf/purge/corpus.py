@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Found = Iterator[tuple[int, Finding]]
 Floats = npt.NDArray[np.float64]
+_UNITS: Mapping[str, Callable[[str], int]] = {"words": lambda text: len(text.split()), "characters": len}
 _NEAR, _TIMES, _LEAST_WORDS = 20, 5.0, 30  # of a pile-up: bins on either side, how far over their mean, words (ours)
 
 
@@ -33,7 +34,7 @@ def length_pileup(rows: Sequence[Row], threshold: float, config: EntpConfig) -> 
     answers = [response_of(row) for row in rows]
     cut = [i for i, answer in enumerate(answers) if len(answer.split()) >= _LEAST_WORDS and unfinished(answer)]
     seen: set[int] = set()
-    for unit, size in (("words", lambda text: len(text.split())), ("characters", len)):
+    for unit, size in _UNITS.items():
         sizes = {i: size(answers[i]) for i in cut}
         counts = Counter(sizes.values())
         for i in cut:

@@ -95,7 +95,7 @@ def echo(row: Fields, threshold: float) -> Iterator[Hit]:
     exempt from nearly, tasks whose answer can be the input itself (correct, extract, sort, name) from both.
     """
     for part in row.answers:
-        hits = []
+        hits: list[Hit] = []
         for source in row.parts:
             size = len(source.text)
             if source.turn != part.turn - 1 or source.field not in ("instruction", "input") or size < 8:
