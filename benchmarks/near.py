@@ -63,7 +63,7 @@ def true_pairs(texts: list[str], pairs: dict[int, int]) -> set[int]:
     """Copies that are near-duplicates of their original by exact Jaccard similarity."""
     found = set()
     for copy, original in pairs.items():
-        one, other = set(shingles(texts[copy]).tolist()), set(shingles(texts[original]).tolist())
+        one, other = (set(grams.tolist()) for grams in shingles([texts[copy], texts[original]]))
         if len(one & other) >= NEAR * len(one | other):
             found.add(copy)
     return found

@@ -9,11 +9,12 @@ import argparse
 import json
 import resource
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
-from datasets import Dataset, disable_progress_bars
+from datasets import Dataset, disable_progress_bars, load_dataset
 
 from entp_hf import EntpConfig
 from entp_hf.demo import pool_files
@@ -69,6 +70,29 @@ def whole_dataset(rows: Dataset) -> dict:
     return found
 
 
+def streamed(file: str) -> dict:
+    """The row rules over a JSONL file through a streaming `datasets.map`: what they hold, however long the file is."""
+    purge = Purge()
+    rows = load_dataset("json", data_files=file, split="train", streaming=True)
+    count = sum(1 for _ in rows.map(purge, batched=True, batch_size=256, features=purge.features(rows.features)))
+    return {"rows": count, "peak_mb": peak_mb()}
+
+
+def memory(rows: Dataset) -> list[dict]:
+    """`streamed` in a process of its own for a quarter, a half and all of the rows."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for part in (4, 2, 1):
+            file = Path(folder) / f"{part}.jsonl"
+            rows.select_columns(["messages", "input"]).select(range(len(rows) // part)).to_json(
+                file, force_ascii=False
+            )
+            command = [sys.executable, __file__, str(file), "--stream"]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            found.append(json.loads(done.stdout.splitlines()[-1]))
+    return found
+
+
 def peer(python: str, rows: Dataset, ours: dict) -> dict:
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl", encoding="utf-8") as file:
         file.writelines(json.dumps(text_of(row)) + "\n" for row in rows.select_columns(["messages"]))
@@ -88,9 +112,15 @@ if __name__ == "__main__":
     parser.add_argument("--rows", type=int, default=40_000)
     parser.add_argument("--peer", default="", metavar="PYTHON", help="interpreter of an environment with data-juicer")
     parser.add_argument("--only-rows", action="store_true", help="leave out duplicates and contamination")
+    parser.add_argument(
+        "--stream", action="store_true", help="only: FILE (JSONL) through a streaming map, peak memory"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     arguments = parser.parse_args()
     disable_progress_bars()
+    if arguments.stream:
+        print(json.dumps(streamed(arguments.file)))
+        sys.exit()
     data = rows_to_purge(arguments.file, arguments.rows)
     assert data.features == FEATURES
     found = row_rules(data)
@@ -98,5 +128,5 @@ if __name__ == "__main__":
         found |= whole_dataset(data)
     if arguments.peer:
         found["data_juicer"] = peer(arguments.peer, data, found)
-    found["peak_mb"] = peak_mb()
+    found |= {"streamed": memory(data), "peak_mb": peak_mb()}
     print(json.dumps(found) if arguments.json else json.dumps(found, indent=1))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from ..stage import source_hash
 
 # `split` and `cache_dir` are load_dataset's own arguments; the pipeline's cache is set by $ENTP_CACHE here.
 _KNOBS = [knob for knob in dataclasses.fields(EntpConfig) if knob.name not in ("split", "cache_dir")]
+RUNS = "runs"  # folder in the cache, beside the rows: what each split's run wrote
 _NO_EFFECT = {"num_proc", "concurrency", "timeout", "price_in", "price_out"}  # on the rows that come out
 
 
@@ -53,6 +56,39 @@ EntpBuilderConfig = dataclasses.make_dataclass(
 )  # fmt: skip
 
 
+class Made(datasets.Dataset):  # type: ignore[misc]
+    """A split as the builder made it, with its run's folder beside it in the cache; `map` gives a Dataset."""
+
+    def run_folder(self) -> Path | None:
+        """What `entp build` would have written, None where it is gone or the rows are no longer those of the run."""
+        from ..outputs import read_written
+
+        for file in self.cache_files[:1]:
+            folder = Path(file["filename"]).parent / RUNS / str(self.split)
+            rows = folder / "data" / "train.parquet"
+            if rows.is_file() and self.features == FEATURES and read_written(rows)["id"][:] == self["id"][:]:
+                return folder
+        return None
+
+    def push_to_hub(self, repo_id: str, *args: Any, **options: Any) -> Any:
+        """Push with card, manifest, recipe, report and dropped rows, as `Result.push_to_hub` does.
+
+        As every dataset is pushed, rows alone, where `datasets`' further options are given (all but `private` and
+        `token`) or the rows were changed since.
+        """
+        from huggingface_hub import CommitInfo
+
+        from ..publish import push_folder
+
+        folder = self.run_folder()
+        if folder is None or args or options.keys() - {"private", "token"}:
+            return super().push_to_hub(repo_id, *args, **options)
+        with tempfile.TemporaryDirectory(prefix="entp-push-") as copy:  # the card is written into it
+            shutil.copytree(folder, copy, dirs_exist_ok=True)
+            done = push_folder(copy, repo_id, bool(options.get("private")), options.get("token"))
+        return CommitInfo(f"{done.url}/commit/{done.commit}", done.tag, "", done.commit)
+
+
 class Entp(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     """Each split of `data_files` is a pool of its own; its rows are the hybrid dataset made of it."""
 
@@ -81,11 +117,23 @@ class Entp(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         local = dl_manager.download(self.config.data_files)
         # A tuple, because datasets shards lists over num_proc, and the clusters must see the whole split.
         return [
-            datasets.SplitGenerator(name=split, gen_kwargs={"files": tuple(files)}) for split, files in local.items()
+            datasets.SplitGenerator(name=split, gen_kwargs={"files": tuple(files), "split": str(split)})
+            for split, files in local.items()
         ]
 
-    def _generate_tables(self, files: tuple[str, ...]) -> Iterator[tuple[Any, pa.Table]]:
+    def _generate_tables(self, files: tuple[str, ...], split: str) -> Iterator[tuple[Any, pa.Table]]:
         from ..pipeline import run
 
-        kept = run(list(files), self._knobs()).kept
-        yield datasets.builder.Key(0, 0), kept.with_format("arrow")[:]
+        result = run(list(files), self._knobs())
+        if "://" not in str(self._output_dir):
+            folder = Path(self._output_dir) / RUNS / split
+            folder.mkdir(parents=True)
+            result.write(folder)
+        yield datasets.builder.Key(0, 0), result.kept.with_format("arrow")[:]
+
+    def as_dataset(self, *args: Any, **options: Any) -> Any:
+        """As every builder's, but of the kind `Made`."""
+        found = super().as_dataset(*args, **options)
+        for part in found.values() if isinstance(found, dict) else [found]:
+            part.__class__ = Made
+        return found

@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, DatasetInfo, SplitDict, SplitInfo
 from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCardData
 
+from ..config import EntpConfig
+from ..purge.guide import WHOLE
+from ..purge.registry import RULES
+from ..report_results import diversity
 from ..report_text import clean, squash
 from ..schema import text_of
+from ..sources import is_hub_name
 from .licences import Licence, combine
 from .markdown import inline, render
 from .plots import PLOTS
@@ -21,6 +27,9 @@ TAGS = ["entp", "sft", "synthetic", "instruction-tuning"]
 LANGUAGE_SAMPLE = 200  # rows whose language is looked at (ours)
 LANGUAGE_SHARE = 0.05  # least share of them that puts a language on the card (ours)
 LANGUAGE_SURE = 0.6  # least score of the detector for a row to count (ours)
+EXAMPLES = 1000  # rows among which one to be shown is looked for (ours)
+EXAMPLE_SIZE = 600  # characters that it has at best (ours)
+NOT_RECIPE = ("cache_dir", "endpoint", "prompt_dir", "benchmark_files", "num_proc", "concurrency", "device")  # places
 SIZES = (
     (1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"),
 )  # fmt: skip
@@ -36,6 +45,20 @@ DOES = {
     "gate": "checks each new row",
     "mix": "merges groups of related rows in rounds, and checks what comes of it",
 }
+ORIGINS = {
+    "fused": "merged by the language model",
+    "mosaic": "composed of its parents without a model",
+    "passthrough": "passed the rules, repaired where they could; not merged",
+    "input": "purged rows of the pool",
+    "high_quality": "rows with high scores",
+}
+WHY = {
+    "mix:fused": "used up: its text went into a merged row",
+    "mix:mosaic": "used up: its text went into a composed row",
+    "mix:over_target": "more than the dataset was to hold",
+    "mix:defective": "a defect that no rule could mend",
+    "pool:high_quality": "not in the low-quality pool",
+}
 
 
 def dataset_card(
@@ -45,6 +68,7 @@ def dataset_card(
     name: str = "",
     licence: str = "",
     plots: Sequence[str] = (),
+    preference: Dataset | None = None,
 ) -> str:
     """README.md of a run's dataset: YAML front matter and text. Figures that the run does not have are left out.
 
@@ -56,9 +80,11 @@ def dataset_card(
     configs = ["default", *(["dropped"] if out else []), *(["preference"] if made.get("preference") else [])]
     found = combine([licence] if licence else source_licences(manifest))
     data = _front_matter(manifest, kept, configs, name, found)
-    _describe({"default": kept, "dropped": dropped}, data)
+    _describe({"default": kept, "dropped": dropped, "preference": preference}, data)
+    origins = made.get("by_origin", {"fused": 1})
     body = render(
         "dataset.md",
+        filters={"why": _why, "shown_path": _shown_path},
         title=inline(name or "ENTP dataset"),
         load=json.dumps(squash(name) or "path/to/this/folder", ensure_ascii=False),
         configs=configs,
@@ -67,6 +93,13 @@ def dataset_card(
         rows=len(kept),
         rules=sorted(manifest.get("purge", {}).get("rules", {}).items(), key=lambda item: -item[1]["found"]),
         models=_models(manifest, kept),
+        diversity=diversity(manifest),
+        by_model=bool(origins.get("fused")),
+        composed=bool(origins.get("mosaic")),
+        origins=ORIGINS,
+        looks_for={rule.name: rule.description for rule in RULES.values()} | {name: what for name, *_, what in WHOLE},
+        example=_example(kept),
+        changed=_changed(manifest.get("config", {})),
         plots=[(file, PLOTS[file]) for file in PLOTS if file in plots],
         **{key: manifest.get(key) for key in PARTS},
     )
@@ -75,7 +108,7 @@ def dataset_card(
 
 
 PARTS = ("entp_version", "created", "input", "stages", "ratings", "correction", "pool", "purge", "clusters", "fusion",
-         "dataset", "tokens", "config")  # fmt: skip
+         "contamination", "dataset", "tokens", "config")  # fmt: skip
 
 
 def source_licences(manifest: Mapping[str, Any]) -> list[str]:
@@ -84,6 +117,34 @@ def source_licences(manifest: Mapping[str, Any]) -> list[str]:
         return list(given)
     files = manifest.get("input", {}).get("files", [])
     return [text for file in files for text in (file.get("license") or "").split(",")]
+
+
+def _why(reason: str) -> str:
+    """A row's `dropped_by` in words."""
+    stage, _, kind = reason.partition(":")
+    words = {"purge": "by the rule of that name", "input": "can't be used as it is", "rate": "without a rating"}
+    return WHY.get(reason, words.get(stage, ""))
+
+
+def _shown_path(path: str) -> str:
+    """A file's name without the folders of someone's machine; names on the Hub as they are."""
+    return path if is_hub_name(path) and not Path(path).suffix else Path(path).name
+
+
+def _example(kept: Dataset) -> list[tuple[str, str]]:
+    """(role, text) of the turns of a row, one that was made if there is any."""
+    made = [i for i, origin in enumerate(kept["origin"][:EXAMPLES]) if origin in ("fused", "mosaic")]
+    row = (
+        kept[min(made[:50], key=lambda i: abs(len(text_of(kept[i])) - EXAMPLE_SIZE), default=0)] if len(kept) else None
+    )
+    return [(turn["role"], turn["content"]) for turn in row["messages"][:6]] if row else []
+
+
+def _changed(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(knob, value) of the settings that are not the defaults."""
+    default = EntpConfig().to_dict()
+    return [(name, json.dumps(value, ensure_ascii=False)) for name, value in config.items()
+            if name not in NOT_RECIPE and name in default and value != default[name]]  # fmt: skip
 
 
 def _front_matter(
@@ -151,7 +212,7 @@ def _models(manifest: Mapping[str, Any], kept: Dataset) -> list[tuple[str, str]]
         used.append(("embedding model", config["embedder"]))
     if manifest.get("fusion", {}).get("model"):
         used.append(("fusion model", manifest["fusion"]["model"]))
-    for column, what in (("model", "made rows, model"), ("prompt_version", "made rows, prompt")):
+    for column, what in (("model", "made rows, model"), ("prompt_version", "made rows, prompt or pattern")):
         if column in kept.column_names:
             names = sorted(
                 {str(value) for value in kept.with_format(None).select_columns([column])[:][column] if value}

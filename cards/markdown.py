@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
@@ -38,10 +39,10 @@ def _one_line(value: Any, limit: int) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def render(template: str, **values: Any) -> str:
+def render(template: str, filters: Mapping[str, Any] | None = None, **values: Any) -> str:
     """A template of this folder filled in; a name that it lacks a value for is an error."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(num=num, share=share, duration=duration, code=code, inline=inline)
+    environment.filters.update(num=num, share=share, duration=duration, code=code, inline=inline, **(filters or {}))
     text = resources.files(__package__).joinpath(template).read_text(encoding="utf-8")
     page: str = environment.from_string(text).render(**values)
     return page

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
 from .purge.scripts import NO_SCRIPT, language_of, script_of
-from .schema import Row, instruction_of, response_of, text_of
+from .schema import Row, response_of, said_by, text_of
 
 _LEAKS = re.compile(
     r"\b(?:row|sample|instruction) [12345]\b|\bmerged (?:instruction|row|response)\b"
@@ -55,8 +55,8 @@ def coverage(parent: Row, made: Row) -> float:
 
 
 def copied(parent: Row, made: Row) -> float:
-    """Share of the made row's response that is one block of the parent's response."""
-    ours, theirs = response_of(made), response_of(parent)
+    """Share of the made row's answers that is one block of the parent's answers."""
+    ours, theirs = said_by(made, "assistant"), said_by(parent, "assistant")
     if not ours or not theirs:
         return 0.0
     block = SequenceMatcher(None, ours, theirs, autojunk=len(ours) * len(theirs) > 4_000_000).find_longest_match()
@@ -66,7 +66,7 @@ def copied(parent: Row, made: Row) -> float:
 def leaks_prompt(made: Row, parents: Sequence[Row] = ()) -> str:
     """What of the fusion prompt stands in the made row, or ""; what a parent says too (row 1 of a table) is none."""
     known = "\n".join(text_of(parent) for parent in parents).casefold()
-    for found in _LEAKS.finditer(f"{instruction_of(made)}\n{response_of(made)}"):
+    for found in _LEAKS.finditer(text_of(made)):
         if found.group(0).casefold() not in known:
             return found.group(0)
     return ""
@@ -80,9 +80,9 @@ def sentences(text: str) -> list[str]:
 
 def language_changed(made: Row, parents: Sequence[Row]) -> str:
     """The language of the made answer where it is surely none that its parents are written in; else ""."""
-    text = response_of(made)
+    text = said_by(made, "assistant")
     script = script_of(text)
-    told = [part for parent in parents for part in (response_of(parent), text_of(parent)) if part]
+    told = [part for parent in parents for part in (said_by(parent, "assistant"), text_of(parent)) if part]
     scripts = [script_of(part) for part in told]
     language, sure = language_of(text, script)
     if script is NO_SCRIPT or not told:
@@ -138,18 +138,18 @@ def contradiction(made: Row, parents: Sequence[Row]) -> str:
     must be the one's alone: a value that the parents know too contradicts nothing, but where it counts the same things
     (3 eggs, 2 eggs). "" if there is none.
     """
-    asked = next((m["content"] for m in made["messages"] if m["role"] == "user"), "")
-    sources = [*(text_of(parent) for parent in parents), asked]
-    ours = {token.replace(",", "") for token in _TOKEN.findall(response_of(made))}
+    answer = said_by(made, "assistant")
+    sources = [*(text_of(parent) for parent in parents), said_by(made, "user")]
+    ours = {token.replace(",", "") for token in _TOKEN.findall(answer)}
     theirs = {form for source in sources for token in _TOKEN.findall(source) for form in _forms(token)}
     told = [fact for source in sources for fact in _facts(source) if fact[1] not in ours]
-    for kind, value, beside in _facts(response_of(made)):
+    for kind, value, beside in _facts(answer):
         if _forms(value) & theirs:
             continue
         for other, instead, around in told:
             if kind == other and beside & around:
                 return f"{value} in place of {instead}"
-    counted, known = _counts([response_of(made)]), _counts([response_of(parent) for parent in parents])
+    counted, known = _counts([answer]), _counts([said_by(parent, "assistant") for parent in parents])
     for what in counted.keys() & known.keys():
         new, lost = counted[what] - known[what], known[what] - counted[what]
         if new and lost:

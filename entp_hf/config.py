@@ -103,6 +103,8 @@ class EntpConfig:
     gate_sentence: float = _knob(0.28, "least cosine of each fused sentence to what its parents say (ours)")
     gate_copy: float = _knob(0.9, "share of a fused row in one block of one parent that makes it a copy (ours)")
     gate_duplicate: float = _knob(0.95, "cosine similarity to an accepted row that makes a duplicate (ours)")
+    gate_repeats: float = _knob(0.15, "share of a fused row's items or sentences said before that is too much (ours)")
+    gate_surplus: float = _knob(1.5, "most list items of a fused row for each that its question asks for (ours)")
     gate_contradiction: bool = _knob(True, "refuse numbers and names that stand in place of the parents' own (ours)")
     gate_unfinished: bool = _knob(True, "refuse answers that break off (ours)")
     gate_language: bool = _knob(True, "refuse answers in a language that no parent is in (ours)")

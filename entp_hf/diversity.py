@@ -10,6 +10,8 @@ from .errors import StageError
 from .neighbours import Floats, Ints, check_embeddings, nearest
 
 BLOCK = 1024  # rows of a distance matrix held at once
+SIDE = 1000  # rows of each side of a comparison (ours)
+LEAST = 20  # rows of a side, below which nothing is said (ours)
 
 
 def novelsum(vectors: Floats, reference: Floats | None = None, k: int = 10, alpha: float = 1.0, beta: float = 0.5,
@@ -103,3 +105,19 @@ def centroids_of(pool: Floats, labels: Ints) -> Floats:
     means = np.stack([pool[labels == label].mean(axis=0) for label in np.unique(labels)])
     centroids: Floats = (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
     return centroids
+
+
+def before_and_after(came: Floats, made: Floats, seed: int = 0) -> dict[str, Any]:
+    """The manifest's `diversity`: rows as they came in against the dataset made of them, equally many of each.
+
+    Two disjoint samples of `came` (n, d) are drawn, one as the reference of both sides and one as "before", and a
+    sample of `made` (m, d) is "after": {rows, before {measure: value}, after {measure: value}}. {} where a side would
+    have fewer than `LEAST` rows.
+    """
+    rows = min(len(came) // 2, len(made), SIDE)
+    if rows < LEAST:
+        return {}
+    draw = np.random.default_rng(seed)
+    first, after = draw.permutation(len(came)), made[draw.permutation(len(made))[:rows]]
+    reference, before = came[first[:rows]], came[first[rows : 2 * rows]]
+    return {"rows": rows, "before": diversity(before, reference), "after": diversity(after, reference)}

@@ -74,7 +74,7 @@ def evaluate_items(
     from lm_eval import simple_evaluate
     from lm_eval.models.huggingface import HFLM
 
-    manager, specs = _task_specs(tasks, dict(files or {}), benchmark_dir)
+    manager, specs = task_specs(tasks, dict(files or {}), benchmark_dir)
     loaded, tokenizer = load(model, adapter, device, tokenizer, cache_dir)
     lm = HFLM(pretrained=loaded, tokenizer=tokenizer, batch_size=batch_size)
     try:
@@ -102,18 +102,17 @@ def known_tasks() -> list[str]:
     return [*TASKS, *BENCHMARKS]
 
 
-def _task_specs(tasks: Sequence[str], files: dict[str, Any], folder: str) -> tuple[Any, list[Any]]:
-    """The task manager, and what to ask it for: one configuration or name for each task."""
+def task_specs(tasks: Sequence[str], files: dict[str, Any], folder: str) -> tuple[Any, list[Any]]:
+    """The task manager, and what to ask it for: one configuration or name for each task; ConfigError if unknown."""
     from lm_eval.tasks import TaskManager
 
     local = [name for name in tasks if folder and name in BENCHMARKS and name not in files]
     if local:
         check_folder(folder)
-    # The index of lm-eval's 14,000 names takes 10 s; it is read only if one of them is asked for.
-    everything = any(name not in TASKS and name not in local for name in tasks)
-    manager = TaskManager(
-        include_defaults=everything, include_path=task_folders() if local and not everything else None
-    )
+    # The index of lm-eval's 14,000 names takes 10 s; it is read only if one beside the benchmarks' is asked for.
+    everything = any(name not in known_tasks() for name in tasks)
+    some = not everything and any(name in BENCHMARKS for name in tasks)
+    manager = TaskManager(include_defaults=everything, include_path=task_folders() if some else None)
     unknown = [name for name in tasks if name not in known_tasks() and name not in manager.all_tasks]
     problems = []
     for name in unknown:

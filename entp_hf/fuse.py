@@ -23,8 +23,34 @@ class Fused(BaseModel):
     instruction: str = Field(min_length=1)
     response: str = Field(min_length=1)
 
+    def pairs(self) -> list[tuple[str, str]]:
+        """What the user says, and the answer."""
+        return [(self.instruction, self.response)]
 
-_SCHEMA = json.dumps(Fused.model_json_schema())
+
+class FusedTurn(BaseModel):
+    """One question of a conversation and its answer."""
+
+    user: str = Field(min_length=1)
+    assistant: str = Field(min_length=1)
+
+
+class FusedTalk(BaseModel):
+    """What the fusion model must answer for conversations of several turns."""
+
+    turns: list[FusedTurn] = Field(min_length=2)
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """What the user says and the answer, turn by turn."""
+        return [(one.user, one.assistant) for one in self.turns]
+
+
+TURNS_PROMPT = "fuse_turns"  # conversations have one prompt, whichever the fuser
+
+
+def form_of(group: Group) -> type[Fused] | type[FusedTalk]:
+    """The form of the reply for a group: rows of several turns make a row of several turns."""
+    return FusedTalk if group.multi_turn else Fused
 
 
 @dataclass(frozen=True)
@@ -57,17 +83,20 @@ def direct_limit(config: EntpConfig) -> int:
 
 
 def direct_request(group: Group, config: EntpConfig) -> ChatRequest:
-    """The model's own answer to the representative's instruction (ENTP: model knowledge)."""
-    question = next(m["content"] for m in group.representative["messages"] if m["role"] == "user")
-    text = shorten(question, ROW_CHARS)
-    return ChatRequest((("user", text),), direct_limit(config), 0.0, "", "direct@1")
+    """The model's own answer to the representative's instruction (ENTP: model knowledge), or last question."""
+    turns = [(str(m["role"]), str(m["content"])) for m in group.representative["messages"] if m["role"] != "system"]
+    last = max(i for i, (role, _) in enumerate(turns) if role == "user")
+    asked = tuple((role, shorten(content, ROW_CHARS)) for role, content in turns[: last + 1])
+    return ChatRequest(asked, direct_limit(config), 0.0, "", "direct@1")
 
 
 def fusion_request(
     group: Group, fuser: Fuser, config: EntpConfig, direct: str, reason: str, attempt: int
 ) -> ChatRequest:
     """The request to merge `group`; `reason` says why the attempt before was refused."""
-    prompt = load_prompt(fuser.prompt, config.prompt_dir)
+    prompt = load_prompt(TURNS_PROMPT if group.multi_turn else fuser.prompt, config.prompt_dir)
+    schema = json.dumps(form_of(group).model_json_schema())
+    first = "the last question of row 1" if group.multi_turn else "row 1"
     context = ""
     if fuser.context and group.context is not None:
         context = f"A related row, for reference only:\n{_shown(group.context)}\n\n"
@@ -75,16 +104,16 @@ def fusion_request(
         count=str(len(group.rows)),
         rows=JOIN.join(f"Row {i}:\n{_shown(row)}" for i, row in enumerate(group.rows, 1)),
         context=context,
-        direct=f"A first answer to row 1, to be checked before use:\n{shorten(direct, ROW_CHARS)}\n\n"
+        direct=f"A first answer to {first}, to be checked before use:\n{shorten(direct, ROW_CHARS)}\n\n"
         if direct
         else "",
         retry=f"- Your last attempt was refused: {reason}. Mend that.\n" if reason else "",
     )
-    return ChatRequest((("user", text),), config.max_new_tokens, config.temperature, _SCHEMA, prompt.version, attempt)
+    return ChatRequest((("user", text),), config.max_new_tokens, config.temperature, schema, prompt.version, attempt)
 
 
-def read_fused(reply: ChatReply) -> tuple[Fused | None, str]:
-    """The merged pair, or None and why not. A reply cut off at the token limit is a failure, not an answer."""
+def read_fused(reply: ChatReply, form: type[Fused] | type[FusedTalk] = Fused) -> tuple[Fused | FusedTalk | None, str]:
+    """The merged pair or conversation, or None and why not. A reply cut off at the token limit is a failure."""
     from .llm.structured import parse_json
 
     if reply.finish_reason == BUDGET:
@@ -93,14 +122,16 @@ def read_fused(reply: ChatReply) -> tuple[Fused | None, str]:
         return None, f"call failed: {reply.error}"
     if reply.finish_reason == "length":
         return None, "cut off at the token limit"
-    fused, why = parse_json(reply.text, Fused)
+    fused, why = parse_json(reply.text, form)
     return (fused, "") if fused is not None else (None, f"not the JSON asked for: {why}")
 
 
-def fused_row(group: Group, fused: Fused, model: str, version: str, round_: int) -> Row:
+def fused_row(group: Group, fused: Fused | FusedTalk, model: str, version: str, round_: int) -> Row:
     """The new row; a system turn of the representative is kept."""
     system = [m for m in group.representative["messages"] if m["role"] == "system"]
-    turns = [*system, turn("user", fused.instruction.strip()), turn("assistant", fused.response.strip())]
+    said = [turn(role, text.strip()) for pair in fused.pairs()
+            for role, text in zip(("user", "assistant"), pair, strict=True)]  # fmt: skip
+    turns = [*system, *said]
     return made_row(turns, group.rows, "fused", model, version, round_)
 
 

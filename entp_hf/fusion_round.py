@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .config import EntpConfig
-from .fuse import FUSERS, asks_directly, direct_request, fused_row, fusion_request, read_fused
+from .fuse import FUSERS, asks_directly, direct_request, form_of, fused_row, fusion_request, read_fused
 from .gate import Gate, Verdict, reason_kind
 from .groups import Group
 from .llm import BUDGET, ChatClient, make_client
@@ -71,7 +71,7 @@ class Round:
         """Let the model fuse each group; what the gate refuses is asked again with the reason, `retries` times."""
         fuser = FUSERS[self.config.fuser]
         assert fuser is not None
-        todo = [i for i, group in enumerate(self.groups) if not group.multi_turn]
+        todo = list(range(len(self.groups)))
         direct = self._direct_answers(todo, client) if asks_directly(fuser, self.config) else {}
         why = dict.fromkeys(todo, "")
         for attempt in range(self.config.retries + 1):
@@ -82,7 +82,7 @@ class Round:
             record(replies)
             found = {}
             for i, reply in zip(asks, replies, strict=True):
-                fused, why[i] = read_fused(reply)
+                fused, why[i] = read_fused(reply, form_of(self.groups[i]))
                 if reply.finish_reason == BUDGET:
                     self.stopped = reply.error
                     continue

@@ -21,10 +21,11 @@ from .checks import (
 from .config import EntpConfig
 from .embed import Embed
 from .groups import defects
+from .list_checks import repeats, surplus
 from .neighbours import Floats
 from .purge import Purge
 from .purge.contamination import Contamination
-from .schema import Row, response_of, text_of
+from .schema import Row, text_of
 from .stage import Batch, rows_of
 
 _SHORT = 20  # characters of a sentence that is too short to be a stranger: "Yes.", a name (ours)
@@ -78,6 +79,8 @@ class Gate:
     sentence: float
     copy: float
     duplicate: float
+    repeats: float
+    surplus: float
     contradictions: bool = True
     unfinished: bool = True
     language: bool = True
@@ -88,7 +91,8 @@ class Gate:
         return cls(
             Purge.from_config(config), Embed.from_config(config), contamination, config.gate_similarity,
             config.gate_parent_similarity, config.gate_coverage, config.gate_sentence, config.gate_copy,
-            config.gate_duplicate, config.gate_contradiction, config.gate_unfinished, config.gate_language,
+            config.gate_duplicate, config.gate_repeats, config.gate_surplus, config.gate_contradiction,
+            config.gate_unfinished, config.gate_language,
         )  # fmt: skip
 
     def judge(
@@ -161,6 +165,8 @@ class Gate:
             "coverage": min(covers),
             "sentence": strange,
             "copy": max(copied(parent, row) for parent in parents),
+            "repeats": repeats(row, parents),
+            "surplus": surplus(row),
         }
         return {name: round(value, 4) for name, value in figures.items()}, int(np.argmin(covers))
 
@@ -189,6 +195,10 @@ class Gate:
             yield f"breaks off (at {end!r})"
         if fused and self.contradictions and (wrong := contradiction(row, parents)):
             yield f"contradicts its rows ({wrong})"
+        if fused and figures["repeats"] > self.repeats:
+            yield f"says things twice (share {figures['repeats']}, bound {self.repeats})"
+        if fused and figures["surplus"] > self.surplus:
+            yield f"lists more than is asked for ({figures['surplus']:g} times, bound {self.surplus:g})"
         if figures["copy"] >= self.copy and len(parents) > 1:
             yield f"copies one row (share {figures['copy']}, bound {self.copy})"
         if any(text_of(parent) == text_of(row) for parent in parents):
@@ -207,11 +217,9 @@ class Gate:
 
 
 def _turns(row: Row, answer: bool) -> list[str]:
-    """Sentences of the row's last answer, or of all turns before it."""
-    if answer:
-        return sentences(response_of(row))
-    last = max((i for i, m in enumerate(row["messages"]) if m["role"] == "assistant"), default=len(row["messages"]))
-    return [part for m in row["messages"][:last] if m["role"] != "system" for part in sentences(m["content"])]
+    """Sentences of the row's answers, or of all other turns but the system's."""
+    return [part for m in row["messages"] if m["role"] != "system" and (m["role"] == "assistant") == answer
+            for part in sentences(m["content"])]  # fmt: skip
 
 
 def reason_kind(reason: str) -> str:

@@ -11,12 +11,13 @@ from datasets import Dataset
 from .config import EntpConfig
 from .groups import defects
 from .mix import Mixed, used
-from .schema import FEATURES, Row, response_of
+from .schema import FEATURES, Row, is_single_turn, response_of
 from .spool import column, each, pick
 from .stage import set_columns
 
 T = TypeVar("T")
 PREFERENCE = ("prompt", "chosen", "rejected")
+OVER = "mix:over_target"  # `dropped_by` of rows that are fit for the dataset, but over its size
 
 
 def assemble(mixed: Mixed, pool: Dataset, good: Dataset, config: EntpConfig) -> tuple[list[Row], Dataset, list[Row]]:
@@ -41,7 +42,7 @@ def assemble(mixed: Mixed, pool: Dataset, good: Dataset, config: EntpConfig) -> 
         *({**good[i], "origin": "high_quality"} for i in high),
     ]
     order = np.random.default_rng(config.seed).permutation(len(kept))
-    reasons = ["mix:defective" if i in unsound else "mix:over_target" for i in range(len(pool))]
+    reasons = ["mix:defective" if i in unsound else OVER for i in range(len(pool))]
     notes = column(pool, "notes") if mixed.used else []
     for i, by in mixed.used.items():
         row = used({"notes": notes[i]}, by)
@@ -49,7 +50,7 @@ def assemble(mixed: Mixed, pool: Dataset, good: Dataset, config: EntpConfig) -> 
     left = set_columns(pool, {"dropped_by": reasons} | ({"notes": notes} if notes else {}))
     out = np.ones(len(pool), bool)
     out[passed] = False
-    return [kept[i] for i in order], pick(left, out), [*mixed.used_made, *_left_out(over, "mix:over_target")]
+    return [kept[i] for i in order], pick(left, out), [*mixed.used_made, *_left_out(over, OVER)]
 
 
 def _take(rows: Sequence[T], number: int) -> tuple[list[T], list[T]]:
@@ -69,10 +70,11 @@ def _best(rows: Dataset, numbers: Iterable[int]) -> list[int]:
 def preference_pairs(kept: Sequence[Row], pool: Dataset) -> Dataset | None:
     """Pairs for TRL's DPOTrainer: a fused row's prompt, its answer as chosen, its representative's answer as rejected.
 
-    Only rows that an LLM fused of rows of `pool`; None where there are none.
+    Only rows that an LLM fused of rows of `pool` of one turn: a conversation's last answer answers no other
+    conversation. None where there are none.
     """
     pairs: dict[str, list[Any]] = {name: [] for name in PREFERENCE}
-    fused = [row for row in kept if row["origin"] == "fused"]
+    fused = [row for row in kept if row["origin"] == "fused" and is_single_turn(row)]
     at = {key: i for i, key in enumerate(column(pool, "id"))} if fused else {}
     for row in fused:
         if row["parents"][0] not in at:

@@ -19,6 +19,8 @@ from .groups import Group, add_context, build_groups, has_neighbour
 from .llm import ChatClient
 from .schema import Row
 
+INTO = ("mix:fused", "mix:mosaic")  # `dropped_by` of rows that a made row replaced
+
 
 @dataclass
 class Mixed:

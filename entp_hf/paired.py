@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,21 +43,47 @@ def paired(
     left, right = (np.atleast_2d(np.asarray(values, dtype=float)) for values in (a, b))
     if left.shape[1] != right.shape[1]:
         raise EntpError(f"{left.shape[1]} items against {right.shape[1]}: only results on the same items are paired")
-    n = left.shape[1]
-    each = np.ones(n) if weight is None else np.asarray(weight, dtype=float)
-    rng = np.random.default_rng(seed)
+    each = np.ones(left.shape[1]) if weight is None else np.asarray(weight, dtype=float)
+    return _interval(left, right, each, _draws(left, right, each, seed))
+
+
+def paired_average(pairs: Sequence[tuple[Matrix, Matrix]], seed: int = 0) -> Paired:
+    """Compare the unweighted means over several benchmarks, each (seeds, n) of its own items, as `paired` does.
+
+    The training seeds drawn are the same in all benchmarks, since one training gives the model for all of them.
+    """
+    found, draws = [], []
+    for left, right in pairs:
+        each = np.ones(left.shape[1])
+        draws.append(_draws(left, right, each, seed))
+        found.append(_interval(left, right, each, draws[-1]))
+    low, high = np.quantile(np.mean(draws, axis=0), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    difference = float(np.mean([part.difference for part in found]))
+    return Paired(difference, float(low), float(high), sum(part.items for part in found))
+
+
+def _draws(left: Matrix, right: Matrix, each: Matrix, seed: int) -> Matrix:
+    """Bootstrap differences, (TIMES,). The training seeds drawn depend on `seed` and their number alone."""
+    n, rng, of_seeds = left.shape[1], np.random.default_rng(seed), np.random.default_rng([seed, 1])
     draws = np.empty(TIMES)
+
+    def drawn(side: Matrix, items: Any) -> Any:
+        if len(side) == 1:
+            return side[0, items]
+        return side[of_seeds.integers(0, len(side), len(side))][:, items].mean(axis=0)
+
     for i in range(TIMES):
         items = rng.integers(0, n, n)
         total = each[items]
-        sides = [
-            side[rng.integers(0, len(side), len(side))][:, items].mean(axis=0) if len(side) > 1 else side[0, items]
-            for side in (left, right)
-        ]
-        draws[i] = ((sides[1] - sides[0]) * total).sum() / max(total.sum(), 1e-300)
+        difference = -drawn(left, items) + drawn(right, items)
+        draws[i] = (difference * total).sum() / max(total.sum(), 1e-300)
+    return draws
+
+
+def _interval(left: Matrix, right: Matrix, each: Matrix, draws: Matrix) -> Paired:
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     difference = ((right.mean(axis=0) - left.mean(axis=0)) * each).sum() / each.sum()
-    return Paired(float(difference), float(low), float(high), n)
+    return Paired(float(difference), float(low), float(high), left.shape[1])
 
 
 def in_words(found: Paired, a: str, b: str, metric: str, higher_is_better: bool = True) -> str:

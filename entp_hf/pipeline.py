@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from datasets import Dataset, concatenate_datasets
 
-from . import steps
+from . import outcome, steps
 from .cluster import Clusters
 from .config import EntpConfig
 from .corpus import Around, Corpus
+from .diversity import SIDE
 from .embed import Embed
 from .fuse import FUSERS
 from .gate import Gate
@@ -26,7 +27,7 @@ from .llm.budget import Ledger, Limits, spending
 from .llm.usage import Usage, metered
 from .manifest import Manifest
 from .mix import run_rounds
-from .neighbours import Space
+from .neighbours import Floats, Space
 from .outputs import OutputFolder, write_rows
 from .purge.contamination import Contamination
 from .rate import rate_rows
@@ -62,7 +63,8 @@ class Result:
             write_rows(self.preference, path / "preference" / "train.parquet")
         self.manifest.save(path / "manifest.json")
         (path / "config.yaml").write_text(EntpConfig.from_dict(self.manifest["config"]).to_yaml(), encoding="utf-8")
-        card = dataset_card(self.manifest, self.kept, self.dropped, plots=write_plots(self.manifest, path / "plots"))
+        plots = write_plots(self.manifest, path / "plots")
+        card = dataset_card(self.manifest, self.kept, self.dropped, plots=plots, preference=self.preference)
         (path / "README.md").write_text(card, encoding="utf-8")
         write_report(path)
 
@@ -102,6 +104,7 @@ class Prepared:
     around: Around
     out: list[Dataset]  # rows that a stage dropped
     contamination: Contamination | None
+    came: Floats  # embeddings of a sample of the low-quality rows as they came in
 
 
 def prepare(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manifest) -> Prepared:
@@ -122,7 +125,8 @@ def prepare(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Man
         stage["rows_out"] = manifest["clusters"]["representatives"]
     around = Around(space, corpus.pool, good, at[stay], np.flatnonzero(~low))
     total = len(rows) + sum(len(part) for part in out)
-    return Prepared(total, corpus, clusters, good, around, [*out, purged], contamination)
+    came = gathered(space.vectors, np.random.default_rng(config.seed).permutation(at)[: 2 * SIDE])
+    return Prepared(total, corpus, clusters, good, around, [*out, purged], contamination, came)
 
 
 def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manifest) -> Result:
@@ -133,27 +137,27 @@ def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manife
         gate = Gate.from_config(config, before.contamination)
         mixed = run_rounds(before.corpus, before.clusters, before.around, config, client, gate)
         stage["rows_out"] = len(mixed.made)
-    manifest["fusion"] = {
-        "fuser": config.fuser,
-        "model": client.name if client else "",
-        "rounds": mixed.rounds,
-        "stopped_by": mixed.stopped_by,
-    }
+    manifest["fusion"] = {"fuser": config.fuser, "model": client.name if client else "",
+                          "rounds": mixed.rounds, "stopped_by": mixed.stopped_by}  # fmt: skip
     kept, left, over = assemble(mixed, pool, steps.usable(good, config, before.contamination), config)
     placed = {row["id"] for row in kept}
     good = pick(good, np.array([key not in placed for key in column(good, "id")], bool))
     good = set_columns(good, {"dropped_by": ["pool:high_quality"] * len(good)})
     parts = [part for part in (*before.out, left, as_dataset(over), good) if len(part)]
     dropped = concatenate_datasets(parts or [as_dataset([])])
-    steps.account(before.total, len(mixed.made) + len(mixed.used_made), kept, dropped)
+    made = len(mixed.made) + len(mixed.used_made)
+    accounts = outcome.account(before.total, manifest["pool"]["rows"], made, kept, dropped)
     pairs = preference_pairs(kept, pool) if config.emit_preference else None
     manifest["dataset"] = {
         "rows": len(kept),
         "by_origin": dict(Counter(row["origin"] for row in kept)),
         "dropped": len(dropped),
         "dropped_by": dict(Counter(column(dropped, "dropped_by")).most_common()),
+        "accounts": accounts,
         "preference": len(pairs) if pairs is not None else 0,
     }
+    manifest.update(outcome.varied(before.came, kept, config))
+    manifest.update(outcome.held(before.contamination, dropped, mixed, config))
     manifest["warnings"] += [*manifest["purge"]["warnings"], *manifest["clusters"]["warnings"]]
     if len(kept) < config.target_size:
         manifest["warnings"].append(

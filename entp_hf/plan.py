@@ -1,4 +1,8 @@
-"""What a run would do: rows, LLM calls, tokens, time and money, found out without calling anything."""
+"""What a run would do: rows, LLM calls, tokens, time and money, found out without calling anything.
+
+How long replies will be is known from the cache: the run's own where they are there, else the mean of those that the
+same model gave to the same prompt. A sample of groups, which the run then finds in the cache, can be asked to know it.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,9 @@ import numpy as np
 from .config import EntpConfig
 from .fuse import FUSERS, asks_directly, direct_limit, direct_request, fusion_request
 from .inputs import read_rows
+from .llm import ChatReply, ChatRequest, make_client
+from .llm.budget import Limits, spending
+from .llm.cache import CachedChat
 from .llm.tokens import count_prompts, count_text, local_tokenizer
 from .mix import group_size, groups_possible, round_groups
 from .rate import RATE_TOKENS
@@ -48,10 +55,11 @@ class _Asked:
     direct: tuple[int, int]
     fusing: tuple[int, int]
     prompt: tuple[float, float]
+    expected: tuple[float, float] | None = None  # prompt and reply tokens, where replies in the cache tell
 
 
-def plan(inputs: Source | Sequence[Source], config: EntpConfig, exact: bool = False) -> Plan:
-    """Plan a run over `inputs`; no chat model is asked.
+def plan(inputs: Source | Sequence[Source], config: EntpConfig, exact: bool = False, sample: int = 0) -> Plan:
+    """Plan a run over `inputs`; no chat model is asked, but for the first attempts of `sample` groups.
 
     With `exact`, and where ratings are in columns or not needed and there are at most `EXACT_ROWS` rows, the steps
     before the first fusion are done, and their embeddings kept for the run. Else all figures are bounds.
@@ -64,7 +72,7 @@ def plan(inputs: Source | Sequence[Source], config: EntpConfig, exact: bool = Fa
     tokenizer = local_tokenizer(config.model, str(config.cache_path())) if exact else None
     lengths = [count_text(tokenizer, text_of(row)) for row in usable[:2000]]
     size = float(np.mean(lengths)) if lengths else 0.0
-    asked = _counted(inputs, config, tokenizer) if known else _bounded(low, high, size, config)
+    asked = _counted(inputs, config, tokenizer, sample) if known else _bounded(low, high, size, config)
     rating = len(usable) if "llm" in config.raters else 0
     rated = rating * (PROMPT_TOKENS + size)
     direct_cap = direct_limit(config)
@@ -84,9 +92,18 @@ def plan(inputs: Source | Sequence[Source], config: EntpConfig, exact: bool = Fa
         ("LLM calls", *calls),
         ("prompt tokens, about", *prompt),
         ("reply tokens, about", *reply),
+        *_expected(asked, config),
         *_time_and_money(len(usable), prompt, reply, config),
     ]
     return Plan(len(rows), len(rows) - len(usable), info["files"], lines, known)
+
+
+def _expected(asked: _Asked, config: EntpConfig) -> list[tuple[str, float, float]]:
+    if asked.expected is None:
+        return []
+    whole = "" if config.retries == 0 and config.rounds == 1 else " of the first attempts"
+    names = (f"{kind} tokens{whole}, expected" for kind in ("prompt", "reply"))
+    return [(name, tokens, tokens) for name, tokens in zip(names, asked.expected, strict=True)]
 
 
 def _time_and_money(
@@ -104,7 +121,7 @@ def _time_and_money(
     return lines
 
 
-def _counted(inputs: Source | Sequence[Source], config: EntpConfig, tokenizer: Any) -> _Asked:
+def _counted(inputs: Source | Sequence[Source], config: EntpConfig, tokenizer: Any, sample: int) -> _Asked:
     """The requests of the first round as the run will make them; later attempts and rounds as bounds."""
     from .manifest import Manifest
     from .pipeline import prepare
@@ -112,10 +129,23 @@ def _counted(inputs: Source | Sequence[Source], config: EntpConfig, tokenizer: A
     before = prepare(inputs, config, Manifest.start(config.to_dict()))
     groups, _ = round_groups(before.corpus, before.clusters, set(), before.around, config)
     fuser = FUSERS[config.fuser]
-    single = [group for group in groups if fuser is not None and not group.multi_turn]
-    direct = [direct_request(group, config) for group in single] if fuser and asks_directly(fuser, config) else []
-    fusing = [fusion_request(group, fuser, config, "", "", 0) for group in single if fuser is not None]
+    client = make_client(config)
+    direct = [direct_request(group, config) for group in groups] if fuser and asks_directly(fuser, config) else []
+    answers = _replies(client, direct, sample, config)
+    texts = [reply.text if reply and not reply.error else "" for reply in answers] or [""] * len(groups)
+    fusing = [fusion_request(g, fuser, config, text, "", 0) for g, text in zip(groups, texts, strict=True) if fuser]
+    fused = _replies(client, fusing, sample, config)
     each = [count_prompts(tokenizer, requests) for requests in (direct, fusing)]
+    lengths = [_length(client, *pair) for pair in ((direct, answers), (fusing, fused))]
+    expected = None
+    if fusing and None not in lengths:
+        unseen = answers.count(None)  # first answers, which the prompts of the fusions will hold
+        added = 0.0
+        if unseen and fuser:
+            bare, told = (fusion_request(groups[0], fuser, config, text, "", 0) for text in ("", "-"))
+            label = int(np.diff(count_prompts(tokenizer, [bare, told]))[0]) - 1
+            added = unseen * ((_mean(client, direct, answers) or 0) + label)
+        expected = float(sum(map(sum, each)) + added), float(sum(length or 0 for length in lengths))
     longest = [max(counts, default=0) for counts in each]  # what a later round's groups hold is not known
     more = groups_possible(len(before.corpus), 0, config) * (config.rounds - 1) if fuser else 0
     tries = config.retries + 1
@@ -126,7 +156,34 @@ def _counted(inputs: Source | Sequence[Source], config: EntpConfig, tokenizer: A
         (len(direct), len(direct) + (more if direct else 0)),
         (len(fusing), attempts),
         (sum(map(sum, each)), most + RETRY_TOKENS * (attempts - len(fusing) - more)),
+        expected,
     )
+
+
+def _replies(
+    client: CachedChat, requests: Sequence[ChatRequest], sample: int, config: EntpConfig
+) -> list[ChatReply | None]:
+    """The replies in the cache, after `sample` of the requests, from all over, have been asked."""
+    if sample and requests:
+        chosen = np.unique(np.linspace(0, len(requests) - 1, min(sample, len(requests))).round().astype(int))
+        with spending(Limits.from_config(config)):
+            client.chat([requests[i] for i in chosen], desc="sample")
+    return client.known(requests)
+
+
+def _mean(client: CachedChat, requests: Sequence[ChatRequest], known: Sequence[ChatReply | None]) -> float | None:
+    """Mean tokens of the known replies; where there are none, of those to other requests with the same prompt."""
+    seen = [reply.completion_tokens for reply in known if reply is not None]
+    return float(np.mean(seen)) if seen else client.mean_reply(requests[0])
+
+
+def _length(client: CachedChat, requests: Sequence[ChatRequest], known: Sequence[ChatReply | None]) -> float | None:
+    """Tokens of all replies, the known ones exactly and the others at the mean; None where nothing tells."""
+    total = float(sum(reply.completion_tokens for reply in known if reply is not None))
+    if not (unknown := known.count(None)):
+        return total
+    mean = _mean(client, requests, known)
+    return None if mean is None else total + unknown * mean
 
 
 def _bounded(low: int, high: int, size: float, config: EntpConfig) -> _Asked:

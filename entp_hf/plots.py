@@ -7,7 +7,7 @@ wide, so that a phone shows them at full size. Labels are escaped: they may come
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -211,8 +211,8 @@ def scatter(points: Sequence[Point], title: str, desc: str) -> Markup:
     return svg(side, body, title, desc)
 
 
-def funnel(labels: Sequence[str], values: Sequence[float], title: str) -> Markup:
-    """Centred bars, one a stage, with the change from the stage before."""
+def funnel(labels: Sequence[str], values: Sequence[float], title: str, apart: Collection[str] = ()) -> Markup:
+    """Centred bars, one a stage, with the change from the stage before; not for `apart`, which are other rows."""
     left, room, most, high = 84, WIDTH - 84 - 104, max([*values, 0]) or 1, 28
     body: list[Markup] = []
     for i, (label, value) in enumerate(zip(labels, values, strict=True)):
@@ -220,7 +220,7 @@ def funnel(labels: Sequence[str], values: Sequence[float], title: str) -> Markup
         body.append(text(0, y + 18, squash(label, 14), "label"))
         body.append(rect(left + (room - width) / 2, y + 4, width, high - 8, "c0", f"{label}: {num(value)} rows"))
         body.append(text(left + room + 8, y + 18, num(value), "value"))
-        if i and values[i - 1] and value != values[i - 1]:
+        if i and values[i - 1] and value != values[i - 1] and label not in apart:
             sign = "−" if value < values[i - 1] else "+"
             change = sign + share(abs(value - values[i - 1]), values[i - 1])
             body.append(text(WIDTH, y + 18, change, "small", "end"))

@@ -93,7 +93,8 @@ def write_card(folder: Path, repo_id: str) -> None:
 
     manifest = Manifest.load(folder / "manifest.json")
     plots = [path.name for path in sorted((folder / "plots").glob("*.svg"))]
-    card = dataset_card(manifest, _rows(folder, "data"), _rows(folder, "dropped"), name=repo_id, plots=plots)
+    kept, dropped, preference = (_rows(folder, part) for part in ROWS)
+    card = dataset_card(manifest, kept, dropped, name=repo_id, plots=plots, preference=preference)
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 

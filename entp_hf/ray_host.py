@@ -144,7 +144,7 @@ class RayHost:
     def _places(self) -> int:
         import ray
 
-        there = ray.cluster_resources()
+        there = ray.cluster_resources()  # type: ignore[no-untyped-call]
         found = int(there.get("GPU", 0) / self.gpus) if self.gpus else int(there.get("CPU", 1))
         if not found:
             has = there.get("GPU", 0)

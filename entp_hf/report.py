@@ -54,6 +54,8 @@ def render_report(manifest: Mapping[str, Any], kept: Dataset, dropped: Dataset) 
         clusters=results.clusters(manifest),
         fusion=sections.fusion(manifest),
         dataset=sections.dataset(manifest),
+        diversity=results.diversity(manifest),
+        contamination=manifest.get("contamination"),
         train=results.train(manifest),
         evaluation=results.evaluation(manifest),
         accuracy=results.accuracy(manifest),

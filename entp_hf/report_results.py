@@ -19,6 +19,11 @@ MAP_POINTS = 2000  # points of the cluster map that are drawn; representatives a
 BARS = 60  # clusters whose size is drawn (ours)
 COUNTS = ("n", "rows", "tokens", "samples")  # of an evaluation's items: not measures
 LOWER = ("loss", "perplexity")  # measures that are better when lower
+MEASURES = {
+    "novelsum": "mean distance to the other rows, near and rare ones first (NovelSum)",
+    "vendi": "how many entirely different rows it is worth (Vendi score)",
+    "knn_coverage": "share of the rows that came in with a row of it nearby",
+}  # of diversity, in words
 TRAIN = {"rows": "rows", "steps": "steps", "loss_first": "first loss", "loss_last": "last loss", "seconds": "time"}
 
 
@@ -64,6 +69,16 @@ def _point(point: Mapping[str, Any]) -> Point:
     kind = ", representative" if point["representative"] else ""
     hover = f"cluster {point['cluster']}{kind}: {squash(point.get('text') or '', 120)}"
     return Point(float(point["x"]), float(point["y"]), int(point["cluster"]), bool(point["representative"]), hover)
+
+
+def diversity(manifest: Manifest) -> Shown | None:
+    """(what is measured, as it came in, of the dataset) of each measure."""
+    found = manifest.get("diversity")
+    if not found:
+        return None
+    lines = [(what, num(found["before"][m]), num(found["after"][m])) for m, what in MEASURES.items()
+             if m in found["before"]]  # fmt: skip
+    return {"rows": found["rows"], "lines": lines}
 
 
 def train(manifest: Manifest) -> Shown | None:

@@ -23,6 +23,8 @@ ORIGINS = {
     "input": "purged rows", "fused": "fused by the model", "mosaic": "composed, no model",
     "passthrough": "repaired only", "high_quality": "high-quality rows",
 }  # fmt: skip
+MADE = {"fused": "merged", "mosaic": "composed"}
+STEPS = {"read": "read", "rate": "usable", "purge": "after the rules", "mix": "made rows"}  # that change the rows
 BASIS = {
     "raters": "Several raters judged the same rows. How reliable each one is was worked out from how they agree with "
     "one another, on the assumption that they make their mistakes independently of each other.",
@@ -51,7 +53,7 @@ def headline(manifest: Manifest) -> list[tuple[str, str, str]]:
         ("mosaic", "rows composed without a model"),
     ):
         if rounds:
-            tiles.append((key, num(sum(r.get(key, 0) for r in rounds)), what))
+            tiles.append((MADE.get(key, key), num(sum(r.get(key, 0) for r in rounds)), what))
     if "dataset" in manifest:
         tiles.append(("rows out", num(manifest["dataset"]["rows"]), "in the finished dataset"))
     if manifest.get("seconds"):
@@ -70,17 +72,17 @@ def stages(manifest: Manifest) -> Shown | None:
     entries = manifest.get("stages")
     if not entries:
         return None
-    steps = [(e["name"], e["rows_out"]) for e in entries]
+    steps = [(STEPS[e["name"]], e["rows_out"]) for e in entries if e["name"] in STEPS]
     names = [name for name, _ in steps]
-    if "purge" in names and "pool" not in names and "pool" in manifest:
-        steps.insert(names.index("purge"), ("pool", manifest["pool"]["rows"]))  # chosen between two stages
-    if entries[0]["rows_in"] != entries[0]["rows_out"]:
-        steps.insert(0, ("start", entries[0]["rows_in"]))
+    if STEPS["purge"] in names and "pool" in manifest:  # chosen between two stages
+        steps.insert(names.index(STEPS["purge"]), ("pool", manifest["pool"]["rows"]))
     if "dataset" in manifest:
         steps.append(("dataset", manifest["dataset"]["rows"]))
     return {
         "entries": entries,
-        "funnel": funnel([n for n, _ in steps], [r for _, r in steps], "Rows after each stage"),
+        "funnel": funnel(
+            [n for n, _ in steps], [r for _, r in steps], "Rows after each stage", (STEPS["mix"], "dataset")
+        ),
         "seconds": bar(
             [e["name"] for e in entries],
             {"seconds": [e["seconds"] for e in entries]},

@@ -110,6 +110,11 @@ def response_of(row: Mapping[str, Any]) -> str:
     return next((m["content"] for m in reversed(row["messages"]) if m["role"] == "assistant"), "")
 
 
+def said_by(row: Mapping[str, Any], role: str) -> str:
+    """All turns of a role: "user" or "assistant"."""
+    return JOIN.join(m["content"] for m in row["messages"] if m["role"] == role)
+
+
 def is_single_turn(row: Mapping[str, Any]) -> bool:
     """One user turn answered by one assistant turn, a system turn aside."""
     return [m["role"] for m in row["messages"] if m["role"] != "system"] == ["user", "assistant"]

@@ -42,13 +42,14 @@ def shown(value: Any) -> str:
     return str(value)
 
 
-def show_plan(plan: Plan) -> None:
-    """The dry run's findings."""
+def show_plan(plan: Plan, sample: int = 0) -> None:
+    """The dry run's findings; `sample` groups were asked for them."""
     table("Input", ["file", "form", "rows"], [[f["path"], f["form"], f["rows"]] for f in plan.files])
     if plan.marked:
         out.print(f"{plan.marked:,} of {plan.rows:,} rows can't be used as they are; the run marks them.\n")
     rows = [[what, low, high] for what, low, high in plan.lines]
-    table("What the run would do (nothing was called)", ["", "at least", "at most"], rows)
+    called = f"{sample} groups were asked" if sample else "nothing was called"
+    table(f"What the run would do ({called})", ["", "at least", "at most"], rows)
     if plan.exact:
         out.print("Groups and prompts of the first round are the run's own; what the gate refuses adds to them.\n")
 
@@ -67,6 +68,9 @@ def show_summary(manifest: Mapping[str, Any]) -> None:
         ["rows out", data["rows"]]
     ]
     table("Result", ["", "rows"], rows)
+    if pool_of := data.get("accounts"):
+        out.print("{pool:,} rows of the pool = {fused:,} fused into others + {passed:,} passed through + "
+                  "{dropped:,} dropped with a reason + {unused:,} left unused.\n".format(**pool_of))  # fmt: skip
     rules = manifest["purge"]["rules"]
     found = [
         [name, *(r[k] for k in ("found", "repaired", "dropped", "flagged"))] for name, r in rules.items() if r["found"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,9 @@ from .neighbours import Floats, Ints, Neighbours, Space
 from .purge import Purge
 from .purge.config_rules import dataset_rules_off
 from .purge.contamination import Contamination
+from .purge.corpus import mark_corpus
 from .purge.duplicates import mark_duplicates
+from .purge.registry import DATASET_THRESHOLDS
 from .purge.report import purge_report
 from .ray_host import RayHost
 from .schema import LEVELS, instruction_of, text_of
@@ -146,6 +147,8 @@ def purge(
     off = dataset_rules_off(config.purge_rules, config.purge_off)
     ray = RayHost.from_config(config)
     after, seconds = row_rules(rows, config, contamination, ray)
+    limits = {**DATASET_THRESHOLDS, **dict(rules.thresholds)}
+    after = mark_corpus(after, config, limits, off, rules.drop, seconds)
     after = mark_duplicates(
         after, vectors, config.near_duplicate, config.semantic_duplicate, off, seconds, neighbours, ray
     )
@@ -164,7 +167,7 @@ def row_rules(
     seconds = _seconds_by_rule(rows, rules)
     if contamination is not None and "contamination" not in dataset_rules_off(config.purge_rules, config.purge_off):
         started = time.perf_counter()
-        after = apply(after, contamination, desc="contamination", ray=ray)
+        after = apply(after, contamination, desc="contamination", num_proc=config.num_proc, ray=ray)
         seconds["contamination"] = time.perf_counter() - started
     return after, seconds
 
@@ -207,16 +210,3 @@ def usable(good: Dataset, config: EntpConfig, contamination: Contamination | Non
         return as_dataset([])
     after, stay, _ = purge(good, None, config, contamination)
     return pick(after, stay)
-
-
-def account(total: int, made: int, kept: Sequence[Mapping[str, Any]], dropped: Dataset) -> None:
-    """Every row that came in and every row that was made is kept or dropped, once; StageError otherwise."""
-    ids = [row["id"] for row in kept] + column(dropped, "id")
-    if len(ids) != total + made or len(set(ids)) != len(ids):
-        twice = sorted(key for key, times in Counter(ids).items() if times > 1)
-        raise StageError(
-            "assemble",
-            f"{total} rows came in and {made} were made, but {len(kept)} were kept and {len(dropped)} dropped, "
-            f"{len(ids) - len(set(ids))} of them twice; this is a fault of the program, please report it",
-            twice,
-        )

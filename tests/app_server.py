@@ -39,6 +39,10 @@ class AppServer:
         }  # fmt: skip
 
     def __enter__(self):
+        return self.start()
+
+    def start(self):
+        """Start it, again after `kill`: at the same address."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log = (self.folder / "log.txt").open("a")
         command = [sys.executable, "-c", CODE, str(self.folder / "runs"), str(self.port), self.kind]

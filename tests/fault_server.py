@@ -49,7 +49,9 @@ class FaultServer(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """What answers a call; `_answer` says how."""
+
     protocol_version = "HTTP/1.1"
     server: FaultServer
 
@@ -121,4 +123,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
 
-FaultServer.handler = _Handler
+FaultServer.handler = Handler

@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 from chats import fused, merge
-from fault_server import FaultServer, _Handler
+from fault_server import FaultServer, Handler
 
 from entp_hf.demo import pool_files
 from entp_hf.llm import ChatRequest
@@ -40,7 +40,7 @@ def kind_of_fault(text: str, turn: int, share: float) -> str:
     return PASSING[int(passing / bound * len(PASSING))] if passing < bound else ""
 
 
-class _Merging(_Handler):
+class _Merging(Handler):
     server: MergingServer
 
     def _answer(self, fault, body, text):

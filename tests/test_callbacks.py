@@ -79,6 +79,31 @@ def test_benchmark_rows_stand_beside_the_loss_rows_and_change_nothing(tiny, tmp_
     assert callback.failures == []
 
 
+def test_reporters_get_the_figures_while_they_are_open(tiny, tmp_path, monkeypatch):
+    from transformers.integrations import integration_utils
+
+    told = []
+
+    class Reporter(transformers.TrainerCallback):
+        def on_log(self, args, state, control, logs=None, **kwargs):
+            told.append((state.global_step, sorted(logs)))
+
+        def on_train_end(self, args, state, control, **kwargs):
+            told.append("closed")
+
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "ours", Reporter)
+    benchmark, data = BenchmarkCallback(rude, every_steps=2), DatasetReportCallback(data_rows())
+    run = trainer(tiny, tmp_path, Reporter(), benchmark, data, steps=3)
+    run.train()
+    assert [entry for entry in told if "benchmark_n" in entry[1]] == [
+        (step, ["benchmark_n", "benchmark_score", "epoch"]) for step in (2, 3)
+    ]
+    assert told[0][0] == 0
+    assert "data_rows" in told[0][1]
+    assert told[-1] == "closed"
+    assert set(losses(run)) == {1, 2, 3}  # no loss row is lost by it
+
+
 def test_the_dropout_of_these_tests_does_draw_random_numbers(tiny, tmp_path):
     class Disturbing(transformers.TrainerCallback):
         def on_step_end(self, args, state, control, **kwargs):
@@ -322,6 +347,10 @@ def test_the_card_is_filled_from_what_happened(tiny, tmp_path):
     assert (seen["steps"], seen["epochs"], seen["dataset"]) == (2, 0.5, "ours")
     assert seen["benchmarks"] == {"acc": 0.25}
     assert dict(seen["losses"]) == losses(run)
+    from entp_hf.cards import model_card
+
+    text = model_card(seen, seen["benchmarks"])
+    assert f"| last loss | {seen['loss_last']:.3g}" in text and "| acc | 0.25 |" in text
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "README.md").write_text("mine")
     trainer(tiny, tmp_path / "b", ModelCardCallback(render), steps=1).train()

@@ -104,7 +104,8 @@ def test_the_code_shown_runs(tmp_path):
 PARTS = {
     "input": "## What it is made from", "stages": "## Recipe", "ratings": "| score |", "correction": "quality levels",
     "purge": "## Purge", "clusters": "representatives.", "fusion": "| round |", "pool": "Into the low-quality pool",
-    "dataset": "origin of the rows", "tokens": "tokens sent",
+    "dataset": "| rows of the dataset |", "tokens": "tokens sent", "diversity": "| 900 rows of each |",
+    "contamination": "Looked for were 1,319 test items.",
 }  # fmt: skip
 
 
@@ -126,11 +127,22 @@ def test_bare_manifest():
 def test_figures_are_the_manifests():
     text = dataset_card(manifest(), *rows(made=2))
     assert "| purge | repairs, flags or drops rows by rules | 7,432 | 6,911 | 41.7 s |" in text
-    assert "| `echo` | 120 | 0 | 88 | 32 |" in text
+    assert "| `echo` | an answer that repeats the prompt | 120 | 0 | 88 | 32 |" in text
     assert "| 2 | 420 | 310 | 96 | 14 | 700 | 56 % | 0.857 | 0.22 |" in text
     assert "2,417 ratings were changed; the mean confidence is 0.831." in text
     assert "| fusion model | `tiny-chat` |" in text
-    assert "| made rows, prompt | `fuse-3f2a` |" in text
+    assert "| made rows, prompt or pattern | `fuse-3f2a` |" in text
+
+
+def test_what_no_model_did_is_not_said_of_one():
+    origins = {"mosaic": 5, "passthrough": 3}
+    found = manifest(dataset={"rows": 8, "by_origin": origins, "dropped": 0, "dropped_by": {}, "preference": 0},
+                     contamination=None, ratings=None)  # fmt: skip
+    text = dataset_card(found, *rows(made=2))
+    assert "here without a language model" in text and "Merged rows are written" not in text
+    assert "| `mosaic` | 5 | composed of its parents without a model |" in text and "`fused`" not in text
+    assert "not searched for test items" in text and "not human judgements" not in text
+    assert "not searched for test items" not in dataset_card(manifest(), *rows(made=2))
 
 
 def test_languages_of_mixed_rows():
@@ -198,9 +210,11 @@ def test_the_run_s_own_word_on_licences_wins():
 
 def test_counts_and_columns_are_as_datasets_itself_writes_them():
     kept, dropped = rows(made=2)
-    infos = DatasetCard(dataset_card(manifest(), kept, dropped)).data.to_dict()["dataset_info"]
+    pairs = Dataset.from_dict({name: ["a"] for name in ("prompt", "chosen", "rejected")})
+    text = dataset_card(manifest(), kept, dropped, preference=pairs)
+    infos = DatasetCard(text).data.to_dict()["dataset_info"]
     assert [(info["config_name"], info["splits"][0]["num_examples"]) for info in infos] == [
-        ("default", len(kept)), ("dropped", len(dropped)),
+        ("default", len(kept)), ("dropped", len(dropped)), ("preference", 1),
     ]  # fmt: skip
     assert {feature["name"] for feature in infos[0]["features"]} == set(FEATURES)
 

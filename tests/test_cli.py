@@ -103,6 +103,14 @@ def test_purge_shows_examples_explains_a_row_and_retunes(entp, tmp_path: Path) -
     assert "2 rows were kept, 2 are now" in said
     tuned = load_dataset(str(tmp_path / "tuned" / "data"), split="train", cache_dir=str(tmp_path))
     assert sorted(f["rule"] for found in tuned["findings"] for f in found) == ["html_entities"]
+    status, said, _ = entp("retune", "tuned", "refusal=50", "-o", "loose")  # back again, on stored scores
+    loose = load_dataset(str(tmp_path / "loose" / "data"), split="train", cache_dir=str(tmp_path))
+    assert status == 0 and sorted(f["rule"] for found in loose["findings"] for f in found) == [
+        "html_entities", "refusal"
+    ]  # fmt: skip
+    status, _, wrong = entp("retune", "tuned", "refusal=500")
+    assert status == 1 and "refusal=500 is looser than 400" in wrong
+    (tmp_path / "tuned" / "scores.parquet").unlink()
     status, _, wrong = entp("retune", "tuned", "refusal=50")
     assert status == 1 and "refusal=50 is looser than the 5" in wrong
 

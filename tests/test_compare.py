@@ -71,7 +71,8 @@ def test_an_experiment_from_pool_to_table(small, tmp_path):
 def test_it_goes_on_where_it_was_killed(small, tmp_path, monkeypatch):
     from entp_hf.compare import runner
 
-    values = {**small, "arms": ["base", "random", "length"], "seeds": [0]}
+    values = {**small, "arms": ["base", "random", "length"], "seeds": [0], "tasks": ["heldout"], "limits": {},
+              "heldout": "ready.jsonl"}  # fmt: skip
     experiment = written(values, tmp_path)
     whole = compare(experiment, tmp_path / "whole")
     calls = []
@@ -106,7 +107,8 @@ def test_a_training_that_was_killed_goes_on_from_its_checkpoint(small, tmp_path,
     from entp_hf import sft
     from entp_hf.compare import runner
 
-    experiment = written({**small, "arms": ["random"], "seeds": [0], "sizes": [6]}, tmp_path)
+    experiment = written({**small, "arms": ["random"], "seeds": [0], "sizes": [6], "tasks": ["heldout"], "limits": {},
+                          "heldout": "ready.jsonl"}, tmp_path)  # fmt: skip
     steps = []
 
     def killed(*given, **named):
@@ -216,6 +218,32 @@ def test_the_table_by_hand(small, tmp_path):
     summary = table.verdict([base, random, length], "random")
     assert summary.startswith("Of 4 comparisons with random, ")
     assert math.isfinite(cell.against.low)
+
+
+def test_the_average_is_of_the_benchmarks_each_counting_the_same(small, tmp_path):
+    experiment = written({**small, "arms": ["random", "length"]}, tmp_path)
+
+    def of(arm, seed, mmlu, gsm):
+        items = {
+            "mmlu": {"acc": mmlu},
+            "gsm8k_cot": {"exact_match,flexible-extract": gsm},
+            "entp_quiz": {"acc_norm": [1]},
+        }
+        return Outcome(Run(Arm(arm, method=arm), 4, seed, "m"), 4, [], {}, Evaluation({}, items), {})
+
+    random, length = table.lines_of(
+        [of("random", 0, [1.0, 0, 0, 0], [0.0, 0]), of("length", 0, [1.0, 1, 0, 0], [1.0, 1])], experiment
+    )
+    assert list(length.cells) == ["entp_quiz", "mmlu", "gsm8k", "average"]
+    cell = length.cells["average"]
+    assert cell.mean == (0.5 + 1) / 2  # not 4/6, the share of all items
+    assert cell.error == pytest.approx(math.sqrt(1 / 12) / 2)
+    assert cell.items == 6
+    assert cell.against.difference == pytest.approx((0.25 + 1) / 2)
+    assert (
+        0.5 <= cell.against.low < cell.against.difference < cell.against.high <= 1
+    )  # gsm8k differs by 1 in each draw
+    assert random.cells["average"].against is None
 
 
 def test_the_command(small, tmp_path, monkeypatch, capsys):

@@ -7,7 +7,15 @@ import math
 import numpy as np
 import pytest
 
-from entp_hf.diversity import centroids_of, cluster_coverage, diversity, knn_coverage, novelsum, vendi_score
+from entp_hf.diversity import (
+    before_and_after,
+    centroids_of,
+    cluster_coverage,
+    diversity,
+    knn_coverage,
+    novelsum,
+    vendi_score,
+)
 from entp_hf.errors import StageError
 
 
@@ -89,3 +97,15 @@ def test_all_measures_together():
         novelsum(pool[:1])
     with pytest.raises(StageError, match="embeddings are not finite or are zero"):
         vendi_score(np.zeros((3, 2), np.float32))
+
+
+def test_before_and_after_are_as_many_rows_and_equal_for_equal_rows():
+    came = unit(np.random.default_rng(0).normal(size=(4000, 8)))
+    same = before_and_after(came, came[::-1])
+    assert same["rows"] == 1000
+    for measure, value in same["before"].items():
+        assert same["after"][measure] == pytest.approx(value, rel=0.05)
+    narrow = before_and_after(came, unit(came[:300] * [9, 1, 1, 1, 1, 1, 1, 1]))
+    assert narrow["rows"] == 300
+    assert all(narrow["after"][measure] < value for measure, value in narrow["before"].items())
+    assert before_and_after(came[:30], came) == {}

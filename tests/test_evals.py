@@ -124,6 +124,15 @@ def test_what_cannot_be_evaluated(tiny, tmp_path, monkeypatch):
         evals.evaluate(tiny, str(tmp_path), device="cpu")
 
 
+def test_out_of_memory_names_the_knob(tiny, quiz, monkeypatch):
+    def fails(**given):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr("lm_eval.simple_evaluate", fails)
+    with pytest.raises(evals.EntpError, match="evaluation: out of memory .*Lower batch_size"):
+        evals.evaluate(tiny, device="cpu", files={"entp_quiz": quiz})
+
+
 def test_numbers_that_are_none_are_not_passed_on():
     results = {"results": {"t": {"acc,none": float("nan"), "alias": "t"}}, "n-samples": {}}
     with pytest.raises(evals.EntpError, match="acc is nan"):

@@ -11,7 +11,9 @@ from entp_hf.config import EntpConfig
 from entp_hf.fuse import (
     FUSERS,
     Fused,
+    FusedTalk,
     direct_request,
+    form_of,
     fused_row,
     fusion_request,
     is_conversation,
@@ -102,6 +104,34 @@ def test_conversations_are_shown_turn_by_turn():
     talk = new_row([{"role": r, "content": c} for r, c in zip(["user", "assistant"] * 2, "abcd", strict=True)])
     assert is_conversation(talk) and not is_conversation(EGGS)
     assert "Row 1:\nuser: a\nassistant: b\nuser: c\nassistant: d\n" in text_of_request(Group(talk, ()))
+
+
+def talk(*said: str, system: str = ""):
+    head = [{"role": "system", "content": system}] if system else []
+    return new_row(head + [{"role": r, "content": c} for r, c in zip(["user", "assistant"] * 4, said, strict=False)])
+
+
+@pytest.mark.parametrize("fuser", ["entp", "mergeit", "rewrite"])
+def test_conversations_are_fused_into_a_conversation(fuser):
+    group = Group(talk("a", "b", "c", "d", system="Be kind."), (talk("e", "f", "g", "h"),))
+    request = ask(group, fuser, direct="D")
+    assert request.prompt_version == load_prompt("fuse_turns").version
+    assert "ONE new conversation" in request.messages[0][1]
+    assert "A first answer to the last question of row 1, to be checked before use:\nD" in request.messages[0][1]
+    assert direct_request(group, EntpConfig()).messages == (("user", "a"), ("assistant", "b"), ("user", "c"))
+    assert form_of(group) is FusedTalk
+    reply = json.dumps({"turns": [{"user": "A? ", "assistant": "B."}, {"user": "C?", "assistant": "D."}]})
+    found, why = read_fused(ChatReply(reply), FusedTalk)
+    made = fused_row(group, found, "m", "v", 1)
+    assert why == "" and [m["content"] for m in made["messages"]] == ["Be kind.", "A?", "B.", "C?", "D."]
+    assert [m["role"] for m in made["messages"]] == ["system", *["user", "assistant"] * 2]
+    assert made["parents"] == [row["id"] for row in group.rows]
+
+
+def test_a_conversation_of_one_turn_is_no_fusion_of_conversations():
+    for reply in (json.dumps({"turns": [{"user": "A?", "assistant": "B."}]}), fused("A?", "B.")):
+        found, why = read_fused(ChatReply(reply), FusedTalk)
+        assert found is None and why.startswith("not the JSON asked for: ") and "turns" in why
 
 
 @pytest.mark.parametrize(("fuser", "head"), [("mergeit", "Below are 3 similar rows"), ("rewrite", "Below is a row")])
@@ -230,11 +260,6 @@ def test_in_a_language_without_a_preface_the_parts_stand_alone():
 
 
 def test_conversations_are_played_one_after_the_other():
-    def talk(*turns: str, system: str = ""):
-        head = [{"role": "system", "content": system}] if system else []
-        roles = ["user", "assistant"] * 3
-        return new_row(head + [{"role": r, "content": c} for r, c in zip(roles, turns, strict=False)])
-
     made = mosaic(Group(talk("a", "b", "c", "d", system="S"), (talk("e", "f", "g", "h", system="T"),)), 1)
     assert [m["content"] for m in made["messages"]] == ["S", *"abcdefgh"]
     assert [m["role"] for m in made["messages"]] == ["system", *["user", "assistant"] * 4]

@@ -84,6 +84,21 @@ def test_a_changed_number_is_refused():
     assert why(fused, [egg, RICE], gate_contradiction=False) == ""
 
 
+BENEFITS = (
+    "1. It helps doctors find illnesses early. 2. It takes over dull paperwork. 3. It lowers costs of care. "
+    "4. It helps doctors find illnesses early. 5. It takes over dull paperwork. 6. It lowers costs of care."
+)
+
+
+def test_a_list_that_repeats_itself_or_is_longer_than_asked_is_refused():
+    parents = [row("What good does software do in hospitals?", "It helps doctors find illnesses and lowers costs."),
+               row("Name a benefit of software for nurses.", "It takes over dull paperwork.")]  # fmt: skip
+    fused = made("List two benefits of software in hospitals for doctors and nurses.", BENEFITS, parents)
+    assert why(fused, parents) == "says things twice (share 0.5, bound 0.15)"
+    assert why(fused, parents, gate_repeats=0.5) == "lists more than is asked for (3 times, bound 1.5)"
+    assert why(fused, parents, gate_repeats=0.5, gate_surplus=3.0) == ""
+
+
 def test_a_row_handed_back_as_it_is_changes_nothing():
     assert why(made(*(m["content"] for m in EGG["messages"]), parents=[EGG]), [EGG]) == "changes nothing"
 

@@ -73,3 +73,27 @@ def test_ratings_that_a_model_must_give_leave_bounds(model: str, tmp_path: Path)
     found = plan(rows, config(model, tmp_path, raters=["llm"], pool="score"), exact=True)
     assert not found.exact
     assert dict((what, (a, b)) for what, a, b in found.lines)["LLM calls"] == (10, 20 + 5)
+
+
+def test_a_sample_tells_the_tokens_within_a_tenth_and_the_cache_exactly(model: str, pool: str, tmp_path: Path) -> None:
+    settings = config(model, tmp_path, fuser="rewrite", context_row=False, max_groups=12, target_size=40)
+    names = ("prompt tokens, expected", "reply tokens, expected")
+    assert names[0] not in lines(pool, settings)
+    said = {what: (least, most) for what, least, most in plan(pool, settings, exact=True, sample=4).lines}
+    tokens = run(pool, settings).manifest["tokens"]
+    assert said["LLM calls"] == (tokens["calls"],) * 2 == (24, 24)
+    assert tokens["cached_calls"] == 8  # the sample was asked for the run
+    after = lines(pool, settings)
+    for name, used in zip(names, ("prompt", "completion"), strict=True):
+        assert said[name][0] == pytest.approx(tokens[used], rel=0.1)
+        assert after[name] == (tokens[used],) * 2
+
+
+def test_replies_to_other_rows_tell_how_long_the_next_will_be(model: str, pool: str, tmp_path: Path) -> None:
+    settings = config(model, tmp_path, limit=24)
+    run(pool, settings)
+    other = config(model, tmp_path, limit=24, seed=5, retries=1)
+    found = lines(pool, other)["reply tokens of the first attempts, expected"]
+    tokens = run(pool, config(model, tmp_path, limit=24, seed=5)).manifest["tokens"]
+    assert tokens["cached_calls"] <= 2  # a group that both samples have
+    assert found[0] == pytest.approx(tokens["completion"], rel=0.1)

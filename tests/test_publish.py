@@ -203,13 +203,19 @@ import entp_hf
 from entp_hf.demo import pool_files
 given = dict(raters=[], pool="all", fuser="none", limit=30, target_size=20)
 rows = entp_hf.load_dataset("entp", data_files=pool_files()[0], split="train", cache_dir="cache", **given)
-rows.push_to_hub("ann/plain")
+rows.push_to_hub("ann/made", private=True)
+rows.select(range(3)).push_to_hub("ann/plain")
+assert rows.rename_column("notes", "remarks").run_folder() is None
 result = entp_hf.run(pool_files()[0], entp_hf.EntpConfig(**given))
 print(result.push_to_hub("ann/whole", private=True).tag)
 """
     tag = python(hub, tmp_path, code % str(Path(__file__).parent.parent)).split()[-1]
     assert hub.dataset("ann/whole").tags.keys() == {tag} and hub.dataset("ann/whole").private
-    assert any(name.endswith(".parquet") for name in hub.dataset("ann/plain").files)
+    assert hub.dataset("ann/made").private and set(hub.dataset("ann/made").files) == set(
+        hub.dataset("ann/whole").files
+    )
+    assert hub.dataset("ann/made").tags.keys() == {tag}
+    assert {name.split(".")[-1] for name in hub.dataset("ann/plain").files} <= {"parquet", "md", "gitattributes"}
 
 
 def test_the_app_becomes_a_space(hub, tmp_path):

@@ -12,9 +12,9 @@ from entp_hf.demo import pool_files
 from entp_hf.forms import normalise
 from entp_hf.inputs import read_rows
 from entp_hf.pipeline import purge_rows
-from entp_hf.purge import RULES, Purge, explain, mark_duplicates, rethreshold
+from entp_hf.purge import DATASET_RULES, RULES, Purge, explain, mark_duplicates, rethreshold
 from entp_hf.purge.lenient import PEERS
-from entp_hf.purge.tune import SCORED
+from entp_hf.purge.tune import LOOSEST, SCORED, loosest
 from entp_hf.schema import FEATURES, new_row
 from entp_hf.stage import apply
 
@@ -161,4 +161,22 @@ def test_looser_thresholds_and_rules_without_a_score_are_refused():
         rethreshold(rows, {"echo": 0.5})
     with pytest.raises(ValueError, match="mojibake can't be tuned"):
         rethreshold(rows, {"mojibake": 2})
-    assert all(name in RULES or name.endswith("_duplicate") for name in SCORED)
+    with pytest.raises(ValueError, match="near_duplicate=0.5 is looser .* were not compared"):
+        rethreshold(rows, {"near_duplicate": 0.5}, {"near_duplicate": 0.8}, loosest(Purge(), rows))
+    with pytest.raises(ValueError, match="echo=0.3 is looser than 0.5, from which scores are stored"):
+        rethreshold(rows, {"echo": 0.3}, None, loosest(Purge(), rows))
+    assert all(name in RULES or name in DATASET_RULES for name in SCORED) and set(LOOSEST) < set(SCORED)
+
+
+@pytest.mark.parametrize(
+    ("rule", "loose", "strict"),
+    [("echo", 0.8, 0.99), ("refusal", 60, 10), ("truncated", 10, 60), ("symbol_ratio", 0.1, 0.9),
+     ("url_load", 0.1, 0.95), ("too_short", 3, 1), ("filler_text", 0.05, 0.5)],
+)  # fmt: skip
+def test_with_stored_scores_a_threshold_is_loosened_as_a_new_run_would(rule, loose, strict):
+    before = apply(dataset(TUNED), Purge(thresholds=((rule, float(strict)),)), "purge")
+    scores = loosest(Purge(), before)
+    after = rethreshold(before, {rule: loose}, {rule: strict}, scores)
+    assert after.to_list() == apply(dataset(TUNED), Purge(thresholds=((rule, loose),)), "purge").to_list()
+    assert after.to_list() != before.to_list()
+    assert rethreshold(after, {rule: strict}, {rule: loose}, scores).to_list() == before.to_list()

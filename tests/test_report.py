@@ -165,7 +165,7 @@ def test_every_link_has_its_section(page: str):
 
 def test_plots_show_the_manifests_figures(page: str):
     desc = Page(page).texts("desc")
-    assert any("correct: 9,988 rows; pool: 7,432 rows; purge: 6,911 rows" in text for text in desc)
+    assert any("usable: 9,988 rows; pool: 7,432 rows; after the rules: 6,911 rows" in text for text in desc)
     assert any("llama-3.1-8b (raw): 0 910, 1 1,580, 2 1,600, 3 3,860, 4 1,920, 5 90" in text for text in desc)
     assert any("corrected: 0 310, 1 1,310, 2 2,610, 3 3,202, 4 2,410, 5 146" in text for text in desc)
     assert any("score 1.2: 0.31, 0.33, 0.20, 0.10, 0.05, 0.01" in text for text in desc)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import pickle
+import socket
 import subprocess
 import sys
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,17 +20,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from example_run import manifest, rows
+from fault_server import FaultServer
 
 pytest.importorskip("gradio", reason="the app needs the extra `space`")
 
 from entp_hf.errors import ConfigError, EntpError
+from entp_hf.forms import detect_form
+from entp_hf.inputs import read_rows
 from entp_hf.manifest import Manifest
 from entp_hf.pipeline import Result
 from entp_hf.schema import FEATURES, Finding, new_row
-from entp_hf.webapp import given, results, safety, views
+from entp_hf.webapp import downloads, given, results, row_views, safety, views, work
+from entp_hf.webapp.app import Door
+from entp_hf.webapp.aside import Aside
 from entp_hf.webapp.limits import HOSTED, Rates, Refused
 from entp_hf.webapp.runs import Run, Runs
-from entp_hf.webapp.settings import Form, make_config
+from entp_hf.webapp.settings import LAYOUTS, Form, make_config
 from entp_hf.webapp.users import user_of
 from entp_hf.webapp.worker import swept
 
@@ -137,18 +145,26 @@ def test_names_that_lead_to_private_addresses(monkeypatch):
 def test_a_name_that_leads_elsewhere_after_the_check():
     """What a run's process connects to is looked at again, for every library and every redirect."""
     code = """
-import socket, asyncio
-server = socket.create_server(("127.0.0.1", 0))
-port = server.getsockname()[1]
-socket.create_connection(("127.0.0.1", port)).close()
+import asyncio, socket, threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Redirect(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(302)
+        self.send_header("Location", f"http://127.0.0.2:{port}/")
+        self.end_headers()
+server = HTTPServer(("127.0.0.1", 0), Redirect)
+port = server.server_port
+threading.Thread(target=server.serve_forever, daemon=True).start()
 from entp_hf.webapp.safety import only_public_connections
-only_public_connections()
-for connect in (lambda: socket.create_connection(("localhost", port)),
-                lambda: asyncio.run(asyncio.open_connection("127.0.0.1", port)),
-                lambda: __import__("urllib.request").request.urlopen(f"http://127.0.0.1:{port}")):
+only_public_connections(allowed=["127.0.0.1"])  # stands for a server on the internet
+socket.create_connection(("127.0.0.1", port)).close()
+for connect in (lambda: socket.create_connection(("127.0.0.2", port)),
+                lambda: asyncio.run(asyncio.open_connection("169.254.169.254", 80)),
+                lambda: __import__("urllib.request").request.urlopen(f"http://127.0.0.1:{port}"),
+                lambda: __import__("httpx").get(f"http://127.0.0.1:{port}", follow_redirects=True, trust_env=False)):
     try:
         connect()
-    except (PermissionError, OSError) as error:
+    except Exception as error:
         assert "private addresses are refused" in str(error), error
     else:
         raise SystemExit("connected")
@@ -158,8 +174,8 @@ for connect in (lambda: socket.create_connection(("localhost", port)),
 
 
 SAMPLE = given.Given("x", ["p"], "n", ["instruction", "output"], 10, [], "alpaca")
-FORM = Form({"fuser": "mosaic", "pool": "all"}, {"instruction": "instruction", "output": "output"}, [], "", "none",
-            "", "")  # fmt: skip
+COLUMNS = {"instruction": "instruction", "output": "output"}
+FORM = Form({"fuser": "mosaic", "pool": "all"}, "alpaca", COLUMNS, [], "", "none", "", "")
 
 
 @pytest.mark.parametrize("knobs", [
@@ -187,6 +203,35 @@ def test_names_of_datasets_that_are_paths(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(Refused, match="no dataset on the Hub"):
         given.check_repo(name)
+
+
+def test_columns_are_corrected_for_every_layout(tmp_path):
+    talk = [{"role": "user", "content": "Say a."}, {"role": "assistant", "content": "a"}]
+    layouts = {
+        "messages": ({"messages": "x"}, {"x": talk}),
+        "sharegpt": ({"conversations": "x"}, {"x": [{"from": "human", "value": "Say a."},
+                                                    {"from": "gpt", "value": "a"}]}),
+        "prompt_completion": ({"prompt": "x", "completion": "y"}, {"x": "Say a.", "y": "a"}),
+        "alpaca": ({"instruction": "x", "input": "", "output": "y"}, {"x": "Say a.", "y": "a"}),
+    }  # fmt: skip
+    assert set(layouts) == set(LAYOUTS)
+    for layout, (columns, row) in layouts.items():
+        path = tmp_path / f"{layout}.jsonl"
+        path.write_text(json.dumps({**row, "other": "z"}) + "\n")
+        seen = given.Given("x", [str(path)], "n", [*row, "other"], 1, [], "")
+        form = dataclasses.replace(FORM, layout=layout, columns=columns)
+        found, _ = read_rows(str(path), make_config(form, seen, HOSTED))
+        assert [m["content"] for m in found[0]["messages"]] == ["Say a.", "a"]
+        lacking = dataclasses.replace(form, columns={**columns, next(iter(columns)): ""})
+        with pytest.raises(ConfigError, match="say which column holds"):
+            make_config(lacking, seen, HOSTED)
+
+
+def test_code_of_a_dataset_is_never_run():
+    import entp_hf
+
+    text = "".join(path.read_text() for path in Path(entp_hf.__file__).parent.rglob("*.py"))
+    assert "trust_remote_code" not in text and "exec(" not in text.replace("re.exec(", "")
 
 
 def test_datasets_of_formats_that_hold_code():
@@ -259,6 +304,128 @@ def test_nobody_sees_another_s_run(runs):
     assert (runs.path(mine).stat().st_mode & 0o077) == 0
 
 
+class SignedIn:
+    """In the place of Gradio's session: who is signed in comes with the request."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        name = dict(scope["headers"]).get(b"x-test-user", b"").decode()
+        scope["session"] = request(name).request.scope["session"]
+        await self.app(scope, receive, send)
+
+
+def test_nobody_fetches_another_s_files(runs):
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.testclient import TestClient
+
+    app = Starlette(routes=downloads.routes(runs, HOSTED), middleware=[Middleware(SignedIn)])
+    mine = a_run(runs, owner="ann", user="hf:ann")
+    kept, dropped = rows(made=3)
+    Result(kept, dropped, manifest()).save(runs.path(mine) / "out")
+    runs._runs[mine.id] = mine
+    with contextlib.closing(TestClient(app)) as client:
+
+        def get(name, user="", run=mine.id):
+            return client.get(f"/runs/{run}/{name}", headers={"x-test-user": user})
+
+        assert get("dataset.parquet", "ann").status_code == 404  # not finished
+        mine.state = "done"
+        for name in downloads.FILES:
+            found = get(name, "ann")
+            assert found.status_code == 200 and found.headers["cache-control"] == "no-store"
+            assert found.headers["content-disposition"].startswith("attachment")
+            assert get(name).status_code == get(name, "bob").status_code == 404
+        assert [json.loads(line)["id"] for line in get("dataset.jsonl", "ann").text.splitlines()] == kept["id"][:]
+        for name in ("run.json", "../run.json", "..%2f..%2frun.json", "%2fetc%2fpasswd", "manifest.json", ""):
+            assert get(name, "ann").status_code == 404
+        assert get("card.md", "ann", run="..%2f" + mine.id).status_code == 404
+
+
+@pytest.fixture(scope="module")
+def aside():
+    found = Aside(HOSTED)
+    yield found
+    found.close()
+
+
+def test_a_look_that_takes_too_long_or_too_much(aside, monkeypatch):
+    monkeypatch.setattr(aside, "limits", dataclasses.replace(HOSTED, look_seconds=0.3))
+    with pytest.raises(Refused, match=r"took more than 0\.3 s"):
+        aside.call("at:1", time.sleep, 60)
+    monkeypatch.setattr(aside, "limits", dataclasses.replace(HOSTED, look_memory=1))
+    with pytest.raises(Refused, match="of memory"):
+        aside.call("at:1", time.sleep, 60)
+    monkeypatch.undo()
+    assert aside.call("at:1", len, "abc") == 3
+
+
+def test_one_user_s_looks_do_not_hold_up_the_others(aside, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(aside.call, "at:1", Path.read_text, pipe)
+        while "at:1" not in aside._busy:
+            time.sleep(0.01)
+        with pytest.raises(Refused, match="looking at data already"):
+            aside.call("at:1", len, "abc")
+        assert aside.call("at:2", len, "abc") == 3 and not slow.done()
+        pipe.write_text("it was read")
+        assert slow.result() == "it was read"
+
+
+def test_what_goes_wrong_in_a_look_is_told_without_the_machine(aside, tmp_path):
+    with pytest.raises(EntpError, match="of no known form"):
+        aside.call("at:1", detect_form, ["x"])
+    with pytest.raises(EntpError, match=r"an error of the program itself: JSONDecodeError at decoder\.py:\d+$"):
+        aside.call("at:1", json.loads, "a secret")
+    with pytest.raises(EntpError, match="PermissionError"):
+        aside.call("at:1", socket.create_connection, ("127.0.0.1", 9))
+
+
+def test_a_disk_is_not_filled_with_looks(runs):
+    folders = [runs.new_input("at:1")[1] for _ in range(5)]
+    other = runs.new_input("at:2")[1]
+    assert [folder.is_dir() for folder in folders] == [False, False, True, True, True] and other.is_dir()
+
+
+def test_a_disk_is_not_filled_with_uploads(tmp_path, monkeypatch):
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Route
+    from starlette.testclient import TestClient
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    door = Middleware(Door, limits=dataclasses.replace(HOSTED, area=1000))
+    upload = Route("/gradio_api/upload", lambda _: PlainTextResponse("taken"), methods=["POST"])
+    with contextlib.closing(TestClient(Starlette(routes=[upload], middleware=[door]))) as client:
+        assert client.post("/gradio_api/upload").text == "taken"
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a" / "big.jsonl").write_bytes(b"x" * 2000)
+        for path in ("/gradio_api/upload", "/gradio_api/upload/"):
+            refused = client.post(path, follow_redirects=False)
+            assert refused.status_code == 503 and refused.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_run_s_files_tell_nothing_of_the_machine(runs):
+    from entp_hf.webapp.start import _copied
+
+    folder = runs.new_folder()[1]
+    run = a_run(runs)
+    names = [_copied(Path(run.inputs[0]), name, folder) for name in ("../../x", "my rows.jsonl", "own/name", "..")]
+    assert names == ["x.jsonl", "my_rows.jsonl", "own_name.jsonl", "input.jsonl"]
+    run.inputs = [_copied(Path(run.inputs[0]), "my rows.jsonl", runs.path(run))]
+    runs.start(run)
+    assert ended(run) == "done", run.error
+    out = runs.path(run) / "out"
+    assert results.load(out).kept["source"][0] == "my_rows.jsonl:1"
+    told = b"".join(path.read_bytes() for path in out.rglob("*") if path.suffix in (".json", ".html", ".md", ".yaml"))
+    assert run.id.encode() not in told and str(Path.home()).encode() not in told
+
+
 def test_a_user_has_one_run_at_a_time_and_the_queue_an_end(runs):
     runs.start(a_run(runs, user="at:1"))
     with pytest.raises(Refused, match="a run going on"):
@@ -277,13 +444,18 @@ def test_rates():
     rates.check("a")
 
 
-def test_a_key_is_in_memory_only_and_the_process_of_a_run_sees_no_secret_of_the_app(runs):
+def test_a_key_is_in_memory_only_and_the_process_of_a_run_sees_no_secret_of_the_app(runs, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    work.cool_down()  # the process that waits would still be offline
     secret = "hf_averysecretkey123"
-    run = a_run(runs)
-    runs.start(run, key=secret)
-    assert runs._keys == {run.id: secret}
-    assert ended(run) == "done", run.error
-    assert runs._keys == {}
+    runs.limits = dataclasses.replace(runs.limits, hosted=False)  # the model's server is on this machine
+    with FaultServer(key="another") as model:  # it refuses the key, and says it again
+        run = a_run(runs, raters=["llm"], endpoint=model.url, model="m", retries=0)
+        runs.start(run, key=secret)
+        assert runs._keys == {run.id: secret}
+        assert ended(run) == "failed" and "401" in run.error and "wrong key" in run.error
+    work.cool_down()
+    assert runs._keys == {} and model.calls[0]["key"] == f"Bearer {secret}"
     found = [path for path in runs.folder.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
     assert not found and secret not in json.dumps(dataclasses.asdict(run))
     kept = swept({"HF_TOKEN": "a", "OPENAI_API_KEY": "b", "OAUTH_CLIENT_SECRET": "c", "HOME": "d", "AWS_SECRET": "e"})
@@ -293,7 +465,7 @@ def test_a_key_is_in_memory_only_and_the_process_of_a_run_sees_no_secret_of_the_
 def test_a_run_that_takes_too_long_or_too_much(runs):
     runs.limits = dataclasses.replace(runs.limits, seconds=0.0)
     run = runs.start(a_run(runs))
-    assert ended(run) == "failed" and "minutes; give it fewer rows" in run.error
+    assert ended(run) == "failed" and "took more than 0.0 s; give it fewer rows" in run.error
     runs.limits = dataclasses.replace(runs.limits, seconds=60.0, memory=1)
     run = runs.start(a_run(runs))
     assert ended(run) == "failed" and "of memory; give it fewer rows" in run.error
@@ -354,8 +526,9 @@ def test_texts_of_the_data_are_never_markup(hostile):
     run = Run("x", "", "", {}, [], EVIL, state="failed", error=EVIL)
     run.news = [{"stage": "mix", "what": EVIL, "done": 1, "total": 2, "began": 0.0, "now": 1.0}]
     seen = given.Given("x", [], EVIL, [EVIL], 1, [{EVIL: EVIL}], EVIL)
-    pages = [views.lineage(hostile, made["id"]), views.rows(hostile, places), views.repairs(hostile, places[1:]),
-             views.summary(hostile), views.figures(hostile.manifest), views.progress(run, 0), views.preview(seen),
+    pages = [row_views.lineage(hostile, made["id"]), row_views.rows(hostile, places),
+             row_views.repairs(hostile, places[1:]), views.summary(hostile), views.figures(hostile.manifest),
+             views.progress(run, 0), views.preview(seen),
              views.note(EVIL)]  # fmt: skip
     for page in pages:
         assert "&lt;" in page
@@ -386,4 +559,4 @@ def test_results_of_many_rows_are_searched_and_paged(tmp_path):
     assert parent["id"] == key and share >= 0.9 and len(others) == 2
     empty = results.load(Result(kept.select([]), dropped, manifest()).save(tmp_path / "empty"))
     assert empty.find("kept", "", "") == [] and empty.filters("kept") == []
-    assert "Parent 3" in views.lineage(found, found.at(made[0])["id"])
+    assert "Parent 3" in row_views.lineage(found, found.at(made[0])["id"])

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 
-from fault_server import FaultServer, _Handler
+from fault_server import FaultServer, Handler
 
 
-class _Generate(_Handler):
+class _Generate(Handler):
     server: TGIServer
 
     def asked(self, body):

@@ -14,11 +14,12 @@ logger = logging.getLogger(__name__)
 
 
 class BenchmarkCallback(PeriodicCallback):
-    """Put what `evaluate(model, tokenizer)` returns, or the results of `tasks`, into `state.log_history`.
+    """Log what `evaluate(model, tokenizer)` returns, or the results of `tasks`: `state.log_history` and reporters.
 
     Figures come as a row of their own: {"step", "epoch", "benchmark_<name>": float}. `tasks` are names for
     `entp_hf.evals.evaluate_items`: ours, mmlu, truthfulqa, gsm8k, bbh, tydiqa, or lm-eval's own. `options` are its
     further arguments (limit, batch_size, benchmark_dir, files). Of a benchmark of many tasks only the mean is logged.
+    `results` is what the last look found: {task: {metric: value}}, or the figures of `evaluate`.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class BenchmarkCallback(PeriodicCallback):
         if evaluate and options:
             raise ValueError(f"{', '.join(options)}: options of tasks, but evaluate is given")
         self.evaluate, self.tasks, self.options = evaluate or self._run_tasks, list(tasks), options
+        self.results: dict[str, Any] = {}
 
     def _run_tasks(self, model: Any, tokenizer: Any) -> dict[str, float]:
         from ..benchmarks import parts_of
@@ -44,12 +46,14 @@ class BenchmarkCallback(PeriodicCallback):
 
         found = evaluate(model, tokenizer=tokenizer, tasks=self.tasks, **self.options)
         hidden = parts_of(self.tasks, list(found))
-        shown = {task: metrics for task, metrics in found.items() if task not in hidden}
-        return {f"{task}_{name}": value for task, metrics in shown.items() for name, value in metrics.items()}
+        self.results = {task: metrics for task, metrics in found.items() if task not in hidden}
+        return {f"{task}_{name}": value for task, metrics in self.results.items() for name, value in metrics.items()}
 
-    def look(self, args: TrainingArguments, state: TrainerState, model: Any, tokenizer: Any) -> None:
-        """Append the figures to the log."""
-        figures = {f"benchmark_{name}": float(value) for name, value in self.evaluate(model, tokenizer).items()}
-        # Not trainer.log(): called from on_step_end, it resets control.should_log and the step's loss row is lost.
-        state.log_history.append({**figures, "epoch": state.epoch, "step": state.global_step})
+    def look(self, args: TrainingArguments, state: TrainerState, model: Any, tokenizer: Any) -> dict[str, float]:
+        """Measure; the figures of the row."""
+        found = {name: float(value) for name, value in self.evaluate(model, tokenizer).items()}
+        if not self.tasks:
+            self.results = found
+        figures = {f"benchmark_{name}": value for name, value in found.items()}
         logger.info("step %d: %s", state.global_step, figures)
+        return figures

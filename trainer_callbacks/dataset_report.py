@@ -9,6 +9,8 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from .periodic import log_row
+
 logger = logging.getLogger(__name__)
 SAMPLE = 2000  # rows whose diversity is measured: distances are quadratic in them (ours)
 
@@ -16,9 +18,10 @@ SAMPLE = 2000  # rows whose diversity is measured: distances are quadratic in th
 class DatasetReportCallback(TrainerCallback):  # type: ignore[misc,unused-ignore]
     """Log figures of `rows` (a dataset with `messages`; columns of `entp build` are used where they are there).
 
-    One row in `state.log_history`: data_rows, data_turns (mean), data_answer_characters (mean), data_origin_NAME
-    (shares), data_parents (mean), data_novelsum and data_vendi of a seeded sample of 2,000 rows. Without `embedder`,
-    a sentence-transformers model, the last two are left out. What fails is logged, and training goes on.
+    One row in `state.log_history`, and to the reporters: data_rows, data_turns (mean), data_answer_characters (mean),
+    data_origin_NAME (shares), data_parents (mean), data_novelsum and data_vendi of a seeded sample of 2,000 rows.
+    Without `embedder`, a sentence-transformers model, the last two are left out. What fails is logged, and training
+    goes on.
     """
 
     def __init__(self, rows: Any, embedder: str = "", seed: int = 0, cache_dir: str = "") -> None:
@@ -37,7 +40,7 @@ class DatasetReportCallback(TrainerCallback):  # type: ignore[misc,unused-ignore
             self.failures.append(f"{type(error).__name__}: {error}")
             logger.exception("the report on the training data failed; training goes on")
             return
-        state.log_history.append({**figures, "epoch": state.epoch or 0, "step": state.global_step})
+        log_row(figures, args, state, control)
         logger.info("training data: %s", figures)
 
     def figures(self) -> dict[str, float]:

@@ -33,10 +33,9 @@ class StopOnBenchmarkCallback(BenchmarkCallback):
         self.best: float | None = None
         self.waited = 0
 
-    def look(self, args: TrainingArguments, state: TrainerState, model: Any, tokenizer: Any) -> None:
+    def look(self, args: TrainingArguments, state: TrainerState, model: Any, tokenizer: Any) -> dict[str, float]:
         """Measure, and count the looks without a gain."""
-        super().look(args, state, model, tokenizer)
-        figures = state.log_history[-1]
+        figures = super().look(args, state, model, tokenizer)
         if f"benchmark_{self.metric}" not in figures:
             known = ", ".join(name.removeprefix("benchmark_") for name in figures if name.startswith("benchmark_"))
             raise ValueError(f"metric: {self.metric!r} is none of the benchmark's figures: {known}")
@@ -45,6 +44,7 @@ class StopOnBenchmarkCallback(BenchmarkCallback):
             self.best, self.waited = value, 0
         else:
             self.waited += 1
+        return figures
 
     def after(self, state: TrainerState, control: TrainerControl) -> None:
         """Ask the trainer to stop."""

@@ -16,7 +16,8 @@ class ModelCardCallback(TrainerCallback):  # type: ignore[misc,unused-ignore]
     """Write README.md into the output folder at the end: `render(facts)` gives its text.
 
     `facts`: what the caller knows (model, dataset, manifest, license, ...) with `steps`, `epochs`, `losses` [(step,
-    loss)] and `benchmarks` {name: last value} of the trainer's log added. Where another README.md is there, it stays.
+    loss)], the first and the last of them, and `benchmarks` {name: last value} of the trainer's log added, so that
+    `lambda facts: model_card(facts, facts["benchmarks"])` of entp_hf.cards will do. A README.md that is there stays.
     """
 
     def __init__(self, render: Callable[[Mapping[str, Any]], str], facts: Mapping[str, Any] | None = None) -> None:
@@ -44,4 +45,5 @@ def happened(state: TrainerState) -> dict[str, Any]:
     for row in state.log_history:
         benchmarks |= {k.removeprefix("benchmark_"): v for k, v in row.items() if k.startswith("benchmark_")}
     losses = [(row["step"], row["loss"]) for row in state.log_history if "loss" in row]
-    return {"steps": state.global_step, "epochs": state.epoch, "losses": losses, "benchmarks": benchmarks}
+    ends = {"loss_first": losses[0][1], "loss_last": losses[-1][1]} if losses else {}
+    return {"steps": state.global_step, "epochs": state.epoch, "losses": losses, **ends, "benchmarks": benchmarks}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
 import random
 from collections.abc import Iterator
@@ -43,6 +44,34 @@ def undisturbed(model: Any, tokenizer: Any) -> Iterator[None]:
             torch.cuda.set_rng_state_all(cuda)
 
 
+def log_row(figures: dict[str, float], args: TrainingArguments, state: TrainerState, control: TrainerControl) -> None:
+    """A row of its own in `state.log_history`, and the same to the reporters (W&B, TensorBoard, Trackio, ...).
+
+    Not by the trainer's log(): called from on_step_end, it resets control.should_log, and the step's loss row is lost.
+    """
+    figures = {**figures, "epoch": state.epoch or 0.0}
+    state.log_history.append({**figures, "step": state.global_step})
+    for reporter in reporters():
+        reporter.on_log(args, state, control, logs=dict(figures))
+
+
+def reporters() -> list[TrainerCallback]:
+    """The trainer's reporting callbacks, from inside one of its calls.
+
+    A callback is given neither the trainer nor its list of callbacks, so they are looked for among the callers.
+    """
+    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+    from transformers.trainer_callback import CallbackHandler
+
+    frame = inspect.currentframe()
+    while frame is not None:
+        handler = frame.f_locals.get("self")
+        if isinstance(handler, CallbackHandler):
+            return [c for c in handler.callbacks if isinstance(c, tuple(INTEGRATION_TO_CALLBACK.values()))]
+        frame = frame.f_back
+    return []
+
+
 class PeriodicCallback(TrainerCallback):  # type: ignore[misc,unused-ignore]
     """Calls `look` every `every_steps` optimiser steps (0: never), at the end of epochs, and once after the last step.
 
@@ -58,8 +87,10 @@ class PeriodicCallback(TrainerCallback):  # type: ignore[misc,unused-ignore]
         self.failures: list[str] = []
         self._looked_at = -1
 
-    def look(self, args: TrainingArguments, state: TrainerState, model: Any, tokenizer: Any) -> None:
-        """Measure the model, which is in eval mode and without gradients."""
+    def look(
+        self, args: TrainingArguments, state: TrainerState, model: Any, tokenizer: Any
+    ) -> dict[str, float] | None:
+        """Measure the model, which is in eval mode and without gradients; returns figures to be logged."""
         raise NotImplementedError(f"{type(self).__name__} has to define look()")
 
     def after(self, state: TrainerState, control: TrainerControl) -> None:
@@ -68,8 +99,10 @@ class PeriodicCallback(TrainerCallback):  # type: ignore[misc,unused-ignore]
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Look if this step is one of `every_steps`."""
-        if self.every_steps and state.global_step % self.every_steps == 0:
+        """Look if this step is one of `every_steps`, or the last one."""
+        # The last look is here where it can be: in on_train_end the reporters have closed their files already.
+        last = self.at_end and state.global_step >= state.max_steps > 0 and not args.load_best_model_at_end
+        if last or (self.every_steps and state.global_step % self.every_steps == 0):
             self._guarded(args, state, control, kwargs)
 
     def on_epoch_end(
@@ -82,7 +115,7 @@ class PeriodicCallback(TrainerCallback):  # type: ignore[misc,unused-ignore]
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Look at the final model, unless the last step was looked at already."""
+        """Look at the final model, unless the last step was looked at already: a stop, or the best one was loaded."""
         if self.at_end and self._looked_at != state.global_step:
             self._guarded(args, state, control, kwargs)
 
@@ -94,7 +127,9 @@ class PeriodicCallback(TrainerCallback):  # type: ignore[misc,unused-ignore]
             model, tokenizer = kwargs["model"], kwargs.get("processing_class")
             try:
                 with undisturbed(model, tokenizer):
-                    self.look(args, state, model, tokenizer)
+                    figures = self.look(args, state, model, tokenizer)
+                if figures:
+                    log_row(figures, args, state, control)
             except Exception as error:
                 self.failures.append(f"step {state.global_step}: {type(error).__name__}: {error}")
                 logger.exception("%s failed at step %d; training goes on", type(self).__name__, state.global_step)

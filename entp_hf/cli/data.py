@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from .shared import Folder, Inputs, Overwrite, folder_or_none, given, pairs, set
 def build(
     config: EntpConfig, inputs: Inputs = None, output: Folder = None, overwrite: Overwrite = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be done, and call nothing")] = False,
+    sample: Annotated[int, typer.Option(help="groups that --dry-run asks, to know how long replies are", min=0)] = 0,
     emit: Annotated[str | None, typer.Option(help="preference: as --emit-preference")] = None,
 ) -> None:  # fmt: skip
     """Make a hybrid dataset of INPUT: rate, correct, purge, cluster, mix. Writes data, manifest, card and report."""
@@ -29,8 +31,10 @@ def build(
     if dry_run:
         from ..plan import plan
 
-        show_plan(plan(given(inputs, output or "-")[0], config, exact=True))
+        show_plan(plan(given(inputs, output or "-")[0], config, exact=True, sample=sample), sample)
         return
+    if sample:
+        raise InputError("--sample: only --dry-run asks a sample; a run asks everything")
     from ..outputs import output_folder
     from ..pipeline import run
 
@@ -103,6 +107,7 @@ def study(
     config: EntpConfig, inputs: Inputs = None, output: Folder = None,
     name: Annotated[str, typer.Option(help="the study's name, see --list")] = "",
     models: Annotated[str, typer.Option(help="models that `families` compares, with commas")] = "",
+    seeds: Annotated[int, typer.Option(help="runs of each variant, --seed the first of their seeds")] = 1,
     names: Annotated[bool, typer.Option("--list", help="list the studies and leave")] = False,
 ) -> None:  # fmt: skip
     """Answer one question about the method on INPUT: a table, plots, and a paragraph computed from the figures."""
@@ -116,8 +121,11 @@ def study(
     inputs, output = given(inputs, output)
     changed = {k: v for k, v in config.to_dict().items() if v != getattr(EntpConfig(), k) and k != "cache_dir"}
     flags = {k.replace("_", "-"): ",".join(map(str, v)) if isinstance(v, list) else v for k, v in changed.items()}
-    command = " ".join(["entp study", name, *(f"--{k} {v}" for k, v in flags.items())])
-    result = run_study(name, inputs, config, Path(output), [m for m in models.split(",") if m], command)
+    flags |= {k: v for k, v in {"models": models, "seeds": seeds}.items() if v not in ("", 1)}
+    told = [Path(source).name for source in inputs]  # where they lie is of no use to a reader
+    parts = [part for k, v in flags.items() for part in (f"--{k}", f"{v}")]
+    command = shlex.join(["entp", "study", name, *told, *parts])
+    result = run_study(name, inputs, config, Path(output), [m for m in models.split(",") if m], command, seeds)
     out.print(markdown(result["lines"]), markup=False, soft_wrap=True)
     out.print(escape(result["finding"]), soft_wrap=True)
     out.print(f"\nTable, report and figures are in [bold]{escape(str(output))}[/bold].")

@@ -14,6 +14,8 @@ from ..screen import out, table
 from ..screen_purge import show_explained, show_purge
 from .shared import Folder, Inputs, Overwrite, folder_or_none, given, write_rows_and_figures
 
+SCORES = "scores.parquet"  # what the tunable rules find at their loosest thresholds, rows as in data and dropped
+
 
 def purge(
     config: EntpConfig, inputs: Inputs = None, output: Folder = None, overwrite: Overwrite = False,
@@ -23,11 +25,15 @@ def purge(
 ) -> None:  # fmt: skip
     """Run the symbolic rules alone over every row of INPUT; with -o, write kept and dropped rows, and a report."""
     from ..purge import RULES
+    from ..purge.guide import WHOLE
+    from ..purge.registry import DATASET_OFF
 
     if rules:
         head = ["rule", "code", "action", "threshold", "on", "what it finds"]
         table("Purge rules", head, [[r.name, r.code, r.action, r.threshold, r.default_on, r.description]
-                                    for r in RULES.values()])  # fmt: skip
+                                    for r in RULES.values()]
+              + [[name, code, action, limit, name not in DATASET_OFF, finds]
+                 for name, code, action, limit, finds in WHOLE])  # fmt: skip
         return
     from ..inputs import read_rows
     from ..pipeline import purge_rows
@@ -57,11 +63,27 @@ def purge(
 
             info = {**Manifest.start(config.to_dict()), "input": read, "purge": report}
             write_rows_and_figures(folder, kept, dropped, {**info, "warnings": report["warnings"]})
+            _write_scores(folder, kept, dropped, config)
             write_report(folder)
     show_purge(report)
     out.print(
         f"{len(rows):,} rows in, {len(kept):,} kept, {len(dropped):,} dropped" + (f", in {output}" if output else "")
     )
+
+
+def _write_scores(folder: Path, kept: Any, dropped: Any, config: EntpConfig) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from ..purge import Purge
+    from ..purge.tune import loosest
+    from ..schema import FEATURES
+
+    rules = Purge.from_config(config)
+    ids = [*kept["id"], *dropped["id"]]
+    scores = loosest(rules, kept) + loosest(rules, dropped)
+    kind = FEATURES.arrow_schema.field("findings").type
+    pq.write_table(pa.table({"id": ids, "findings": pa.array(scores, kind)}), folder / SCORES, compression="zstd")
 
 
 def _explain(rows: Any, name: str, config: EntpConfig) -> None:
@@ -82,7 +104,7 @@ def _explain(rows: Any, name: str, config: EntpConfig) -> None:
 
 def retune(
     folder: Annotated[Path, typer.Argument(help="folder that `entp purge -o` made")],
-    thresholds: Annotated[list[str], typer.Argument(metavar="RULE=NUMBER", help="stricter thresholds to try")],
+    thresholds: Annotated[list[str], typer.Argument(metavar="RULE=NUMBER", help="thresholds to try")],
     output: Folder = None, overwrite: Overwrite = False,
 ) -> None:  # fmt: skip
     """Try other thresholds on the scores that a purge stored, without running the rules again."""
@@ -103,9 +125,11 @@ def retune(
     tables = [pq.read_table(folder / name / "train.parquet") for name in ("data", "dropped")]
     parts = [Dataset(table.replace_schema_metadata(None)) for table in tables]
     before = concatenate_datasets([part for part in parts if len(part)] or parts[:1])
+    stored = pq.read_table(folder / SCORES).to_pylist() if (folder / SCORES).is_file() else None
+    by_place = None if stored is None else [entry["findings"] for entry in stored]
     try:
         asked = dict(parse_thresholds(thresholds))
-        after = rethreshold(before, asked, ran)
+        after = rethreshold(before, asked, ran, by_place)
     except ValueError as error:
         raise InputError(str(error)) from error
     table("Findings", ["rule", "before", "after"], [[n, _count(before, n), _count(after, n)] for n in asked])
@@ -118,6 +142,11 @@ def retune(
             manifest["config"]["semantic_duplicate"] = both.pop("semantic_duplicate")
             manifest["config"]["purge_thresholds"] = [f"{name}={value:g}" for name, value in both.items()]
             write_rows_and_figures(target, kept, dropped, manifest)
+            if stored is not None:
+                places = [
+                    i for gone in (False, True) for i, d in enumerate(after["dropped_by"]) if (d is not None) == gone
+                ]
+                pq.write_table(pq.read_table(folder / SCORES).take(places), target / SCORES, compression="zstd")
 
 
 def _count(rows: Any, rule: str) -> int:

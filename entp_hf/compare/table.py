@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from ..benchmarks import BENCHMARKS
 from ..measure import HELDOUT, headlines
-from ..paired import LEVEL, Paired, in_words, mean_and_error, paired
+from ..paired import LEVEL, Paired, in_words, mean_and_error, paired, paired_average
 from .config import Experiment
 from .runner import Outcome
+
+AVERAGE = "average"  # of the paper's benchmarks, the last column of its table
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ def lines_of(outcomes: Sequence[Outcome], experiment: Experiment) -> list[Line]:
             name: _cell(group, reference if arm != experiment.reference else None, task, metric)
             for name, task, metric in headlines(group[0].found)
         }
+        if average := _average(group, reference if arm != experiment.reference else None):
+            cells[AVERAGE] = average
         found.append(Line(arm, model, size, group[0].rows, len(group), cells))
     return found
 
@@ -62,6 +67,22 @@ def _cell(group: Sequence[Outcome], reference: Sequence[Outcome] | None, task: s
     weight = group[0].found.items[task].get("tokens")
     against = paired(_matrix(reference, task, metric), values, weight) if reference else None
     return Cell(*mean_and_error(values, weight), values.shape[1], against)
+
+
+def _average(group: Sequence[Outcome], reference: Sequence[Outcome] | None) -> Cell | None:
+    """The mean of the paper's benchmarks that were run, each counting the same; None with fewer than two."""
+    known = [(task, metric) for name, task, metric in headlines(group[0].found) if name in BENCHMARKS]
+    if len(known) < 2:
+        return None
+    values = [_matrix(group, *which) for which in known]
+    means, errors = zip(*map(mean_and_error, values), strict=True)
+    against = None
+    if reference:
+        against = paired_average(
+            [(_matrix(reference, *which), mine) for which, mine in zip(known, values, strict=True)]
+        )
+    error = math.sqrt(sum(error**2 for error in errors)) / len(known)
+    return Cell(float(np.mean(means)), error, sum(matrix.shape[1] for matrix in values), against)
 
 
 def _matrix(group: Sequence[Outcome], task: str, metric: str) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -96,7 +117,7 @@ def verdict(lines: Sequence[Line], reference: str) -> str:
 
 
 def header(lines: Sequence[Line]) -> list[str]:
-    """Names of the tasks, in order of first appearance."""
+    """Names of the columns, in order of first appearance."""
     return list(dict.fromkeys(task for line in lines for task in line.cells))
 
 
@@ -133,7 +154,8 @@ def legend(reference: str) -> str:
     """What the figures in a cell are."""
     return (f"Mean ± standard error over items; in brackets the paired difference to {reference} and its {LEVEL:.0%} "
             f"bootstrap interval over items and seeds, * where it leaves out 0. {HELDOUT}: loss in nats a token, "
-            "lower is better; all else: share of items, higher is better.")  # fmt: skip
+            "lower is better; all else: share of items, higher is better. "
+            f"{AVERAGE}: of the benchmarks, each counting the same.")  # fmt: skip
 
 
 def comma_separated(lines: Sequence[Line]) -> str:

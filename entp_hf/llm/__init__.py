@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from .cache import CachedChat
 
 BUDGET = "budget"  # finish_reason of a call that was not made, since budget or time are used up
 
@@ -55,7 +58,7 @@ class ChatClient(Protocol):
         ...
 
 
-def make_client(config: Any, model: str | None = None) -> ChatClient:
+def make_client(config: Any, model: str | None = None) -> CachedChat:
     """The client that the configuration asks for, with the reply cache around it.
 
     `endpoint` set: that server, by its chat route or TGI's own (`api`); `provider` set: Hugging Face Inference

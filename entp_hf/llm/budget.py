@@ -135,15 +135,18 @@ class Pace:
     def __init__(self, requests: int, tokens: int) -> None:
         self.requests, self.tokens = requests or float("inf"), tokens or float("inf")
         self._sent: deque[tuple[float, float]] = deque()  # (when, tokens) of the last minute's calls
+        self._used = 0.0  # tokens of all of them
 
     def wait(self, claim: Claim) -> float:
         """Seconds until a call may be sent; 0.0 books it as sent now. One that is over the limit by itself is sent
         when nothing else was in the minute before.
         """
+        if self.requests == self.tokens == float("inf"):
+            return 0.0
         now, size = time.monotonic(), claim.prompt / 4 + claim.reply  # about four bytes a token
         while self._sent and self._sent[0][0] <= now - WINDOW:
-            self._sent.popleft()
-        number, tokens, free = len(self._sent), sum(n for _, n in self._sent), now
+            self._used -= self._sent.popleft()[1]
+        number, tokens, free = len(self._sent), self._used, now
         for when, old in self._sent:
             if number + 1 <= self.requests and tokens + size <= self.tokens:
                 break
@@ -151,6 +154,7 @@ class Pace:
         if free > now:
             return free - now
         self._sent.append((now, size))
+        self._used += size
         return 0.0
 
 

@@ -8,7 +8,7 @@ import math
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ _TABLE = """CREATE TABLE IF NOT EXISTS replies (
 _WRITE = """INSERT INTO replies VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET
     reply = excluded.reply, failed = excluded.failed, created = excluded.created
     WHERE replies.failed OR NOT excluded.failed"""
+_MEAN = """SELECT avg(json_extract(reply, '$.completion_tokens')) FROM replies WHERE kind = 'chat' AND NOT failed
+    AND client = ? AND json_extract(request, '$.prompt_version') = ? AND json_extract(request, '$.max_tokens') = ?"""
 _CHUNK_OF_ROWS = 256  # rows rated between two writes, for a client that can't report batch by batch
 
 
@@ -50,8 +52,7 @@ class CachedChat:
         """Answer all requests, in order; what comes from the file is marked `cached`."""
         if not requests:
             return []
-        name = self.name
-        bodies = [_canonical({"client": name, **asdict(request)}) for request in requests]
+        name, bodies = self.name, self._bodies(requests)
         keys = [_key("chat", body) for body in bodies]
         with opened(self.path, _TABLE) as connection:
             replies = {key: ChatReply(**reply, cached=True) for key, reply in _read(connection, keys).items()}
@@ -61,13 +62,36 @@ class CachedChat:
                 replies[key] = reply
                 if reply.finish_reason == BUDGET:
                     continue
-                kept = {field: value for field, value in asdict(reply).items() if field != "cached"}
+                kept = {field: value for field, value in vars(reply).items() if field != "cached"}
                 _write(connection, [(key, "chat", name, body, _canonical(kept), bool(reply.error), time.time())])
         first = set(todo)
         return [
             replies[key] if i in first or replies[key].cached else replace(replies[key], cached=True)
             for i, key in enumerate(keys)
         ]
+
+    def known(self, requests: Sequence[ChatRequest]) -> list[ChatReply | None]:
+        """The replies that the file has, in order, and None for the others; the client is not asked."""
+        keys = [_key("chat", body) for body in self._bodies(requests)]
+        if not Path(self.path).exists():
+            return [None] * len(keys)
+        with opened(self.path, _TABLE) as connection:
+            found = _read(connection, keys)
+        return [ChatReply(**found[key], cached=True) if key in found else None for key in keys]
+
+    def mean_reply(self, like: ChatRequest) -> float | None:
+        """Mean tokens of the file's replies of this client to requests of the prompt version, and with the most
+        tokens, of `like`; None where there are none.
+        """
+        if not Path(self.path).exists():
+            return None
+        with opened(self.path, _TABLE) as connection:
+            (mean,) = connection.execute(_MEAN, (self.name, like.prompt_version, like.max_tokens)).fetchone()
+        return None if mean is None else float(mean)
+
+    def _bodies(self, requests: Sequence[ChatRequest]) -> list[str]:
+        name = self.name
+        return [_canonical({"client": name, **vars(request)}) for request in requests]
 
     def digit_expectations(
         self, prompts: Sequence[str], prefix: str, digits: Sequence[int] = range(6), desc: str = ""

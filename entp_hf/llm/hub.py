@@ -42,11 +42,16 @@ class HubChat(ServerChat):
 
 
 def hub_client(where: dict[str, Any], key: str, timeout: float) -> AbstractAsyncContextManager[Any]:
-    """`huggingface_hub.AsyncInferenceClient`, which does not send the token of its own login unasked."""
+    """`huggingface_hub.AsyncInferenceClient`, which does not send the token of its own login unasked.
+
+    For a server without a key it would still read that token from its file, twice a call, so it is given another word
+    that the header leaves out. A provider must have a key, and says so.
+    """
     from huggingface_hub import AsyncInferenceClient
 
     headers: Any = None if key else {"authorization": None}
-    return AsyncInferenceClient(**where, api_key=key or None, timeout=timeout, headers=headers)
+    api_key = key or (None if "provider" in where else "none")
+    return AsyncInferenceClient(**where, api_key=api_key, timeout=timeout, headers=headers)
 
 
 def hub_failure(error: Exception, timeout: float) -> Failure | None:

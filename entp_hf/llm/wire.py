@@ -74,7 +74,7 @@ class Slots:
     ) -> None:
         self.taken -= 1
         async with self._changed:
-            self._changed.notify_all()
+            self._changed.notify(max(0, int(self.limit) - self.taken))  # waking all costs more than a call does
 
     def halve(self, since: int) -> None:
         """Half as many from now on; a call that began before the last cut (`since` < cuts) tells nothing new."""

@@ -38,8 +38,8 @@ _ABOVE = re.compile(
 _REFERENCE_CUES = (
     "attach", "enclos", "upload", "image", "picture", "photo", "screenshot", "diagram", "chart", "graph", "figure",
     "document", "file", "pdf", "spreadsheet", "video", "recording", "audio", "map", "drawing", "painting", "link",
-    "url", "slide", "scan", "below", "above", "the following", "the given", "provided", " here", "附", "图", "上述",
-    "以上", "下面", "下列", "以下",
+    "url", "slide", "](", "scan", "below", "above", "the following", "the given", "provided", " here", "附", "图",
+    "上述", "以上", "下面", "下列", "以下",
 )  # fmt: skip
 _ABOUT = re.compile(
     r"\b(?:how|create|make|design|draw|generate|write|build|attach|upload|embed|what is|what are|why|code"
@@ -60,7 +60,7 @@ _ASKING = re.compile(
 def missing_reference(row: Fields, threshold: float) -> Iterator[Hit]:
     """An attachment, image, link or text that the prompt refers to and the row does not hold.
 
-    Context of `threshold` words or more beside the reference counts as held. Drops where only a URL or a marker of
+    An input, or `threshold` words or more after the reference, count as held. Drops where only a URL or a marker of
     an attachment stands in its place and the answer makes its content up.
     """
     first = row.instruction
@@ -68,14 +68,11 @@ def missing_reference(row: Fields, threshold: float) -> Iterator[Hit]:
     if len(first.text) > 400 or len(given) > 400 or not row.single:
         return
     lower = first.lower
-    bare = bool(
-        given and (_ONLY_URL.fullmatch(given) or (len(given.split()) <= 8 and _ATTACHED.search(given.lower())))
-    )
-    held = row.input.length if given and not bare else 0
-    if not bare and not has_any(lower, _REFERENCE_CUES):
+    bare = bool(given and (_ONLY_URL.fullmatch(given) or (len(given.split()) <= 8 and _attached(given.lower()))))
+    if not bare and (given or not has_any(lower, _REFERENCE_CUES)):
         return
-    found = _ATTACHED.search(lower) or (_ABOVE.search(lower) if "\n" not in first.text.strip() else None)
-    if not (bare or found) or held >= threshold or (given and not bare):
+    found = _attached(lower) or (_ABOVE.search(lower) if "\n" not in first.text.strip() else None)
+    if not (bare or found):
         return
     if (
         CODE.search(lower)
@@ -83,7 +80,7 @@ def missing_reference(row: Fields, threshold: float) -> Iterator[Hit]:
         or (
             found
             and not bare
-            and (_own_text(first, found) or (_ABOUT.match(lower) and not _POINTS.search(found.group())))
+            and (_own_text(first, found, threshold) or (_ABOUT.match(lower) and not _POINTS.search(found.group())))
         )
     ):
         return
@@ -94,11 +91,15 @@ def missing_reference(row: Fields, threshold: float) -> Iterator[Hit]:
               action="drop" if bare and not asks and not _ONLY_URL.fullmatch(given) else "flag")  # fmt: skip
 
 
-def _own_text(part: Part, found: re.Match[str]) -> bool:
+def _attached(lower: str) -> re.Match[str] | None:
+    return _ATTACHED.search(lower) if has_any(lower, _REFERENCE_CUES) else None
+
+
+def _own_text(part: Part, found: re.Match[str], threshold: float) -> bool:
     """Whether the instruction itself goes on with what it refers to: after a colon, in quotes, or at length."""
     rest = part.text[found.end() :]
     return (
-        len(rest.split()) >= 20
+        len(rest.split()) >= threshold
         or re.search(r"[:：]\s*\S", rest) is not None
         or re.search(r"[\"“«「『'‘`][^\"”»」』]{8,}", rest) is not None
         or part.mask.spans != ()

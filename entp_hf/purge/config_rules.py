@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .registry import DATASET_RULES, RULES
+from .registry import DATASET_OFF, DATASET_RULES, DATASET_THRESHOLDS, RULES
 from .rows import Rule
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def selected(rules: Sequence[str], off: Sequence[str]) -> list[Rule]:
 
 def dataset_rules_off(rules: Sequence[str], off: Sequence[str]) -> set[str]:
     """The rules over the whole dataset (duplicates, contamination) that are not to run."""
-    wanted = set(DATASET_RULES) if not rules or DEFAULT in rules else set(rules)
+    wanted = set(rules) | (set(DATASET_RULES) - set(DATASET_OFF) if not rules or DEFAULT in rules else set())
     return {name for name in DATASET_RULES if name in off or name not in wanted}
 
 
@@ -80,8 +80,8 @@ def rule_problems(config: EntpConfig) -> list[str]:
             continue  # reported by the configuration itself
         if problem := _name_problem(name):
             found.append(f"purge_thresholds: {problem}")
-        elif ":" not in name and (name not in RULES or RULES[name].threshold is None):
-            usable = ", ".join(n for n, r in RULES.items() if r.threshold is not None)
+        elif ":" not in name and default_threshold(name) is None:
+            usable = ", ".join([n for n, r in RULES.items() if r.threshold is not None] + [*DATASET_THRESHOLDS])
             found.append(f"purge_thresholds: rule {name!r} has no threshold; those with one: {usable}")
         if not _is_number(value):
             found.append(f"purge_thresholds: {value!r} for {name} is not a number; write {name}=0.5")
@@ -108,6 +108,11 @@ def _name_problem(name: str) -> str:
     return f"no rule is called {name!r}; " + (
         f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(RULES)}"
     )
+
+
+def default_threshold(name: str) -> float | None:
+    """A shipped rule's threshold; None for rules without one, and for own rules."""
+    return RULES[name].threshold if name in RULES else DATASET_THRESHOLDS.get(name)
 
 
 def thresholds_of(rules: Sequence[Rule], given: Mapping[str, float]) -> dict[str, float]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ..schema import Finding
 from .benchmark_files import LONG, items_of, words_of
-from .ngrams import Hashes, codes_of, ngrams
+from .ngrams import Hashes, codes_of, joined_codes, ngrams, sets_of
 
 if TYPE_CHECKING:
     from ..config import EntpConfig
@@ -44,7 +44,8 @@ def _distinct(sizes: bytes) -> list[int]:
 
 def _spellings(text: str) -> list[list[str]]:
     """Words of an item, and as they are where somebody took the marks inside words out ("dont", "831997")."""
-    return [words_of(text), words_of(_INNER_MARKS.sub("", text))]
+    bare = _INNER_MARKS.sub("", text)
+    return [words_of(text)] if bare == text else [words_of(text), words_of(bare)]
 
 
 @dataclass(frozen=True)
@@ -81,25 +82,21 @@ class Contamination:
 
         A text with marks inside words counts as two items: as it is, and without those marks.
         """
-        names: list[str] = []
-        sizes: list[int] = []
-        grams: list[Hashes] = []
-        owners: list[npt.NDArray[np.uint32]] = []
-        seen: set[str] = set()
-        for name, words in ((name, words) for name, text in named for words in _spellings(text)):
-            key = " ".join(words)
-            if len(words) < LEAST_WORDS or key in seen:
-                continue
-            seen.add(key)
-            size = LONG if len(words) >= LONG else min(SHORT, len(words))
-            hashes = np.unique(ngrams(codes_of(words), size))
-            owners.append(np.full(len(hashes), len(names), np.uint32))
-            names.append(name)
-            sizes.append(size)
-            grams.append(hashes)
-        every = np.concatenate(grams) if grams else np.empty(0, np.uint64)
+        texts: dict[tuple[str, ...], str] = {}
+        for name, text in named:
+            for words in _spellings(text):
+                if len(words) >= LEAST_WORDS:
+                    texts.setdefault(tuple(words), name)
+        names = list(texts.values())
+        sizes = [LONG if len(words) >= LONG else min(SHORT, len(words)) for words in texts]
+        grams = [np.empty(0, np.uint64)] * len(names)
+        for size in set(sizes):
+            chosen = [(item, words) for item, words in enumerate(texts) if sizes[item] == size]
+            for (item, _), found in zip(chosen, sets_of([words for _, words in chosen], size), strict=True):
+                grams[item] = found
+        every = np.concatenate([np.empty(0, np.uint64), *grams])
         order = np.argsort(every, kind="stable")
-        owner = np.concatenate(owners)[order] if owners else np.empty(0, np.uint32)
+        owner = np.repeat(np.arange(len(names), dtype=np.uint32), [len(g) for g in grams])[order]
         stored = every[order].tobytes()
         digest = hashlib.blake2b(stored, digest_size=8).hexdigest()
         return cls(
@@ -172,11 +169,30 @@ class Contamination:
         findings = [list(f or ()) for f in batch.get("findings") or [()] * count]
         dropped = list(batch.get("dropped_by") or [None] * count)
         in_pool = batch.get("in_pool") or [True] * count
-        for i, messages in enumerate(batch["messages"]):
-            if dropped[i] or (self.only_pool and not in_pool[i]):
-                continue
-            hits = self.find({"messages": messages})
+        alive = [i for i in range(count) if not dropped[i] and (in_pool[i] or not self.only_pool)]
+        for at in self._suspects([batch["messages"][i] for i in alive]):
+            index = alive[at]
+            hits = self.find({"messages": batch["messages"][index]})
             if hits:
-                findings[i] += [hit.as_dict() for hit in hits]
-                dropped[i] = "purge:contamination"
+                findings[index] += [hit.as_dict() for hit in hits]
+                dropped[index] = "purge:contamination"
         return {**batch, "findings": findings, "dropped_by": dropped}
+
+    def _suspects(self, conversations: Sequence[Sequence[Mapping[str, Any]]]) -> list[int]:
+        """Numbers of the conversations that hold any n-gram of the index, within a turn or over two: few do.
+
+        All are hashed at once, which takes a tenth of the time that `find` takes for each.
+        """
+        known = np.frombuffer(self.grams, np.uint64)
+        words = [[w for m in messages for w in words_of(m["content"] or "")] for messages in conversations]
+        codes, lengths = joined_codes(words)
+        owner = np.repeat(np.arange(len(words)), lengths)
+        suspects: set[int] = set()
+        for size in _distinct(self.sizes) if len(known) else ():
+            grams = ngrams(codes, size)
+            at = np.flatnonzero(_filter(self.grams)[grams & np.uint64((1 << _BITS) - 1)])
+            at = at[owner[at] == owner[at + size - 1]]
+            place = np.searchsorted(known, grams[at])
+            at = at[known[np.minimum(place, len(known) - 1)] == grams[at]]
+            suspects.update(owner[at].tolist())
+        return sorted(suspects)

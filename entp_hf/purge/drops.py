@@ -95,6 +95,7 @@ def echo(row: Fields, threshold: float) -> Iterator[Hit]:
     exempt from nearly, tasks whose answer can be the input itself (correct, extract, sort, name) from both.
     """
     for part in row.answers:
+        hits = []
         for source in row.parts:
             size = len(source.text)
             if source.turn != part.turn - 1 or source.field not in ("instruction", "input") or size < 8:
@@ -105,8 +106,9 @@ def echo(row: Fields, threshold: float) -> Iterator[Hit]:
             if source.field == "input" and source.length < 30 and part.text.strip() != source.text.strip():
                 continue  # a short input handed back with a mark or a word changed is what most tasks ask for
             if share >= threshold and (action := _echo_action(row, part, source, share)):
-                yield Hit(part, 0, len(part.text), f"{share:.0%} like the {source.field}", share, action)
-                break
+                hits.append(Hit(part, 0, len(part.text), f"{share:.0%} like the {source.field}", share, action))
+        if hits:
+            yield max(hits, key=lambda hit: hit.score)
 
 
 def _likeness(one: str, other: str) -> float:
@@ -132,6 +134,51 @@ def _echo_action(row: Fields, part: Part, source: Part, share: float) -> str:
     return "drop" if share == 1 and source.length < 30 else "flag"
 
 
+def copied_block(row: Fields, threshold: float) -> Iterator[Hit]:
+    """An answer of 15 words or more that is, to a share of `threshold`, one block copied from a longer prompt.
+
+    Only where the prompt asks for words of one's own (summarise, explain, write): the answer to a question may stand
+    in the text, and tasks that copy or edit are meant to. A prompt without an input must be twice as long.
+    """
+    for part in row.answers:
+        if len(part.text) < 60 or not 0.5 < threshold <= 1:
+            continue
+        middle = len(part.text) // 2
+        probe = max(part.text[middle : middle + 16].split() or [""], key=len)  # spares most rows the comparison
+        for source in row.parts:
+            least = 1.0 if source.field == "input" else 2.0  # a question taken up in the answer is no copy
+            if source.turn != part.turn - 1 or len(source.text) <= least * len(part.text):
+                continue
+            if probe not in source.text or part.mask.spans:
+                continue
+            text, long = _SPACE.sub(" ", part.text).strip(), _SPACE.sub(" ", source.text)
+            edge = int(len(text) * (1 - threshold))
+            at = long.find(text[edge : len(text) - edge])
+            if at < 0 or part.length < 15:
+                continue
+            share = _widened(text, long, edge, at) / len(text)
+            question = row.question_before(part).removesuffix("\n" + row.input.text.lower())[:150]  # not the passage
+            own = _OWN_WORDS.search(question) and not (COPYING.search(question) or EDITING.search(question))
+            if share >= threshold and own:
+                yield Hit(part, 0, len(part.text), f"{share:.0%} is copied from the {source.field}", share)
+                break
+
+
+def _widened(text: str, long: str, edge: int, at: int) -> int:
+    """Length of the block that the middle of `text`, found at `at`, grows to on both sides."""
+    left = 0
+    while left < min(edge, at) and text[edge - left - 1] == long[at - left - 1]:
+        left += 1
+    end, stop, right = at + len(text) - 2 * edge, len(text) - edge, 0
+    while right < edge and end + right < len(long) and text[stop + right] == long[end + right]:
+        right += 1
+    return len(text) - 2 * edge + left + right
+
+
+_OWN_WORDS = re.compile(
+    r"\bsummar|\bown words|\bexplain|\bdescribe|\bdiscuss|\banaly[sz]e|\binterpret|\bcompose"
+    r"|\bwrite\b|\bcreate\b|\bgenerate\b|总结|概括|解释|描述|写|\bresum|\brésum|zusammen|erklär|\bexplic|\bexpliqu|要約|説明|요약|설명|кратко|объясн|опиши|لخص|اشرح"
+)
 _SAY = re.compile(r"\b(?:repeat|copy|echo|say|verbatim|print|correct|translat\w*|proof ?read)\b|重复|翻译")
 
 

@@ -151,7 +151,8 @@ class View:
 def shingle_sets(rows: Dataset, wanted: Collection[int]) -> dict[int, Hashes]:
     """The shingles of the rows at the places `wanted`."""
     names = [name for name in ("messages", "input") if name in rows.column_names]
-    return {i: shingles(look_at(row).whole) for i, row in enumerate(each(rows, *names)) if i in wanted}
+    texts = {i: look_at(row).whole for i, row in enumerate(each(rows, *names)) if i in wanted}
+    return dict(zip(texts, shingles(texts.values()), strict=True))
 
 
 def mark_duplicates(

@@ -10,7 +10,7 @@ from .cues import BRIEF, CODE, ELABORATE, LETTER, LISTS, VERSE
 from .drops import says_nothing
 from .lexicon import DANGLING, DANGLING_END
 from .masks import FILLER
-from .rows import Fields, Hit, Part, shown
+from .rows import Fields, Hit, Part, has_any, shown
 from .scripts import language_of
 
 _STOPS = frozenset(".!?…。！？｡؟۔।॥‽⁇⁉:;：；)]}\"'”’»」』）】〉》`*_~>|%°$€£)" + FILLER)
@@ -46,6 +46,12 @@ def truncated(row: Fields, threshold: float) -> Iterator[Hit]:
         if reason:
             detail = f"{reason}: {shown(text[-30:])}"
             yield Hit(part, max(len(text) - 30, 0), len(text), detail, float(part.length))
+
+
+def unfinished(text: str) -> bool:
+    """Whether a text stops on a letter or digit, a comma or a dash: no end of prose, code, a list or a sum."""
+    last = text.rstrip()[-1:]
+    return last.isalnum() or last in ",，、-–—"
 
 
 _STRANDED = frozenset("for with to in on at about from of by as into upon without through".split())
@@ -123,6 +129,7 @@ _REFERS = re.compile(
 _FORM = re.compile(r"\bforms?\b|\bsurvey|\bquestionnaire|\bfeedback|\btemplate|表|问卷")
 _CODE_LINE = re.compile(r"[(){}\[\]=<>]|^\s*(?:else|try|finally|except|case|default)\b")
 _TEX = re.compile(r"\\[A-Za-z]+|[\^_]\{?\w")
+_OPENERS = ("(", "[", "\\", "$")
 _DELIMITERS = ((r"\(", r"\)"), (r"\[", r"\]"))
 _ENUMERATOR = re.compile(
     r"(?m)(?:^|(?<=[\s;,.:(]))(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,5})\)|[:;8=xX]['-]?[()]|[()]['-]?[:;]|\b\d+['’\"]?\)"
@@ -135,6 +142,8 @@ def unbalanced(row: Fields, threshold: float) -> Iterator[Hit]:
     for part in row.answers:
         text = part.prose
         question = row.question_before(part)
+        if not has_any(text, _OPENERS) and "\\boxed" not in question:
+            continue
         if part.codelike or (CODE.search(question) and "latex" not in question):
             continue
         if "\\boxed" in question and "\\boxed" not in part.text and part is row.response:

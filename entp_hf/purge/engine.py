@@ -130,13 +130,14 @@ class _Plan:
     thresholds: Mapping[str, float]
     drop: frozenset[str]
     order: Mapping[str, int] = field(init=False)
-    repairing: tuple[Rule, ...] = field(init=False)
-    marking: tuple[Rule, ...] = field(init=False)
+    repairing: tuple[tuple[Rule, float], ...] = field(init=False)
+    marking: tuple[tuple[Rule, float], ...] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "order", {rule.name: place for place, rule in enumerate(self.rules)})
-        object.__setattr__(self, "repairing", tuple(r for r in self.rules if r.repairs))
-        object.__setattr__(self, "marking", tuple(r for r in self.rules if not r.repairs))
+        for name, repairs in (("repairing", True), ("marking", False)):
+            chosen = ((rule, self.thresholds[rule.name]) for rule in self.rules if rule.repairs == repairs)
+            object.__setattr__(self, name, tuple(chosen))
 
 
 @functools.lru_cache(maxsize=16)
@@ -158,8 +159,9 @@ class _Run:
 
     def purged(self) -> Purged:
         fields, marks = self._repair()
-        for rule in self.plan.marking:
-            marks += [(rule, hit) for hit in rule.check(fields, self.plan.thresholds[rule.name])]
+        for rule, threshold in self.plan.marking:
+            for hit in rule.check(fields, threshold):
+                marks.append((rule, hit))  # noqa: PERF401 - most rules find nothing, and a list each costs more
         dropped_by = None
         for rule, hit in sorted(marks, key=lambda mark: self.plan.order[mark[0].name]):
             finding = _finding(rule, hit, self.plan.drop)
@@ -179,8 +181,9 @@ class _Run:
         for _ in range(ROUNDS):
             marks: list[tuple[Rule, Hit]] = []
             mended = False
-            for rule in self.plan.repairing:
-                hits = list(rule.check(fields, self.plan.thresholds[rule.name]))
+            for rule, threshold in self.plan.repairing:
+                if not (hits := list(rule.check(fields, threshold))):
+                    continue
                 repairs = [hit for hit in hits if hit.repairs]
                 marks += [(rule, hit) for hit in hits if not hit.repairs]
                 if repairs and self._apply(rule, repairs, fields):

@@ -5,6 +5,16 @@ from __future__ import annotations
 from .registry import RULES
 
 WHOLE = (
+    ("length_pileup", "F1", "flag", "10", "unfinished answers that many of which have one same length"),
+    (
+        "length_percentile",
+        "F11",
+        "flag (off by default)",
+        "0.5",
+        "the shortest and longest percent of prompts, answers",
+    ),
+    ("off_topic", "F20", "flag (off by default)", "1", "the percent of answers least like their question; embedder"),
+    ("instruction_difficulty", "F20", "flag (off by default)", "1", "IFD: the question makes the answer no likelier"),
     ("exact_duplicate", "D1", "drop", "", "the same row but for case, spaces and Unicode form"),
     ("same_prompt", "D2", "flag", "", "rows with the same prompt and different answers: kept, good to fuse"),
     ("near_duplicate", "D3", "drop", "near_duplicate 0.8", "Jaccard similarity of 5-grams, by MinHash"),

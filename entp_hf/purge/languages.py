@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from .cues import CODE, TRANSLATION
 from .masks import FILLER
 from .rows import Fields, Hit, Part, shown
-from .scripts import language_of, script_counts, share_of
+from .scripts import language_of, script_counts, scripts_in, share_of
 
 _ENGLISH = (" the ", " of ", " and ", " to ", " is ", " in ", " for ", " a ")
 # Words of a prompt that no other language written in ASCII letters has in common use.
@@ -28,6 +28,7 @@ _GREEK_TERM = re.compile(r"(?:[Α-Ωα-ω]{1,2}[A-Za-z]{0,2}|[A-Za-z]{1,2}[Α-Ω
 
 
 _IPA = re.compile("[\u0250-\u02ff]")
+_ALIKE = {"greek", "cyrillic"}
 
 
 def language_mismatch(row: Fields, threshold: float) -> Iterator[Hit]:
@@ -78,9 +79,10 @@ def mixed_script(row: Fields, threshold: float) -> Iterator[Hit]:
     for part in row.answers:
         if part.text.isascii():
             continue
+        scripts = scripts_in(part.prose)
         words = [
             m
-            for m in _LOOKALIKE.finditer(part.prose)
+            for m in (_LOOKALIKE.finditer(part.prose) if scripts & _ALIKE else ())
             if not _GREEK_TERM.fullmatch(m.group())
             and not _IPA.search(m.group())
             and not _FORMULA.search(m.group())
@@ -88,6 +90,8 @@ def mixed_script(row: Fields, threshold: float) -> Iterator[Hit]:
         ]
         if words:
             yield Hit(part, *words[0].span(), f"{shown(words[0].group())} and {len(words) - 1} more")
+            continue
+        if len(scripts) < 3:
             continue
         counts = script_counts(part.prose)
         east = counts.pop("kana", 0)

@@ -31,6 +31,10 @@ BOILERPLATE_CUES = (
     "hope", "let me know", "anything else", "feel free", "hesitate", "if you ", "espero", "no dude", "hésite",
     "hoffe", "fragen", "wissen", "fique", "tiver",
 )  # fmt: skip
+BOILERPLATE_CUES_BEYOND = (
+    "希望", "如果", "还有", "avísame", "¿hay", "espère", "hésite", "zögern", "dúvida", "お役に", "他に", "ほかに",
+    "ご不明", "お気軽", "도움이", "궁금", "질문", "надеюсь", "если у", "آمل", "إذا كان", "تتردد",
+)  # fmt: skip
 BOILERPLATE = (
     # en
     re.compile(
@@ -119,6 +123,7 @@ REFUSAL = (
         r"(?:آسف|عذر|أعتذر|للأسف|بصفتي|كنموذج|كوني نموذج).{0,80}(?:لا (?:أستطيع|يمكنني|أقدر|يمكن)|لست قادر"
         r"|غير قادر)|لا (?:أستطيع|يمكنني) (?:مساعدت|تقديم|الإجابة)"),
 )  # fmt: skip
+REFUSAL_ASCII = (REFUSAL[0], *REFUSAL[2:5])  # en, es, fr, de: the others have letters beyond ASCII
 # What every refusal has one of; the second list only for text beyond ASCII.
 REFUSAL_CUES = (
     "sorry", "afraid", "apologi", "unfortunately", "cannot", "can't", "unable", "not able", "won't", "as an ",

@@ -42,6 +42,11 @@ def list_numbering(row: Fields, threshold: float) -> Iterator[Hit]:
             yield Hit(part, items[0].start(), last.end(), problem)
 
 
+def asked_for(text: str) -> list[int]:
+    """How many things each phrase of `text` asks for: [2, 3] for "list two risks and name 3 gains"."""
+    return [_NUMBERS.get(found) or int(found) for found in _ASKED.findall(text.lower())]
+
+
 _CLUES = re.compile(r"\bcrossword|\bpuzzle|\bcode\b|\bbingo|\brank")
 
 
@@ -62,8 +67,8 @@ def _miscounted(row: Fields, part: Part, items: list[re.Match[str]]) -> str:
     if numbers != list(range(1, len(numbers) + 1)):
         return ""
     for text in (part.lower[: max(items[0].start(), 0)][-160:], row.question_before(part)):
-        asked = _ASKED.search(text)
+        asked = asked_for(text)
         if asked:
-            want = _NUMBERS.get(asked.group(1)) or int(asked.group(1))
+            want = asked[0]
             return f"{want} announced, {len(items)} given" if 2 <= len(items) < want <= 30 else ""
     return ""

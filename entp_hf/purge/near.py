@@ -8,29 +8,31 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from ..spool import matrix
-from .ngrams import Hashes, codes_of, ngrams
+from .ngrams import Hashes, sets_of
 from .scripts import script_of
 
 NUM_PERM = 128
+SIZE = 5  # words or characters of a shingle
 _ODD = np.random.default_rng(1).integers(1, 2**63, NUM_PERM, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 Shared = dict[int, list[tuple[int, int]]]  # row: (band, its hash)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
-def shingles(text: str) -> Hashes:
-    """Sorted hashes (uint64) of a text's distinct 5-grams: words, or characters in scripts without spaces."""
-    units: Sequence[str] = text.split()
-    if not text.isascii() and not script_of(text[:400]).spaced:
-        units = "".join(units)
-    if not units:
-        return np.empty(0, np.uint64)
-    return np.unique(ngrams(codes_of(units), min(5, len(units))))
+def units_of(text: str) -> Sequence[str]:
+    """What 5-grams are made of: words, or characters in scripts without spaces."""
+    words = text.split()
+    return words if text.isascii() or script_of(text[:400]).spaced else "".join(words)
+
+
+def shingles(texts: Iterable[str]) -> Iterator[Hashes]:
+    """For each text the sorted hashes (uint64) of its distinct 5-grams."""
+    return sets_of([units_of(text) for text in texts], SIZE)
 
 
 @functools.cache
@@ -76,9 +78,8 @@ class Bands:
         return found
 
 
-def band_keys(text: str, near: float) -> Hashes | None:
-    """The hashes (bands,) of a text's bands; None for one without words, which is never a near-duplicate."""
-    grams = shingles(text)
+def band_keys(grams: Hashes, near: float) -> Hashes | None:
+    """The hashes (bands,) of the bands of a text's shingles; None for one without, which is never a near-duplicate."""
     if not len(grams):
         return None
     bands, width = bands_for(near)

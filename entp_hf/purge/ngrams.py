@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +13,20 @@ import numpy.typing as npt
 Hashes = npt.NDArray[np.uint64]
 
 
-@functools.lru_cache(maxsize=1 << 16)
+@functools.lru_cache(maxsize=1 << 17)
 def _code(unit: str) -> int:
     return int.from_bytes(hashlib.blake2b(unit.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 def codes_of(units: Sequence[str]) -> Hashes:
     """A hash of each word or character, in order."""
-    return np.fromiter((_code(unit) for unit in units), np.uint64, len(units))
+    return np.fromiter(map(_code, units), np.uint64, len(units))
+
+
+def joined_codes(texts: Sequence[Sequence[str]]) -> tuple[Hashes, npt.NDArray[np.int64]]:
+    """The hashes of all words of all texts in one array, and each text's number of words."""
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    return np.fromiter(map(_code, chain.from_iterable(texts)), np.uint64, int(lengths.sum())), lengths
 
 
 def ngrams(codes: Hashes, size: int) -> Hashes:
@@ -29,5 +36,22 @@ def ngrams(codes: Hashes, size: int) -> Hashes:
         return np.empty(0, np.uint64)
     out = np.full(count, size, np.uint64)
     for k in range(size):
-        out = out * np.uint64(0x9E3779B97F4A7C15) + codes[k : count + k]
-    return (out ^ (out >> np.uint64(31))) * np.uint64(0xBF58476D1CE4E5B9)
+        out *= np.uint64(0x9E3779B97F4A7C15)
+        out += codes[k : count + k]
+    out ^= out >> np.uint64(31)
+    out *= np.uint64(0xBF58476D1CE4E5B9)
+    return out
+
+
+def sets_of(texts: Sequence[Sequence[str]], size: int) -> Iterator[Hashes]:
+    """For each text the sorted hashes of its distinct n-grams; a text with fewer words is one n-gram as a whole.
+
+    The n-grams of all texts are hashed at once, which is several times faster than text by text.
+    """
+    codes, lengths = joined_codes(texts)
+    grams = ngrams(codes, size)
+    for end, length in zip(np.cumsum(lengths).tolist(), lengths.tolist(), strict=True):
+        if length >= size:
+            yield np.unique(grams[end - length : end - size + 1])
+        else:
+            yield np.unique(ngrams(codes[end - length : end], length)) if length else np.empty(0, np.uint64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import string
 from collections.abc import Callable, Iterator, Sequence
 
 from .rows import Fields, Hit, Part, has_any
@@ -126,8 +127,7 @@ def pii(row: Fields, threshold: float) -> Iterator[Hit]:
 
     Replaced by [EMAIL_1] and the like; the same value gets the same number in all fields of the row.
     """
-    text = row.text
-    if not _suspect(text):
+    if not _suspect(row.text):
         return
     numbers: dict[tuple[str, str], int] = {}
     kinds = [kind for kind in _KINDS if kind[0] != "IP" or not row.asks(_NETWORK)]
@@ -138,7 +138,11 @@ def pii(row: Fields, threshold: float) -> Iterator[Hit]:
 
 
 def _suspect(text: str) -> bool:
-    return "@" in text or _DIGITS.search(text) is not None or _ACCOUNT.search(text) is not None
+    if "@" in text:
+        return True
+    if text.isascii() and not has_any(text, string.digits):
+        return False
+    return _DIGITS.search(text) is not None or _ACCOUNT.search(text) is not None
 
 
 def _redacted(part: Part, numbers: dict[tuple[str, str], int], kinds: Sequence[_Kind]) -> Hit | None:

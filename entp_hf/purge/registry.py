@@ -8,10 +8,18 @@ from . import repair_text as text
 from .arithmetic import arithmetic
 from .flagged import flagged_words
 from .lists import list_numbering
+from .ratios import character_ratios
 from .repetition import repetition
 from .rows import Check, Rule
 
-DATASET_RULES = ("exact_duplicate", "same_prompt", "near_duplicate", "semantic_duplicate", "contamination")
+DATASET_RULES = (
+    "length_pileup", "length_percentile", "off_topic", "instruction_difficulty",
+    "exact_duplicate", "same_prompt", "near_duplicate", "semantic_duplicate", "contamination",
+)  # fmt: skip
+# Of the rules in `corpus`. Duplicates and contamination have knobs of their own.
+DATASET_THRESHOLDS = {"length_pileup": 10.0, "length_percentile": 0.5, "off_topic": 1.0, "instruction_difficulty": 1.0}
+# Percentiles find as much in good data as in bad, and the last two run a model.
+DATASET_OFF = ("length_percentile", "off_topic", "instruction_difficulty")
 
 
 def _repair(name: str, code: str, check: Check, description: str, threshold: float | None = None) -> Rule:
@@ -43,6 +51,7 @@ RULES: dict[str, Rule] = {
         "broken_roles", "X2", "drop", drops.broken_roles, "turns missing, empty or out of order", repairs=True
     ),
     "echo": Rule("echo", "X3", "drop", drops.echo, "an answer that repeats the prompt", 0.95),
+    "copied_block": Rule("copied_block", "X3", "flag", drops.copied_block, "an answer copied from the prompt", 0.9),
     "repetition": Rule("repetition", "X4", "flag", repetition, "pathological repetition", 1.0, repairs=True),
     "filler_text": Rule("filler_text", "X5", "drop", drops.filler_text, "lorem ipsum and test text", 0.5),
     "missing_reference": Rule(
@@ -79,6 +88,14 @@ RULES: dict[str, Rule] = {
     ),
     "mixed_script": Rule("mixed_script", "F13", "flag", languages.mixed_script, "look-alike letters in words", 0.15),
     "symbol_ratio": Rule("symbol_ratio", "F14", "flag", leftovers.symbol_ratio, "symbols in place of words", 0.25),
+    "character_ratios": Rule(
+        "character_ratios",
+        "F14",
+        "flag",
+        character_ratios,
+        "figures, capitals, blanks, bullets in place of prose",
+        1.0,
+    ),
     "url_load": Rule("url_load", "F15", "flag", leftovers.url_load, "mostly web addresses", 0.2),
     "pii": Rule("pii", "F16", "repair", private.pii, "personal data", repairs=True),
     "secret": Rule("secret", "F17", "repair", private.secret, "keys and tokens", repairs=True),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from .codecheck import finished
 from .cues import CODE, LETTER, MARKUP, SHOWS_MARKUP, TOKENS
-from .lexicon import BOILERPLATE, BOILERPLATE_CUES, LABELS, NO_INPUT
+from .lexicon import BOILERPLATE, BOILERPLATE_CUES, BOILERPLATE_CUES_BEYOND, LABELS, NO_INPUT
 from .masks import FILLER
 from .rows import Fields, Hit, Part, has_any, shown
 
@@ -165,7 +165,7 @@ def boilerplate_tail(row: Fields, threshold: float) -> Iterator[Hit]:
     """A closing phrase such as "I hope this helps!"; `threshold`: its most words. Letters and dialogues keep it."""
     for part in row.answers:
         tail = part.lower[-240:]
-        if tail.isascii() and not has_any(tail, BOILERPLATE_CUES):
+        if not has_any(tail, BOILERPLATE_CUES) and (tail.isascii() or not has_any(tail, BOILERPLATE_CUES_BEYOND)):
             continue
         if not any(pattern.search(tail) for pattern in BOILERPLATE):
             continue

@@ -20,6 +20,8 @@ _CONTROL = re.compile(
 )
 _INVISIBLE = re.compile("[\u200b\u2060-\u2064\ufeff\u00ad\u202a-\u202e\u2066-\u2069\u180e]")
 _JOINERS = re.compile("(?<=[A-Za-z])[\u200c\u200d]+(?=[A-Za-z])")
+# What ftfy's badness can count at all: two neighbours beyond ASCII, or one of the few that it takes alone.
+_ODD = re.compile("[^\x00-\x7f]{2}|[\x80-\x9fÂÃŒœ]")
 _LOST = re.compile("[\ufffd\ue000-\uf8ff]|□{3,}")
 _BLANKS = re.compile(r"\r\n?|[ \t\u3000]{3,}(?=\n|\Z)|[ \t]+(?=\n[ \t]*\n[ \t]*\n[ \t]*\n)|\n(?:[ \t]*\n){3,}")
 _EDGES = re.compile(r"\A(?:[ \t]*\n){2,}|(?:\s*\n){2,}\Z|\s{3,}\Z")
@@ -51,7 +53,7 @@ def mojibake(row: Fields, threshold: float) -> Iterator[Hit]:
     from ftfy.badness import badness
 
     for part in row.parts:
-        if part.text.isascii() or badness(part.prose) < threshold:
+        if part.text.isascii() or not _ODD.search(part.text) or badness(part.prose) < threshold:
             continue
         new = _outside(part, lambda piece: ftfy.fix_text(piece, _fixer()))
         if new != part.text:

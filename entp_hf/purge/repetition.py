@@ -6,6 +6,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 
 from .cues import CODE, LISTS, VERSE
 from .masks import FILLER
@@ -85,7 +86,7 @@ def _offset(part: Part, units: Sequence[str], index: int) -> int:
 def _signals(part: Part, units: Sequence[str], scale: float) -> list[str]:
     found = []
     lines = [line for line in part.prose.split("\n") if line.strip()]
-    if len(lines) >= 4:
+    if len(lines) >= 4 and _LINES * scale < 1:
         share = 1 - len(set(lines)) / len(lines)
         if share > _LINES * scale:
             found.append(f"{share:.0%} of the lines are repeated")
@@ -103,12 +104,16 @@ def _ngrams(words: Sequence[str], scale: float, spaced: bool) -> list[str]:
     found = []
     total = sum(map(len, words))
     for size, bound in _TOP.items() if spaced else ():
-        gram, times = Counter(zip(*(words[i:] for i in range(size)), strict=False)).most_common(1)[0]
+        gram, times = max(Counter(zip(*(words[i:] for i in range(size)), strict=False)).items(), key=_times)
+        if times < 4:
+            break  # longer n-grams are no more frequent
         share = times * sum(map(len, gram)) / total
-        if times >= 4 and share > bound * scale:
+        if share > bound * scale:
             found.append(f"{share:.0%} is one {size}-gram")
             break
     for size, bound in _DUPLICATED.items():
+        if bound * scale >= 1:
+            continue
         size = size if spaced else size * 2
         share = _duplicated(words, size, total)
         if share > bound * scale:
@@ -117,6 +122,9 @@ def _ngrams(words: Sequence[str], scale: float, spaced: bool) -> list[str]:
         if share <= _DUPLICATED[10] * scale:
             break  # longer n-grams repeat even less
     return found
+
+
+_times = itemgetter(1)
 
 
 def _duplicated(words: Sequence[str], size: int, total: int) -> float:

@@ -36,9 +36,8 @@ _RANGES = (
 )  # fmt: skip
 _OF_SCRIPT = {"kana": "ja", "hangul": "ko", "han": "zh", "cyrillic": "ru", "greek": "el", "arabic": "ar",
               "hebrew": "he", "thai": "th", "indic": "hi"}  # fmt: skip
-_ENGLISH = re.compile(
-    r"\b(?:the|of|and|to|is|are|in|for|that|with|you|was|what|how|why|explain|describe|write|your)\b", re.I
-)
+_WORD = re.compile(r"\w+")
+_ENGLISH = frozenset("the of and to is are in for that with you was what how why explain describe write your".split())
 
 
 @functools.lru_cache(maxsize=8192)
@@ -61,13 +60,19 @@ def script_counts(text: str) -> Counter[str]:
     return counts
 
 
+def scripts_in(text: str) -> set[str]:
+    """Names of the scripts that the text has letters of."""
+    return {name for char in set(text) if (name := script_of_char(char))}
+
+
 def script_of(text: str) -> Script:
     """The script of most letters. A fifth of kana makes Han text Japanese; CJK wins over Latin from a third on."""
     if text.isascii():
         return LATIN
+    names = scripts_in(text)
+    if len(names) < 2:
+        return _SCRIPTS[names.pop()] if names else NO_SCRIPT
     counts = script_counts(text)
-    if not counts:
-        return NO_SCRIPT
     total = counts.total()
     east = counts["han"] + counts["kana"]
     if east > total / 3:
@@ -86,9 +91,9 @@ def language_of(text: str, script: Script) -> tuple[str, float]:
     """ISO 639-1 code and confidence 0..1. Only scripts that several languages share need the model."""
     if script.name in ("kana", "hangul", "han", "greek", "hebrew", "thai"):
         return _OF_SCRIPT[script.name], 1.0
-    if script.name == "latin" and len(_ENGLISH.findall(text[:400])) * 12 >= len(text[:400].split()):
-        found = len(_ENGLISH.findall(text[:400]))
-        if found >= 3 or (found == 2 and len(text) <= 40):
+    if script.name == "latin":
+        found = sum(word in _ENGLISH for word in _WORD.findall(text[:400].lower()))
+        if found * 12 >= len(text[:400].split()) and (found >= 3 or (found == 2 and len(text) <= 40)):
             return "en", 1.0
     if not text.strip():
         return "", 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from datasets import Dataset
 from ..ray_host import BLOCK, RayHost
 from ..schema import instruction_of, response_of
 from ..spool import blocks
-from .near import band_keys
+from .near import band_keys, shingles
+from .ngrams import Hashes
 
 # Null where a row is dropped; `keys` also where it has no words, or near-duplicates are not looked for.
 SKETCH = pa.schema({"whole": pa.binary(16), "prompt": pa.binary(16), "answer": pa.int64(), "keys": pa.binary()})
@@ -52,13 +54,16 @@ class Sketch:
         """Sketch a batch of rows."""
         names = list(batch)
         rows = [dict(zip(names, values, strict=True)) for values in zip(*batch.values(), strict=True)]
-        found = [{} if row.get("dropped_by") else self.row(row) for row in rows]
-        return {name: [one.get(name) for one in found] for name in SKETCH.names}
+        looked = [None if row.get("dropped_by") else look_at(row) for row in rows]
+        there = [one for one in looked if one is not None]
+        sets = itertools.repeat(None) if self.near is None else shingles(one.whole for one in there)
+        found = (self.of(one, grams) for one, grams in zip(there, sets, strict=False))
+        sketched = [{} if one is None else next(found) for one in looked]
+        return {name: [one.get(name) for one in sketched] for name in SKETCH.names}
 
-    def row(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """The sketch of one row."""
-        looked = look_at(row)
-        keys = None if self.near is None else band_keys(looked.whole, self.near)
+    def of(self, looked: Looked, grams: Hashes | None) -> dict[str, Any]:
+        """The sketch of one row, by its texts and shingles."""
+        keys = None if self.near is None or grams is None else band_keys(grams, self.near)
         return {
             "whole": _digest(looked.whole),
             "prompt": _digest(looked.prompt),

@@ -3,46 +3,83 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from datasets import Dataset
 from numpy import float32
 
+from .config_rules import default_threshold
 from .registry import RULES
+
+if TYPE_CHECKING:
+    from .engine import Purge
 
 Row = dict[str, Any]
 _DUPLICATES = ("near_duplicate", "semantic_duplicate")
 # How a finding's score stands to the threshold where the rule finds something. Rules that aren't here compare more
 # than one number, or repair.
 SCORED: dict[str, Callable[[Any, Any], bool]] = {
-    "echo": operator.ge, "truncated": operator.ge, "symbol_ratio": operator.gt, "url_load": operator.gt,
-    "mixed_script": operator.gt, "flagged_words": operator.gt,
+    "echo": operator.ge, "copied_block": operator.ge, "truncated": operator.ge, "symbol_ratio": operator.gt,
+    "url_load": operator.gt, "mixed_script": operator.gt, "flagged_words": operator.gt,
     "refusal": operator.le, "too_short": operator.lt, "filler_text": operator.gt,
+    "length_pileup": operator.ge, "off_topic": operator.lt, "instruction_difficulty": operator.gt,
     "near_duplicate": operator.ge, "semantic_duplicate": operator.ge,
+}  # fmt: skip
+# The thresholds from which `loosest` stores scores, so that they can be made looser too.
+LOOSEST = {
+    "echo": 0.5, "copied_block": 0.6, "truncated": 5.0, "symbol_ratio": 0.1, "url_load": 0.05, "mixed_script": 0.02,
+    "flagged_words": 0.001, "refusal": 400.0, "too_short": 20.0,
 }  # fmt: skip
 _LESS = (operator.le, operator.lt)
 _DROPS_ABOVE = ("filler_text",)  # their threshold parts flag from drop, so it can be moved either way
+_ORDER = {name: place for place, name in enumerate(RULES)}
 
 
-def rethreshold(rows: Dataset, thresholds: Mapping[str, float], ran: Mapping[str, float] | None = None) -> Dataset:
+def loosest(purge: Purge, rows: Dataset) -> list[list[Row]]:
+    """What the rules of `LOOSEST` would find in purged rows at the loosest thresholds: every score worth a trial.
+
+    Rows that a stage before the purge dropped have none, since the purge did not look at them.
+    """
+    wanted = tuple(name for name in purge.names() if name in LOOSEST)
+    if not wanted:
+        return [[] for _ in range(len(rows))]
+    scoring = replace(purge, rules=wanted, thresholds=tuple(LOOSEST.items()), off=())
+    names = [name for name in ("messages", "input", "dropped_by") if name in rows.column_names]
+    found: list[list[Row]] = []
+    for begin in range(0, len(rows), 1000):
+        batch = rows.select_columns(names)[begin : begin + 1000]
+        gone = batch.get("dropped_by") or [None] * len(batch["messages"])
+        batch["dropped_by"] = [reason if reason and not reason.startswith("purge:") else None for reason in gone]
+        found += scoring(batch)["findings"]
+    return found
+
+
+def rethreshold(
+    rows: Dataset,
+    thresholds: Mapping[str, float],
+    ran: Mapping[str, float] | None = None,
+    scores: Sequence[Sequence[Row]] | None = None,
+) -> Dataset:
     """Purged rows as they would be under other thresholds; rows that are no longer dropped come back alive.
 
-    `ran`: the thresholds that the rows were purged with, where they are not the rules' own. A threshold can only be
-    made stricter, since what a looser one finds was not stored: run the rules once with loose ones, then tune. A
-    duplicate is judged by the row that it was found to repeat. Raises ValueError for rules without a score and for
-    looser thresholds.
+    `ran`: the thresholds that the rows were purged with, where they are not the rules' own. `scores`: what `loosest`
+    gave for the rows, in their order. Without it, and for rules over the whole dataset, a threshold can only be made
+    stricter, since what a looser one finds was not stored. A duplicate is judged by the row that it was found to
+    repeat. Raises ValueError for rules without a score and for thresholds looser than what was stored.
     """
     from ..stage import set_columns
 
-    _check(thresholds, ran or {})
+    _check(thresholds, ran or {}, scores is not None)
     ids = rows["id"][:] if "id" in rows.column_names else [""] * len(rows)
-    findings = [[dict(f) for f in found or ()] for found in rows["findings"]]
+    findings = [[dict(f) for f in found or ()] for found in rows["findings"][:]]
     dropped = list(rows["dropped_by"])
     back: set[tuple[str, str]] = set()
     for index, found in enumerate(findings):
-        kept = [f for f in found if _stands(f, thresholds)]
-        if len(kept) == len(found) and not any(f["rule"] in _DROPS_ABOVE for f in found):
+        given = found if scores is None else _with_stored(found, scores[index], thresholds)
+        kept = [f for f in given if _stands(f, thresholds)]
+        if kept == found and not any(f["rule"] in _DROPS_ABOVE for f in found):
             continue
         back |= {(ids[index], f["rule"]) for f in found if f not in kept and f["rule"] in _DUPLICATES}
         findings[index] = kept
@@ -51,18 +88,40 @@ def rethreshold(rows: Dataset, thresholds: Mapping[str, float], ran: Mapping[str
     return set_columns(rows, {"findings": [_without(found, back) for found in findings], "dropped_by": dropped})
 
 
-def _check(thresholds: Mapping[str, float], ran: Mapping[str, float]) -> None:
+def _with_stored(found: list[Row], stored: Sequence[Row], thresholds: Mapping[str, float]) -> list[Row]:
+    """A row's findings with the stored ones of the rules in question in place of its own, in the rules' order."""
+    asked = [dict(f) for f in stored if f["rule"] in thresholds]
+    tuned = {name for name in thresholds if name in LOOSEST}
+    left = [f for f in found if f["rule"] not in tuned]
+    repairs = [f for f in left if f["action"] == "repair"]
+    marks = [f for f in left if f["action"] != "repair"] + asked
+    return repairs + sorted(marks, key=lambda f: _ORDER.get(f["rule"], len(_ORDER)))
+
+
+def _check(thresholds: Mapping[str, float], ran: Mapping[str, float], stored: bool) -> None:
     for name, value in thresholds.items():
         if name not in SCORED:
-            raise ValueError(f"{name} can't be tuned on stored scores; rules that can: {', '.join(SCORED)}")
-        before = ran.get(name, RULES[name].threshold if name in RULES else None)
+            raise ValueError(
+                f"{name} can't be tuned on stored scores: it repairs, or compares more than one number. Rules that "
+                f"can: {', '.join(SCORED)}. Purge again with purge_thresholds {name}={value:g}"
+            )
+        before = LOOSEST[name] if stored and name in LOOSEST else ran.get(name, default_threshold(name))
         if before is None or name in _DROPS_ABOVE:
             continue
         if value > before if SCORED[name] in _LESS else value < before:
-            raise ValueError(
-                f"{name}={value:g} is looser than the {before:g} of the purge; what it would find was "
-                f"not stored. Purge once with purge_thresholds {name}={value:g}, then tune"
-            )
+            raise ValueError(f"{name}={value:g} is looser than {_why(name, before, stored)}")
+
+
+def _why(name: str, before: float, stored: bool) -> str:
+    knob = name if name in _DUPLICATES else "purge_thresholds"
+    if name not in LOOSEST:
+        what = "rows less alike were not compared" if name in _DUPLICATES else "what it would find needs all rows"
+        return f"the {before:g} of the purge, and there is no score for it: {what}. Purge again with another {knob}"
+    if stored:
+        return f"{before:g}, from which scores are stored. Purge again with a looser {knob}"
+    return (
+        f"the {before:g} of the purge; what it would find was not stored. Purge once with a looser {knob}, then tune"
+    )
 
 
 def _stands(finding: Row, thresholds: Mapping[str, float]) -> bool:

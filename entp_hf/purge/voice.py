@@ -6,7 +6,16 @@ import re
 from collections.abc import Iterator
 
 from .cues import DIALOGUE
-from .lexicon import DISCLAIMER, IDENTITY, PAGE_CUES, PAGE_LINE, REFUSAL, REFUSAL_CUES, REFUSAL_CUES_BEYOND
+from .lexicon import (
+    DISCLAIMER,
+    IDENTITY,
+    PAGE_CUES,
+    PAGE_LINE,
+    REFUSAL,
+    REFUSAL_ASCII,
+    REFUSAL_CUES,
+    REFUSAL_CUES_BEYOND,
+)
 from .masks import FILLER
 from .rows import Fields, Hit, Part, has_any, shown
 
@@ -22,7 +31,8 @@ def refusal(row: Fields, threshold: float) -> Iterator[Hit]:
         cued = has_any(head, REFUSAL_CUES) or (not head.isascii() and has_any(head, REFUSAL_CUES_BEYOND))
         if not cued or part.length > threshold:
             continue
-        found = next((m for p in REFUSAL if (m := p.search(head))), None)
+        phrases = REFUSAL_ASCII if head.isascii() else REFUSAL
+        found = next((m for p in phrases if (m := p.search(head))), None)
         if found is None or found.start() >= 80:
             continue
         question = row.question_before(part)

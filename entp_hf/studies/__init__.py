@@ -7,9 +7,7 @@ run_study("clusters-fusion", ["pool.jsonl"], config, "out")
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import importlib.resources
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,31 +16,34 @@ from pathlib import Path
 from typing import Any
 
 from datasets.utils import tqdm
-from markupsafe import Markup
 
 from ..config import EntpConfig
 from ..errors import ConfigError, OutputError
 from ..manifest import installed_versions
-from ..plots import grouped_bar
 from ..sources import Source
 from ..stage import source_hash
 from . import figures, findings, variants
-from .figures import Reference
+from .figures import Lines, Reference
+from .page import markdown, write
 from .variants import Variant
 
-__all__ = ["STUDIES", "Study", "Variant", "run_study"]
+__all__ = ["STUDIES", "Study", "Variant", "markdown", "run_study"]
 
 
 @dataclass(frozen=True)
 class Study:
-    """A question: `vary` gives the variants, `measure` the lines of figures of one, `say` the paragraph over all."""
+    """A question: `vary` gives the variants, `measure` the lines of figures of one, `say` the paragraph over all.
+
+    `derive` adds figures that need all lines; `plotted` are those that get a plot.
+    """
 
     about: str
     vary: Callable[[EntpConfig, Sequence[str]], list[Variant]]
     measure: Callable[[Sequence[Source], EntpConfig, Reference], list[dict[str, Any]]]
-    say: Callable[[Sequence[dict[str, Any]]], str]
+    say: Callable[[Lines], str]
     plotted: tuple[str, ...]
     embeds: bool = True
+    derive: Callable[[Lines], list[dict[str, Any]]] = list
 
 
 _SEEN = ("novelsum", "vendi", "cluster_coverage", "knn_coverage", "answer_words", "defective")
@@ -58,7 +59,7 @@ STUDIES: dict[str, Study] = {
     "sensitivity": Study("each fusion setting around its default, one at a time", variants.sensitivity,
                          figures.of_dataset, findings.sensitivity, _SEEN),
     "rules": Study("the purge without each of its rules", variants.rules, figures.of_purge, findings.rules,
-                   ("kept", "flagged"), False),
+                   ("rows_saved", "repairs_lost", "flags_lost"), False, figures.against_all),
 }  # fmt: skip
 
 
@@ -73,36 +74,51 @@ def study_of(name: str) -> Study:
 
 def run_study(
     name: str, inputs: Sequence[Source], config: EntpConfig, folder: str | Path, models: Sequence[str] = (),
-    command: str = "",
+    command: str = "", seeds: int = 1,
 ) -> dict[str, Any]:  # fmt: skip
     """Run a study into `folder`: study.json, table.md, table.csv, report.html. Returns what study.json holds.
 
-    Variants that are finished are in `folder`/variants and are not run again. Raises ConfigError for an unknown study
-    or one without variants, OutputError if the folder holds another study or other settings.
+    Every variant is run with `seeds` seeds, `config.seed` the first; a seed draws another sample of the pool where
+    `limit` asks for one. Variants that are finished are in `folder`/variants and are not run again. Raises ConfigError
+    for an unknown study or one without variants, OutputError if the folder holds another study or other settings.
     """
     study, folder = study_of(name), Path(folder)
     todo = study.vary(config.validate(), models)
     if not todo:
         raise ConfigError([f"models: {name} compares models; name them by --models A,B"])
+    if seeds < 1:
+        raise ConfigError([f"seeds: {seeds} is out of range; it must be at least 1"])
     claim(folder, {"study": name, "config": config.to_dict(), "models": list(models)})
-    pool = Reference.of(inputs, config) if study.embeds else None
-    lines: list[dict[str, Any]] = []
-    for number, variant in enumerate(tqdm(todo, desc=name, unit="variant")):
-        file = folder / "variants" / f"{number:02d}.json"
+    by_seed = []
+    for seed in range(config.seed, config.seed + seeds):
+        seeded = dataclasses.replace(config, seed=seed)
+        by_seed.append(_lines_of(study, todo, inputs, seeded, folder, f"{name}, seed {seed}"))
+    lines = study.derive(figures.averaged(by_seed, [*todo[0].label, "round"]))
+    result = {
+        "study": name, "about": study.about, "finding": study.say(lines), "command": command, "seeds": seeds,
+        "versions": installed_versions(), "source_hash": source_hash(),
+        "variants": [dataclasses.asdict(v) for v in todo],
+        "lines": lines,
+    }  # fmt: skip
+    write(result, study.plotted, folder)
+    return result
+
+
+def _lines_of(
+    study: Study, todo: Sequence[Variant], inputs: Sequence[Source], config: EntpConfig, folder: Path, told: str
+) -> Lines:
+    """The lines of all variants under one seed, from the folder where they are known."""
+    files = [folder / "variants" / f"{number:02d}-seed{config.seed}.json" for number in range(len(todo))]
+    pool = Reference.of(inputs, config) if study.embeds and not all(map(Path.is_file, files)) else None
+    lines: Lines = []
+    for variant, file in zip(tqdm(todo, desc=told, unit="variant"), files, strict=True):
         if not file.is_file():
             varied = EntpConfig.from_dict({**config.to_dict(), **variant.knobs})
             found = study.measure(inputs, varied, pool)  # type: ignore[arg-type]
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps([{**variant.label, **line} for line in found]), encoding="utf-8")
-        lines += json.loads(file.read_text(encoding="utf-8"))
-    result = {
-        "study": name, "about": study.about, "finding": study.say(lines), "command": command,
-        "versions": installed_versions(), "source_hash": source_hash(),
-        "variants": [dataclasses.asdict(v) for v in todo],
-        "lines": lines,
-    }  # fmt: skip
-    write(result, study, folder)
-    return result
+        lines = [*lines, *json.loads(file.read_text(encoding="utf-8"))]
+    return lines
 
 
 def claim(folder: Path, settings: dict[str, Any]) -> None:
@@ -117,48 +133,3 @@ def claim(folder: Path, settings: dict[str, Any]) -> None:
         raise OutputError(f"{folder} is not empty and holds no settings.json; name a folder to be made")
     folder.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-
-
-def markdown(lines: Sequence[dict[str, Any]]) -> str:
-    """The lines as a table."""
-    head = list(dict.fromkeys(key for line in lines for key in line))
-    rows = [["-" if line.get(key) is None else str(line[key]) for key in head] for line in lines]
-    bars = ["| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows]]
-    return "\n".join(bars) + "\n"
-
-
-def write(result: dict[str, Any], study: Study, folder: Path) -> None:
-    """study.json, table.md, table.csv and report.html."""
-    lines = result["lines"]
-    (folder / "study.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (folder / "table.md").write_text(f"{result['finding']}\n\n{markdown(lines)}", encoding="utf-8")
-    with (folder / "table.csv").open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, list(dict.fromkeys(key for line in lines for key in line)))
-        writer.writeheader()
-        writer.writerows(lines)
-    (folder / "report.html").write_text(page(result, study), encoding="utf-8")
-
-
-def page(result: dict[str, Any], study: Study) -> str:
-    """One HTML file without requests."""
-    style = importlib.resources.files("entp_hf.templates").joinpath("report.css").read_text(encoding="utf-8")
-    lines = result["lines"]
-    head = list(dict.fromkeys(key for line in lines for key in line))
-    names = [" ".join(str(v) for v in list(line.values())[: _labels(result, line)]) for line in lines]
-    plots = [
-        grouped_bar(names, {measure: [float(line.get(measure) or 0) for line in lines]}, f"{measure} by variant")
-        for measure in study.plotted
-        if any(line.get(measure) is not None for line in lines)
-    ]
-    cell = Markup("<td>{}</td>")
-    rows = [head, *([("–" if line.get(key) is None else line[key]) for key in head] for line in lines)]
-    table = Markup("").join(Markup("<tr>{}</tr>").format(Markup("").join(cell.format(v) for v in row)) for row in rows)
-    text = Markup('<!doctype html><html lang="en"><meta charset="utf-8"><title>{0}</title><style>{1}</style><main>'
-                  "<h1>{0}</h1><p>{2}</p><p>{3}</p><table>{4}</table>{5}</main></html>\n")  # fmt: skip
-    figures_ = Markup("").join(Markup("<figure>{}</figure>").format(plot) for plot in plots)
-    return str(text.format(result["study"], Markup(style), result["about"], result["finding"], table, figures_))
-
-
-def _labels(result: dict[str, Any], line: dict[str, Any]) -> int:
-    """How many of a line's first columns name it; the rounds of convergence are named by the round as well."""
-    return len(result["variants"][0]["label"]) + ("round" in line)

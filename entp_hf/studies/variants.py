@@ -31,15 +31,16 @@ AROUND: dict[str, tuple[float, ...]] = {
 }
 CLUSTERS = (2, 8, 32)
 RATIOS = (0.25, 0.5, 0.75, 1.0)
+ALL = 1_000_000_000  # a size that no pool reaches
 NO_PURGE = {"near_duplicate": 1.0, "semantic_duplicate": 1.0}
 
 
 def purge_vs_neural(config: EntpConfig, models: Sequence[str]) -> list[Variant]:
-    """Rules alone, fusion alone, both."""
-    off = {"purge_off": list(RULES), **NO_PURGE}
+    """Rules alone, fusion alone, both; arms without fusion fill the whole dataset with rows of the pool."""
+    off, plain = {"purge_off": list(RULES), **NO_PURGE}, {"fuser": "none", "fusion_ratio": 0.0}
     return [
-        Variant({"arm": "neither"}, {"fuser": "none", **off}),
-        Variant({"arm": "symbolic only"}, {"fuser": "none"}),
+        Variant({"arm": "neither"}, {**plain, **off}),
+        Variant({"arm": "symbolic only"}, plain),
         Variant({"arm": "neural only"}, off),
         Variant({"arm": "both"}, {}),
     ]
@@ -60,8 +61,9 @@ def families(config: EntpConfig, models: Sequence[str]) -> list[Variant]:
 
 
 def convergence(config: EntpConfig, models: Sequence[str]) -> list[Variant]:
-    """Rounds until no row is left, with no bound on novelty."""
-    return [Variant({"rounds": "up to 6"}, {"rounds": 6, "min_novelty": 0.0, "fusion_ratio": 1.0})]
+    """Rounds until no row is left, with no bound on novelty or on the rows made."""
+    unbound = {"rounds": 6, "min_novelty": 0.0, "fusion_ratio": 1.0, "target_size": ALL}
+    return [Variant({"rounds": "up to 6"}, unbound)]
 
 
 def sensitivity(config: EntpConfig, models: Sequence[str]) -> list[Variant]:

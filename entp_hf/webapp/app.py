@@ -10,13 +10,18 @@ from typing import Any
 import gradio as gr
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
 
 from ..config import EntpConfig
 from ..report_svg import plot_style
+from .aside import Aside
+from .data import upload_area
+from .downloads import routes
 from .fields import told
 from .limits import Limits, Refused, limits_here
 from .running import RunPage
 from .runs import Run, Runs
+from .safety import size_of
 from .start import StartPage
 from .users import signing_in, user_of
 from .work import cool_down, warm_up
@@ -29,16 +34,18 @@ TO_RUN = "(link) => { if (link) history.pushState({}, '', new URL(link).search);
 TO_START = "() => { const u = new URL(location); u.searchParams.delete('run'); location.assign(u); }"
 
 
-def build(runs: Runs, limits: Limits) -> gr.Blocks:
+def build(runs: Runs, limits: Limits, aside: Aside) -> gr.Blocks:
     """The pages and what their buttons do."""
-    with gr.Blocks(title="ENTP", analytics_enabled=False, delete_cache=(3600, 86_400)) as demo:
+    with gr.Blocks(
+        title="ENTP", analytics_enabled=False, delete_cache=(600, 3600 if limits.hosted else 86_400)
+    ) as demo:
         with gr.Row():
             gr.Markdown(f"# ENTP\n\n{SAID}")
             if signing_in():
                 gr.LoginButton(size="sm", scale=0, min_width=220)
         mine = gr.Radio([], label="Your runs", visible=False, elem_id="mine")
         with gr.Column(elem_id="start-page") as first:
-            start = StartPage(runs, limits)
+            start = StartPage(runs, limits, aside)
         with gr.Column(visible=False, elem_id="run-page") as second:
             new = gr.Button("Start another run", size="sm", elem_classes=["slim"])
             page = RunPage(runs, limits)
@@ -85,14 +92,28 @@ def build(runs: Runs, limits: Limits) -> gr.Blocks:
 FONTS = ["system-ui", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]  # the reader's own: none is fetched
 THEME = gr.themes.Soft(primary_hue="blue", font=FONTS, font_mono=["ui-monospace", "Menlo", "monospace"]).set(
     block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300",
+    block_title_background_fill="none", block_title_background_fill_dark="none", block_title_padding="0",
+    block_title_text_color="*neutral_800", block_title_text_color_dark="*neutral_100",
+    checkbox_label_background_fill_selected="*primary_700",
+    checkbox_label_background_fill_selected_dark="*primary_700",
+    checkbox_background_color_selected="*primary_700", checkbox_background_color_selected_dark="*primary_500",
+    button_primary_background_fill="*primary_700", button_primary_background_fill_hover="*primary_800",
+    button_primary_background_fill_dark="*primary_700", button_primary_background_fill_hover_dark="*primary_800",
+    button_cancel_background_fill="#b91c1c", button_cancel_background_fill_dark="#b91c1c",
+    button_cancel_text_color="white", button_cancel_text_color_dark="white",
+    link_text_color="*primary_700", link_text_color_dark="*primary_300", link_text_color_visited="*primary_700",
+    link_text_color_visited_dark="*primary_300", link_text_color_hover_dark="*primary_200",
+    input_placeholder_color="*neutral_500", input_placeholder_color_dark="*neutral_300",
 )  # fmt: skip
 
 
-class Headers:
-    """Puts headers on every answer: no sniffing of types, and no address of a page given to others."""
+class Door:
+    """Takes no upload where too much lies there already, and puts headers on every answer: no sniffing of types, and
+    no address of a page given to others.
+    """
 
-    def __init__(self, app: Any) -> None:
-        self.app = app
+    def __init__(self, app: Any, limits: Limits) -> None:
+        self.app, self.limits = app, limits
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass on, with the headers added."""
@@ -104,7 +125,13 @@ class Headers:
                 headers["Referrer-Policy"] = "no-referrer"
             await send(message)
 
-        await self.app(scope, receive, sending)
+        uploads = (
+            scope["type"] == "http" and scope["method"] == "POST" and scope["path"].rstrip("/").endswith("/upload")
+        )
+        if uploads and size_of(upload_area()) > self.limits.area:
+            await PlainTextResponse("Too many uploads lie here; try again later.", 503)(scope, receive, sending)
+        else:
+            await self.app(scope, receive, sending)
 
 
 def style() -> str:
@@ -126,17 +153,20 @@ def serve(
     """Open the app; with `wait`, until it is stopped. `folder` keeps the runs, so that they are found again."""
     limits = limits or limits_here()
     folder = folder or EntpConfig().cache_path() / "app"
-    threading.Thread(target=warm_up, daemon=True).start()
-    runs = Runs(folder, limits)
-    demo = build(runs, limits)
+    runs, aside = Runs(folder, limits), Aside(limits)
+    for warm in (aside.warm_up, warm_up):
+        threading.Thread(target=warm, daemon=True).start()
+    demo = build(runs, limits, aside)
+    own = {"middleware": [Middleware(Door, limits=limits)], "routes": routes(runs, limits)}
     try:
         demo.launch(
             server_name=host, server_port=port, inbrowser=browser, css=style(), theme=THEME,
             max_file_size=limits.bytes, show_error=False, enable_monitoring=False, ssr_mode=False, footer_links=[],
-            prevent_thread_lock=not wait, quiet=not wait, app_kwargs={"middleware": [Middleware(Headers)]},
+            prevent_thread_lock=not wait, quiet=not wait, app_kwargs=own,
         )  # fmt: skip
     finally:
         if wait:
             runs.close()
+            aside.close()
             cool_down()
     return demo, runs

@@ -22,16 +22,21 @@ from .safety import PLAIN, REPO, check_upload
 SHOWN = 5  # rows of a preview
 FOUND = 15  # names that a search shows
 BUILDERS = ("parquet", "json", "csv", "arrow", "text")  # of `datasets`: those that only read data
+CHAT = ("messages", "conversations", "conversation", "chat", "turns", "dialog", "dialogue")
 GUESSES = {
     "instruction": ("instruction", "prompt", "question", "query"),
     "input": ("input", "context"),
     "output": ("output", "response", "answer", "completion"),
+    "messages": CHAT,
+    "conversations": CHAT,
+    "prompt": ("prompt", "instruction", "question", "query"),
+    "completion": ("completion", "response", "output", "answer"),
 }
 
 
 @dataclass(frozen=True)
 class Given:
-    """An input that was looked at. `form` is "" where the columns have to be named first."""
+    """An input that was looked at. `form` is "" where it is of none that is known; `guesses` are ours to theirs."""
 
     id: str
     paths: list[str]
@@ -59,6 +64,8 @@ def uploaded(key: str, folder: Path, path: str, area: Path, limits: Limits) -> G
     handle = os.open(found, os.O_RDONLY | os.O_NOFOLLOW)
     with os.fdopen(handle, "rb") as source, copy.open("xb") as target:
         shutil.copyfileobj(source, target)
+    if limits.hosted:  # where it lies, anyone who knows its address can fetch it
+        found.unlink()
     try:
         raw = read_file(copy)
     except InputError as error:  # the message names our own copy
@@ -66,12 +73,13 @@ def uploaded(key: str, folder: Path, path: str, area: Path, limits: Limits) -> G
     return _given(key, [str(copy)], found.name, raw.columns, raw.rows)
 
 
-def search(words: str, token: str | bool | None) -> list[str]:
-    """Names of datasets on the Hub."""
+def search(words: str, token: str | bool | None) -> list[tuple[str, str]]:
+    """(what is shown, name) of datasets on the Hub, most downloaded first."""
     from huggingface_hub import HfApi
 
     with in_words(words):
-        return [found.id for found in HfApi().list_datasets(search=words.strip()[:96], limit=FOUND, token=token)]
+        found = HfApi().list_datasets(search=words.strip()[:96], sort="downloads", limit=FOUND, token=token)
+        return [(f"{one.id} ({one.downloads or 0:,} downloads)", one.id) for one in found]
 
 
 def check_repo(name: str) -> str:
@@ -154,7 +162,8 @@ def _given(
         form = detect_form(list(columns), rows[:20])
     except InputError:
         form = ""
-    guesses = {ours: next((c for c in columns if c.lower() in names), "") for ours, names in GUESSES.items()}
+    by_name = {column.lower(): column for column in reversed(columns)}
+    guesses = {ours: next((by_name[n] for n in names if n in by_name), "") for ours, names in GUESSES.items()}
     ratings = [c for c in columns if rows and all(_is_rating(row.get(c)) for row in rows)]
     return Given(key, paths, name, list(columns), total, list(rows[:SHOWN]), form, licence, guesses, ratings)
 

@@ -31,10 +31,22 @@ class Limits:
     runs_per_hour: int
     looks_per_minute: int  # uploads, searches and previews of one user
     kept_hours: float  # results are deleted after that
+    look_seconds: float  # of reading an input or planning a run
+    look_memory: int  # bytes of the process that does it
+    area: int  # bytes of all uploads that were not taken yet
+    inputs: int  # inputs of one user that are kept for a run to begin
 
 
-HOSTED = Limits(True, 50_000_000, 5_000, 3600.0, 12_000_000_000, 20, 1, 10, 30, 24.0)
-LOCAL = Limits(False, 2_000_000_000, 1_000_000, 7 * 86_400.0, 1 << 62, 1000, 1000, 10_000, 10_000, 24.0 * 365)
+HOSTED = Limits(
+    hosted=True, bytes=50_000_000, rows=5_000, seconds=3600.0, memory=12_000_000_000, waiting=20, active=1,
+    runs_per_hour=10, looks_per_minute=30, kept_hours=24.0, look_seconds=60.0, look_memory=3_000_000_000,
+    area=2_000_000_000, inputs=3,
+)  # fmt: skip
+LOCAL = Limits(
+    hosted=False, bytes=2_000_000_000, rows=1_000_000, seconds=7 * 86_400.0, memory=1 << 62, waiting=1000, active=1000,
+    runs_per_hour=10_000, looks_per_minute=10_000, kept_hours=24.0 * 365, look_seconds=3600.0, look_memory=1 << 62,
+    area=1 << 62, inputs=1000,
+)  # fmt: skip
 
 
 def limits_here() -> Limits:

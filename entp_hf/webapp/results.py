@@ -16,6 +16,7 @@ from ..checks import coverage
 from ..forms import normalise
 from ..manifest import Manifest
 from ..outputs import read_written
+from ..report_sections import ORIGINS
 from ..report_text import squash
 from ..schema import text_of
 
@@ -148,10 +149,11 @@ def page_of(found: list[Any], page: int) -> tuple[list[Any], int, int]:
 
 def facts_of(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(name, value) of what is known of a row."""
-    found = [("id", row["id"]), ("origin", row["origin"])]
+    found = [("row", row["id"]), ("origin", ORIGINS.get(row["origin"], row["origin"]))]
     if row["score"] is not None:
         found.append(("score", str(row["score"])))
     if row["dropped_by"]:
         found.append(("left out by", row["dropped_by"]))
-    found += [(name, str(row[name])) for name in ("source", "model", "round", "prompt_version") if row[name]]
+    names = {"source": "from", "model": "model", "round": "round", "prompt_version": "prompt or pattern"}
+    found += [(said, str(row[name])) for name, said in names.items() if row[name]]
     return found

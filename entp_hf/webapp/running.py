@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ..outputs import read_written
 from ..publish import push_folder
-from . import results, views
+from . import results, row_views, views
 from .fields import told
 from .limits import Limits, Rates, Refused
 from .runs import ACTIVE, Run, Runs
@@ -58,9 +56,7 @@ class RunPage:
             self.every = _Search([("all", "")], "", "kind")
             self.rows = gr.HTML()
         with gr.Tab("Download"):
-            gr.Markdown("Parquet and JSONL hold the dataset, the YAML file the recipe, the HTML file the report.")
-            self.files = gr.File(label="Files", file_count="multiple", interactive=False, elem_id="files")
-            self.pack = gr.Button("Prepare the files", elem_id="pack")
+            self.files = gr.HTML(elem_id="files")
         with gr.Tab("Push to the Hub"):
             self.repo = gr.Textbox(label="Name of the dataset", placeholder="OWNER/NAME", elem_id="repo")
             self.private = gr.Checkbox(True, label="Private", info="only you can see it; you can change that later")
@@ -81,7 +77,6 @@ class RunPage:
         self.every.wire(self.on_rows, [self.run_id, self.part], [self.every.page, self.rows])
         self.part.input(self.on_part, [self.run_id, self.part], [self.every.kind, self.every.page, self.rows],
                         api_visibility="private")  # fmt: skip
-        self.pack.click(self.on_pack, [self.run_id], [self.files], api_name="files")
         self.push.click(self.on_push, [self.run_id, self.repo, self.private], [self.pushed], api_name="push")
 
     def _mine(self, run_id: str, request: gr.Request) -> tuple[Run, User]:
@@ -108,14 +103,15 @@ class RunPage:
     def full(self, run: Run) -> list[Any]:
         """Updates of `filled`: empty until the run is done."""
         if run.state != "done":
-            return ["", "", 1, gr.update(choices=[], value=None), "", gr.update(), "", gr.update(), "", None, ""]
+            return ["", "", 1, gr.update(choices=[], value=None), "", gr.update(), "", gr.update(), "", "", ""]
         found = results.load(self.runs.path(run) / "out")
         made, _, _ = results.page_of(found.find("kept", "made", ""), 0)
         mends, rows = found.repairs("", "")[: results.PAGE], found.find("kept", "", "")[: results.PAGE]
         kinds = gr.update(choices=[("all", ""), *found.filters("kept")], value="")
         return [views.summary(found), views.figures(found.manifest), 1, self._picks(found, made),
                 self._first(found, made), gr.update(choices=[("all rules", ""), *found.rules()], value=""),
-                views.repairs(found, mends), kinds, views.rows(found, rows), None, ""]  # fmt: skip
+                row_views.repairs(found, mends), kinds, row_views.rows(found, rows), row_views.downloads(run.id),
+                ""]  # fmt: skip
 
     def _picks(self, found: results.Results, places: list[tuple[str, int]]) -> Any:
         choices = [(found.label(place), found.at(place)["id"]) for place in places]
@@ -124,7 +120,7 @@ class RunPage:
     def _first(self, found: results.Results, places: list[tuple[str, int]]) -> str:
         if not places:
             return views.note("No made row has these words, or none was made: the settings merge no rows.")
-        return views.lineage(found, found.at(places[0])["id"])
+        return row_views.lineage(found, found.at(places[0])["id"])
 
     def on_tick(self, run_id: str, request: gr.Request) -> list[Any]:
         """Once a second while the run goes on."""
@@ -163,14 +159,14 @@ class RunPage:
     def on_pick(self, run_id: str, key: str, request: gr.Request) -> str:
         """One made row with its parents."""
         with told():
-            return views.lineage(self._done(run_id, request), str(key))
+            return row_views.lineage(self._done(run_id, request), str(key))
 
     def on_repairs(self, run_id: str, words: str, kind: str, page: int, request: gr.Request) -> list[Any]:
         """Find repaired rows."""
         with told():
             found = self._done(run_id, request)
             places, number, pages = results.page_of(found.repairs(kind or "", words or ""), int(page or 1) - 1)
-        return [gr.update(value=number + 1, info=f"of {pages}"), views.repairs(found, places)]
+        return [gr.update(value=number + 1, info=f"of {pages}"), row_views.repairs(found, places)]
 
     def on_rows(self, run_id: str, part: str, words: str, kind: str, page: int, request: gr.Request) -> list[Any]:
         """Find rows."""
@@ -178,20 +174,13 @@ class RunPage:
             found = self._done(run_id, request)
             part = "dropped" if part == "dropped" else "kept"
             places, number, pages = results.page_of(found.find(part, kind or "", words or ""), int(page or 1) - 1)
-        return [gr.update(value=number + 1, info=f"of {pages}"), views.rows(found, places)]
+        return [gr.update(value=number + 1, info=f"of {pages}"), row_views.rows(found, places)]
 
     def on_part(self, run_id: str, part: str, request: gr.Request) -> list[Any]:
         """Change between the dataset and what was left out."""
         with told():
             kinds = self._done(run_id, request).filters("dropped" if part == "dropped" else "kept")
         return [gr.update(choices=[("all", ""), *kinds], value=""), *self.on_rows(run_id, part, "", "", 1, request)]
-
-    def on_pack(self, run_id: str, request: gr.Request) -> list[str]:
-        """The files to download, as copies with telling names."""
-        with told():
-            run, _ = self._mine(run_id, request)
-            self._done(run_id, request)
-        return packed(self.runs.path(run) / "out")
 
     def on_push(self, run_id: str, repo: str, private: bool, request: gr.Request) -> str:
         """Push the dataset under the user's name."""
@@ -222,19 +211,6 @@ class _Search:
         inputs = [*before, self.words, self.kind, self.page]
         for event in (self.words.submit, self.words.blur, self.kind.input, self.page.submit, self.page.blur):
             event(handler, inputs, outputs, api_visibility="private", show_progress="hidden")
-
-
-def packed(out: Path) -> list[str]:
-    """Copies of a run's files in a new folder of the system's own for such, from where the page may serve them."""
-    folder = Path(tempfile.mkdtemp(prefix="entp-files-"))
-    names = {"data/train.parquet": "dataset.parquet", "config.yaml": "recipe.yaml", "report.html": "report.html",
-             "README.md": "card.md"}  # fmt: skip
-    for name, given in names.items():
-        shutil.copyfile(out / name, folder / given)
-    read_written(out / "data" / "train.parquet").to_json(folder / "dataset.jsonl", force_ascii=False)
-    return [
-        str(folder / name) for name in ("dataset.parquet", "dataset.jsonl", "recipe.yaml", "report.html", "card.md")
-    ]
 
 
 def _base(request: gr.Request) -> str:

@@ -49,6 +49,7 @@ class Runs:
         self._runs: dict[str, Run] = {}
         self._keys: dict[str, str] = {}
         self._queue: list[str] = []
+        self._inputs: dict[str, list[Path]] = {}
         self._work: Work | None = None
         self._stopped: set[str] = set()
         self._changed = threading.Condition()
@@ -68,6 +69,16 @@ class Runs:
         key = secrets.token_urlsafe(16)
         path = self.folder / key
         path.mkdir(mode=0o700)
+        return key, path
+
+    def new_input(self, user: str) -> tuple[str, Path]:
+        """A folder for an input that is looked at; of those that the user had, the last few stay."""
+        key, path = self.new_folder()
+        with self._changed:
+            mine = [old for old in self._inputs.pop(user, []) if old.is_dir()]
+            self._inputs[user] = [*mine, path][-self.limits.inputs :]
+        for old in [*mine, path][: -self.limits.inputs]:
+            shutil.rmtree(old, ignore_errors=True)
         return key, path
 
     def start(self, run: Run, key: str = "") -> Run:
@@ -193,6 +204,9 @@ class Runs:
         for run in old:
             del self._runs[run.id]
             shutil.rmtree(self.path(run), ignore_errors=True)
+        self._inputs = {
+            user: kept for user, paths in self._inputs.items() if (kept := [p for p in paths if p.is_dir()])
+        }
         for path in self.folder.iterdir():  # inputs that no run was made of
             if path.name not in self._runs and path.is_dir() and path.stat().st_mtime < time.time() - 3600:
                 shutil.rmtree(path, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import re
@@ -76,6 +77,16 @@ def _check_parquet(path: Path, limits: Limits) -> None:
         raise Refused(
             f"{path.name!r} would come to {found.num_rows:,} rows and {size / 1e6:,.0f} MB; that is too much here"
         )
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder; files that go meanwhile count nothing."""
+    found = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                found += os.lstat(os.path.join(place, name)).st_size
+    return found
 
 
 def check_endpoint(url: str, limits: Limits) -> str:

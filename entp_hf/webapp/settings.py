@@ -42,7 +42,35 @@ OWN = frozenset(
     "benchmark_files prompt_dir cache_dir engine ray_address ray_workers ray_gpus concurrency timeout batch_size "
     "device num_proc price_in price_out".split()
 )
-CHATS = ("messages", "sharegpt", "prompt_completion")  # forms whose columns need no naming
+TURNS = "Column of the conversation"
+# How rows may be laid out: the words for it, and the columns it needs, each with its label and a hint.
+LAYOUTS: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
+    "alpaca": (
+        "Instruction and answer in columns of their own",
+        {"instruction": ("Column of the instruction", "what is asked"),
+         "input": ("Column of the input", "if it is a separate one"),
+         "output": ("Column of the answer", "what is answered")},
+    ),
+    "messages": ("A conversation in one column, as role and content", {"messages": (TURNS, "a list of turns")}),
+    "sharegpt": ("A conversation in one column, as from and value", {"conversations": (TURNS, "a list of turns")}),
+    "prompt_completion": (
+        "Prompt and completion, as texts or as lists of turns",
+        {"prompt": ("Column of the prompt", "what is asked"), 
+         "completion": ("Column of the completion", "what is answered")},
+    ),
+}  # fmt: skip
+OPTIONAL = "input"
+HELPS = {
+    "fuser": "related rows become one new row",
+    "pool": "low is a score of at most pool_max_score, a setting below",
+}  # of fields whose choices say the rest
+
+
+def layout_of(form: str) -> str:
+    """The layout of an input's form: Dolly's and unknown ones are told by their columns."""
+    return form if form in LAYOUTS else "alpaca"
+
+
 _NAMES = re.compile(r"[\w.=-]+")  # of rules and their thresholds: no colon, so no code of the user's own
 _MODEL = re.compile(r"\w[\w.:-]{0,95}(/\w[\w.:-]{0,95}){0,4}")
 
@@ -59,6 +87,7 @@ def shown_knobs() -> dict[str, list[dataclasses.Field[Any]]]:
 def helps() -> dict[str, str]:
     """Each knob's own help, as a sentence."""
     found = {knob.name: str(knob.metadata["help"]) for knob in dataclasses.fields(EntpConfig)}
+    found |= HELPS
     return {name: text if "|" in text else text[:1].upper() + text[1:] for name, text in found.items()}
 
 
@@ -78,6 +107,7 @@ class Form:
     """What the page holds: `knobs` by name, the columns as named, and how the model is reached."""
 
     knobs: Mapping[str, Any]
+    layout: str
     columns: Mapping[str, str]  # ours to theirs, "" where there is none
     ratings: list[str]
     licences: str
@@ -112,14 +142,14 @@ def make_config(form: Form, given: Given, limits: Limits) -> EntpConfig:
 def _columns(form: Form, given: Given) -> dict[str, Any]:
     if strange := [c for c in [*form.columns.values(), *form.ratings] if c and c not in given.columns]:
         raise Refused(f"the input has no column {strange[0][:60]!r}")
-    found: dict[str, Any] = {"rating_columns": list(form.ratings)}
-    if given.form not in CHATS:
-        ours = {name: theirs for name, theirs in form.columns.items() if theirs}
-        if missing := {"instruction", "output"} - set(ours):
-            raise ConfigError([f"columns: say which column holds the {name}" for name in sorted(missing)])
-        found |= {"columns": [f"{name}={theirs}" for name, theirs in ours.items() if name != theirs]}
-        found |= {"input_format": "alpaca"}
-    return found
+    ours = {name: theirs for name, theirs in form.columns.items() if theirs}
+    if missing := set(LAYOUTS[form.layout][1]) - {OPTIONAL} - set(ours):
+        raise ConfigError([f"columns: say which column holds the {name}" for name in sorted(missing)])
+    return {
+        "rating_columns": list(form.ratings),
+        "columns": [f"{name}={theirs}" for name, theirs in ours.items() if name != theirs],
+        "input_format": form.layout,
+    }
 
 
 def _model(form: Form, values: Mapping[str, Any], limits: Limits) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def signing_in() -> bool:
 
 
 def user_of(request: Any, limits: Limits) -> User:
-    """The user behind a request of Gradio's."""
+    """The user behind a request of Gradio's or Starlette's."""
     address = _address(request, limits)
     if not limits.hosted:
         return User("", address, None)
@@ -50,7 +50,7 @@ def user_of(request: Any, limits: Limits) -> User:
 
 
 def _session(request: Any) -> dict[str, Any]:
-    inner = getattr(request, "request", None)
+    inner = getattr(request, "request", request)  # Starlette's own has none
     scope = getattr(inner, "scope", None) or {}
     found = scope.get("session")
     return dict(found) if found else {}

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from .. import report_results, report_sections
-from ..checks import content_words
 from ..plan import Plan
-from ..report_text import clean, cut, duration, num, share, squash, visible, word_diff
-from ..schema import text_of
+from ..report_text import clean, duration, num, squash
 from .given import Given
-from .results import Results, facts_of
+from .results import Results
 from .runs import Run
 
-WORDS = re.compile(r"\w+|\W+")
 STAGES = {
     "read": "Reading the rows", "rate": "Rating quality", "embed": "Comparing contents",
     "correct": "Correcting the ratings", "purge": "Repairing by rules", "cluster": "Grouping like rows",
@@ -30,11 +26,6 @@ PLANNED = {
     "fusion groups": "groups of rows to be merged", "LLM calls": "calls of the language model",
     "prompt tokens, about": "pieces of words (tokens) that it reads, about",
     "reply tokens, about": "pieces of words (tokens) that it writes, about",
-}  # fmt: skip
-GATE = {
-    "similarity": "nearness to its parents", "novelty": "what no parent has",
-    "coverage": "least share of a parent kept",
-    "copy": "share copied from one parent", "duplicate": "nearness to another made row",
 }  # fmt: skip
 RATES = "A line of the table is a true score; its cells say how often each rating is given to rows of it."
 WHERE = {
@@ -81,7 +72,8 @@ def preview(given: Given) -> str:
 
 def plan_view(plan: Plan, calls_model: bool) -> str:
     """What a run would do."""
-    rows = [[PLANNED.get(what, what), _figure(low), _figure(high)] for what, low, high in plan.lines]
+    rows = [["time on 2 cores, about", duration(60 * low), duration(60 * high)] if what.startswith("minutes")
+            else [PLANNED.get(what, what), _figure(low), _figure(high)] for what, low, high in plan.lines]  # fmt: skip
     lead = html("<p>{} rows were read{}. Nothing was asked of a model yet.</p>", f"{plan.rows:,}",
                 f", {plan.marked:,} of them can't be used as they are" if plan.marked else "")  # fmt: skip
     after = "" if calls_model else " No model will be asked, so it costs nothing."
@@ -138,7 +130,10 @@ def summary(results: Results) -> str:
     origins = results.manifest["dataset"]["by_origin"]
     made = table(["where the rows come from", "rows"],
                  [[report_sections.ORIGINS.get(k, k), num(n)] for k, n in origins.items()], "Origins")  # fmt: skip
-    return str(html('<div class="entp"><dl class="tiles">{}</dl>{}{}</div>', tiles, box, made))
+    varied = report_results.diversity(results.manifest)
+    diversity = table([f"diversity, {num(varied['rows'])} rows of each", "as they came in", "of the dataset"],
+                      varied["lines"], "Diversity before and after") if varied else Markup("")  # fmt: skip
+    return str(html('<div class="entp"><dl class="tiles">{}</dl>{}{}{}</div>', tiles, box, made, diversity))
 
 
 def figures(manifest: Mapping[str, Any]) -> str:
@@ -166,82 +161,3 @@ def figures(manifest: Mapping[str, Any]) -> str:
         for name, how, plot in plots if plot
     )  # fmt: skip
     return str(html('<div class="entp"><div class="pair">{}</div></div>', shown))
-
-
-def lineage(results: Results, key: str) -> str:
-    """A made row beside its parents: what each gave, what the rules found, and the gate's figures."""
-    row = results.get(key)
-    if row is None:
-        return note("There is no such row.")
-    marks = json.loads(row["gate"] or "{}")
-    gate = joined(
-        html("<li>{} <strong>{}</strong></li>", GATE.get(name, name), num(value)) for name, value in marks.items()
-    )
-    gate = html('<ul class="gate" aria-label="Figures of the check">{}</ul>', gate) if gate else Markup("")
-    made = html('<div class="side made"><h3>Made row</h3>{}{}{}</div>', _facts(row), gate, _turns(row))
-    sides = []
-    for number, (parent_id, parent, covered) in enumerate(results.parents(row), 1):
-        if parent is None:
-            sides.append(
-                html('<div class="side"><h3>Parent {}</h3><p>{} is not at hand.</p></div>', number, parent_id)
-            )
-            continue
-        gave = html("<p>{} of its content words are in the made row (marked).</p>", share(covered))
-        sides.append(html('<div class="side"><h3>Parent {}</h3>{}{}{}{}</div>', number, gave, _facts(parent),
-                          _turns(parent, content_words(text_of(row))), _findings(parent)))  # fmt: skip
-    both = html('<div class="sides">{}<div class="parents">{}</div></div>', made, joined(sides))
-    return str(html('<div class="entp">{}</div>', both))
-
-
-def _facts(row: Mapping[str, Any]) -> Markup:
-    return html('<p class="facts">{}</p>', " · ".join(f"{name} {squash(value, 80)}" for name, value in facts_of(row)))
-
-
-def _turns(row: Mapping[str, Any], known: set[str] | None = None) -> Markup:
-    return joined(
-        html('<p class="role">{}</p><div class="text" dir="auto">{}</div>', turn["role"],
-             _marked(turn["content"], known))
-        for turn in row["messages"]
-    )  # fmt: skip
-
-
-def _marked(text: str, known: set[str] | None) -> Markup:
-    text = cut(text)
-    if not known:
-        return escape(clean(text))
-    return joined(
-        html("<mark>{}</mark>", part) if content_words(part) & known else escape(clean(part))
-        for part in WORDS.findall(text)
-    )
-
-
-def _findings(row: Mapping[str, Any]) -> Markup:
-    lines = joined(html("<li>{} ({}): {} {}</li>", f["rule"], f["field"], f["action"], squash(f["detail"] or "", 120))
-                   for f in row["findings"])  # fmt: skip
-    return html('<p class="role">what the rules found</p><ul>{}</ul>', lines) if lines else Markup("")
-
-
-def repairs(results: Results, places: Sequence[tuple[str, int]]) -> str:
-    """Repaired rows with what was taken out and put in."""
-    shown = []
-    for place in places:
-        row = results.at(place)
-        diff = word_diff(results.before(row), text_of(row))
-        shown.append(html('<div class="side">{}<div class="text" dir="auto">{}</div>{}</div>', _facts(row), diff,
-                          _findings(row)))  # fmt: skip
-    return _list(shown, "No repaired row has these words.")
-
-
-def rows(results: Results, places: Sequence[tuple[str, int]]) -> str:
-    """Rows with their facts and findings."""
-    shown = []
-    for place in places:
-        row = results.at(place)
-        head = html('<summary>{} <span class="badge">{}</span></summary>', visible(results.label(place)),
-                    row["dropped_by"] or row["origin"])  # fmt: skip
-        shown.append(html("<details>{}{}{}{}</details>", head, _facts(row), _turns(row), _findings(row)))
-    return _list(shown, "No row has these words.")
-
-
-def _list(shown: list[Markup], nothing: str) -> str:
-    return str(html('<div class="entp list">{}</div>', joined(shown) if shown else html("<p>{}</p>", nothing)))

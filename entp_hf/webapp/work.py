@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,12 +10,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..report_text import duration
 from .limits import Limits
 from .worker import swept
 
+WATCH = 0.1  # seconds between two looks at a process
 GRACE = 2.0  # seconds between asking a process to end and ending it
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _spare: list[subprocess.Popen[str]] = []
@@ -52,7 +56,6 @@ class Work:
     def __init__(self, folder: Path, limits: Limits) -> None:
         self.folder, self.limits = folder, limits
         self.process: subprocess.Popen[str] | None = None
-        self.why = ""
         self.stopped = threading.Event()
 
     def run(self, job: dict[str, Any], news: list[dict[str, Any]]) -> str:
@@ -63,39 +66,58 @@ class Work:
             self.process = ready[0] if ready else _launch()
         process = self.process
         assert process.stdin is not None and process.stdout is not None
-        watch = threading.Thread(target=self._watch, args=(process,), daemon=True)
-        watch.start()
         outcome: dict[str, Any] = {}
-        try:
-            process.stdin.write(json.dumps(job) + "\n")
-            process.stdin.close()
-            for line in process.stdout:
-                outcome = _heard(line, news) or outcome
-        except (OSError, ValueError):  # it is gone; its end is told below
-            outcome = {}
-        process.wait()
-        watch.join()
+        with watched(process, self.limits.seconds, self.limits.memory, self.stopped) as over:
+            try:
+                process.stdin.write(json.dumps(job) + "\n")
+                process.stdin.flush()  # and left open: a process whose app is gone ends itself
+                for line in process.stdout:
+                    outcome = _heard(line, news) or outcome
+                    if "done" in outcome or "error" in outcome:
+                        break
+            except (OSError, ValueError):  # it is gone; its end is told below
+                outcome = {}
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+            process.wait()
         process.stdout.close()
         warm_up()
         if outcome.get("done"):
             return ""
         died = f"the run's process ended without a word (status {process.returncode}); go on with it to try again"
-        return self.why or str(outcome.get("error") or died)
+        return f"the run took more than {over[0]}; give it fewer rows" if over else str(outcome.get("error") or died)
 
     def stop(self) -> None:
         """End the process, gently first."""
         self.stopped.set()
 
-    def _watch(self, process: subprocess.Popen[str]) -> None:
-        begun = time.monotonic()
-        while process.poll() is None:
-            if time.monotonic() - begun > self.limits.seconds:
-                self.why = f"the run took more than {self.limits.seconds / 60:,.0f} minutes; give it fewer rows"
-            elif _resident(process.pid) > self.limits.memory:
-                self.why = f"the run took more than {self.limits.memory / 1e9:,.0f} GB of memory; give it fewer rows"
-            if self.why or self.stopped.wait(0.2):
-                _end(process)
+
+@contextlib.contextmanager
+def watched(
+    process: subprocess.Popen[Any], seconds: float, memory: int, stop: threading.Event | None = None
+) -> Iterator[list[str]]:
+    """End the process where it takes longer inside, takes more memory, or `stop` is set; yields a list, the bound."""
+    over: list[str] = []
+    left, stop = threading.Event(), stop or threading.Event()
+    begun = time.monotonic()
+
+    def watch() -> None:
+        while process.poll() is None and not left.wait(WATCH):
+            if time.monotonic() - begun > seconds:
+                over.append(duration(seconds))
+            elif _resident(process.pid) > memory:
+                over.append(f"{memory / 1e9:,.0f} GB of memory")
+            if over or stop.is_set():
+                end(process)
                 return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield over
+    finally:
+        left.set()
+        watcher.join()
 
 
 def _heard(line: str, news: list[dict[str, Any]]) -> dict[str, Any]:
@@ -124,7 +146,7 @@ def _resident(pid: int) -> int:
         return 0
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def end(process: subprocess.Popen[Any]) -> None:
     """The process and those it started: it leads a group of its own."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,6 +35,7 @@ def main() -> None:
     line = sys.stdin.readline()
     if not line:
         return
+    threading.Thread(target=_with_the_app, daemon=True).start()
     try:
         _work(json.loads(line))
     except EntpError as error:
@@ -41,11 +43,23 @@ def main() -> None:
     except MemoryError:
         say(error="the run needs more memory than there is; give it fewer rows")
     except Exception as error:  # the app must tell its user something; the kind and the place are enough to find it
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"
-        say(error=f"an error of the program itself: {type(error).__name__} at {place}")
+        say(error=fault(error))
+
+
+def fault(error: Exception) -> str:
+    """An error that nobody foresaw, in words that tell nothing of the data or the machine."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "?"
+    return f"an error of the program itself: {type(error).__name__} at {place}"
+
+
+def _with_the_app() -> None:
+    """End this process when the app has gone, however it went: another may take the run up."""
+    while os.read(0, 4096):  # not by sys.stdin, whose lock the interpreter's own end would wait for
+        pass
+    os._exit(1)
 
 
 def say(**news: Any) -> None:
@@ -76,6 +90,7 @@ def _work(job: dict[str, Any]) -> None:
             say(stage=news.stage, what=news.what, done=news.done, total=news.total)
 
     folder = Path(job["folder"])
+    os.chdir(folder)  # inputs are named as the user calls them: no place on this machine goes into a manifest
     with listening(tell):
         result = run(job["inputs"], EntpConfig.from_dict(job["config"]))
         say(stage="write", what="", done=0, total=0)

@@ -1,0 +1,67 @@
+"""What the gate finds in the lists of a made row: things said twice, and more of them than were asked for (ours)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from .checks import sentences
+from .purge.cues import VERSE
+from .purge.lists import asked_for
+from .schema import Row, said_by
+
+LEAST = 4  # members from which something said twice tells anything (ours)
+_NUMBERED = re.compile(r"(?:^|(?<=\s))(\d{1,2})[.)](?=\s)")
+_BULLET = re.compile(r"(?m)^[ \t]{0,3}[-*•][ \t]+(?=\S)")
+_CODE = re.compile(r"(?m)[{};:>]$|^\s*(?:return|def|if|for|import)\b.*[:)]?$|^\t")
+_FENCE = re.compile(r"```.*?(?:```|\Z)", re.S)
+
+
+def list_items(text: str) -> list[str]:
+    """Items of the longest list in a text, numbered from 1 (in lines or within a line) or by bullets; [] without."""
+    text = _FENCE.sub("", text)
+    runs: list[list[re.Match[str]]] = []
+    for found in _NUMBERED.finditer(text):
+        if int(found[1]) == 1:
+            runs.append([found])
+        elif runs and int(found[1]) == len(runs[-1]) + 1:
+            runs[-1].append(found)
+    runs.append(list(_BULLET.finditer(text)))
+    best = max(runs, key=len)
+    if not best:
+        return []
+    ends = [mark.start() for mark in best[1:]] + [len(text)]
+    return [text[mark.end() : end].split("\n\n")[0].strip() for mark, end in zip(best, ends, strict=True)]
+
+
+def said_again(text: str) -> float:
+    """Share of a text's list items, sentences, or parts between commas that one before says already; the largest."""
+    text = _FENCE.sub("", text)
+    if len(_CODE.findall(text)) >= 2:
+        return 0.0
+    every = [list_items(text), sentences(text)]
+    every += [
+        re.split(r",(?: and| or)?\s+", part) for part in sentences(text) if not re.search(r"[\d=(){}\[\]]", part)
+    ]
+    shares = [0.0]
+    for parts in every:
+        told = [" ".join(re.findall(r"\w+", part.casefold())) for part in parts]
+        told = [part for part in told if re.search(r"[^\W\d_]{3}|[\u2e80-\U0003ffff]", part)]
+        if len(told) >= LEAST:
+            shares.append(1 - len(set(told)) / len(told))
+    return max(shares)
+
+
+def repeats(made: Row, parents: Sequence[Row]) -> float:
+    """`said_again` of the made answer; 0 for verse, and where a parent's answer (a table) repeats itself as much."""
+    if VERSE.search(said_by(made, "user").lower()):
+        return 0.0
+    share = said_again(said_by(made, "assistant"))
+    return share if share > max((said_again(said_by(parent, "assistant")) for parent in parents), default=0.0) else 0.0
+
+
+def surplus(made: Row) -> float:
+    """Items of the made answer's list for each that its question asks for; 0 where either is not told."""
+    question, given = said_by(made, "user"), len(list_items(said_by(made, "assistant")))
+    wanted = 0 if "at least" in question.lower() else sum(asked_for(question))
+    return given / wanted if wanted else 0.0
