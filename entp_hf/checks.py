@@ -6,9 +6,12 @@ chosen on merged Alpaca rows with planted faults (`benchmarks/gate.py`).
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Sequence
-from difflib import SequenceMatcher
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .purge.scripts import NO_SCRIPT, language_of, script_of
 from .schema import Row, response_of, said_by, text_of
@@ -59,8 +62,52 @@ def copied(parent: Row, made: Row) -> float:
     ours, theirs = said_by(made, "assistant"), said_by(parent, "assistant")
     if not ours or not theirs:
         return 0.0
-    block = SequenceMatcher(None, ours, theirs, autojunk=len(ours) * len(theirs) > 4_000_000).find_longest_match()
-    return block.size / len(ours)
+    return longest_block(ours, theirs) / len(ours)
+
+
+def longest_block(one: str, other: str) -> int:
+    """Characters of the longest text that both hold, by rolling hashes and bisection: some ten times faster than
+    difflib on answers of usual length.
+    """
+    first, second = _Rolling(one), _Rolling(other)
+    least, most = 0, min(len(one), len(other))
+    while least < most:
+        size = (least + most + 1) // 2
+        least, most = (size, most) if np.isin(first.windows(size), second.windows(size)).any() else (least, size - 1)
+    return least
+
+
+class _Rolling:
+    """Polynomial hashes, modulo 2^64, of all windows of a text."""
+
+    def __init__(self, text: str) -> None:
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64) + np.uint64(1)
+        mixed = codes * np.uint64(0x9E3779B97F4A7C15)  # far apart, so that sums of near codes don't meet
+        terms = (mixed ^ (mixed >> np.uint64(29))) * _powers(_BASE, len(codes))
+        self.sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(terms, dtype=np.uint64)])
+
+    def windows(self, size: int) -> NDArray[np.uint64]:
+        """Hashes of the windows of `size` characters, in order."""
+        count = len(self.sums) - size
+        # A window's powers begin at its own place; brought down to 0, equal windows have equal sums.
+        lowered: NDArray[np.uint64] = (self.sums[size:] - self.sums[:count]) * _powers(_INVERSE, count)
+        return lowered
+
+
+_BASE = 0xD1342543DE82EF95
+_INVERSE = pow(_BASE, -1, 2**64)
+
+
+@functools.lru_cache(maxsize=8)
+def _table(base: int, size: int) -> NDArray[np.uint64]:
+    factors = np.full(size, base, np.uint64)
+    factors[0] = 1
+    return np.cumprod(factors, dtype=np.uint64)
+
+
+def _powers(base: int, count: int) -> NDArray[np.uint64]:
+    """The first powers of `base`, modulo 2^64."""
+    return _table(base, max(1 << 13, 1 << count.bit_length()))[:count]
 
 
 def leaks_prompt(made: Row, parents: Sequence[Row] = ()) -> str:

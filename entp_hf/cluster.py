@@ -104,7 +104,8 @@ def _seeds(embeddings: Floats, most: int, seed: int) -> Floats:
     """
     n = len(embeddings)
     sample = embeddings[np.sort(np.random.default_rng(seed).permutation(n)[: max(SEEDING_ROWS, 2 * most)])]
-    picked: Floats = kmeans_plusplus(sample, most, random_state=seed)[0]
+    wide = sample.astype(np.float64)  # of single precision, sklearn widens a copy at every step: five times slower
+    picked: Floats = kmeans_plusplus(wide, most, random_state=seed)[0].astype(np.float32)
     return picked
 
 

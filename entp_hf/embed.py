@@ -22,6 +22,8 @@ from .schema import text_of
 from .spool import each, gathered, matrix, take
 from .stage import Batch, resolve, rows_of
 
+BATCH_TOKENS = 2048  # tokens, padding included, in one pass of the model on the CPU: more don't fit its cache (ours)
+GPU_TOKENS = 32_768  # on another device (ours; not measured)
 CHUNK = 1024  # texts between two writes to the cache
 BLOCK = 8192  # rows whose texts are held at once, sorted by length (ours)
 RAY_BLOCK = 2**18  # the same where Ray's workers embed: each time they load the model (ours)
@@ -37,7 +39,6 @@ class Embed:
 
     model: str = MINILM
     device: str = "auto"
-    batch_size: int = 32
     cache_dir: str = ""  # "": no cache
     ray: RayHost | None = None  # whose workers embed; the cache stays with this process
 
@@ -119,8 +120,19 @@ class Embed:
             return self._own(texts)
         require("sentence_transformers", "models", f"the embedder {self.model}")
         encoder = load_encoder(self.model, self.device, self.cache_dir)
-        out = encoder.encode(texts, batch_size=self.batch_size, normalize_embeddings=True, show_progress_bar=False)
-        return np.asarray(out, dtype=np.float32)
+        lengths = [len(ids) for ids in encoder.tokenizer(texts, truncation=True)["input_ids"]]
+        order = sorted(range(len(texts)), key=lambda i: -lengths[i])  # by tokens: hardly any padding
+        budget = BATCH_TOKENS if encoder.device.type == "cpu" else GPU_TOKENS
+        out: Floats | None = None
+        while order:
+            size = max(1, budget // max(1, lengths[order[0]]))
+            some, order = order[:size], order[size:]
+            part = encoder.encode([texts[i] for i in some], batch_size=size, normalize_embeddings=True,
+                                  show_progress_bar=False)  # fmt: skip
+            out = np.empty((len(texts), part.shape[1]), np.float32) if out is None else out
+            out[some] = part
+        assert out is not None
+        return out
 
     def _own(self, texts: list[str]) -> Floats:
         matrix = np.asarray(resolve(self.model, "embedder", [MINILM])(texts), dtype=np.float32)

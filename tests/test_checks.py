@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from difflib import SequenceMatcher
+
 import pytest
 
 from entp_hf.checks import (
@@ -10,6 +13,7 @@ from entp_hf.checks import (
     coverage,
     language_changed,
     leaks_prompt,
+    longest_block,
     sentences,
     unfinished,
 )
@@ -144,3 +148,11 @@ def test_sentences_lose_list_marks_and_nothing_else():
     assert sentences("1. U-shape is one.\n- Two! Three; four\n\n#5") == ["U-shape is one.", "Two!", "Three;", "four"]
     assert sentences("第一句。第二句！") == ["第一句。", "第二句！"]
     assert sentences("") == ["-"]
+
+
+def test_the_longest_block_is_difflibs():
+    rng = random.Random(0)
+    for number in range(200):
+        one, other = ("".join(rng.choices("ab c\né🙂", k=rng.randint(1, 80))) for _ in range(2))
+        other = other[:20] + one[3:60] + other[20:] if number % 3 == 0 else other
+        assert longest_block(one, other) == SequenceMatcher(None, one, other, False).find_longest_match().size
