@@ -1,18 +1,21 @@
 """The purge on Ray against local processes: python benchmarks/ray_purge.py [FILE] --rows 100000 --workers 2 --json
 
 FILE as in purge.py. Both get the same rows and as many workers. `startup_seconds` is what Ray takes to start; the
-first run on it, in which workers import everything, is `first_seconds`; `ray_seconds` is a later run, its workers
-started anew. `apart` counts rows that differ, in any column. `by_file` is the whole of `entp purge --by-file` on Ray.
+first run on it, in which workers import everything, is `first_seconds`; `ray_seconds` is a later run. `cpu_seconds`
+are of all processes, which a busy machine changes less. `apart` counts rows that differ, in any column. `by_file` is
+the whole of `entp purge --by-file` on Ray.
 """
 
 import argparse
 import importlib.metadata
 import json
+import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import psutil
 from datasets import Dataset, disable_progress_bars
 from purge import peak_mb, rows_to_purge
 
@@ -25,12 +28,18 @@ from entp_hf.stage import apply
 from entp_hf.threads import cpu_count
 
 
-def timed(rows: Dataset, **place) -> tuple[float, Dataset]:
-    begun = time.perf_counter()
+def cpu_seconds() -> float:
+    """Of this process and all that it started, those that ended included."""
+    alive = [process.cpu_times() for process in psutil.Process().children(recursive=True)]
+    return sum(os.times()[:4]) + sum(times.user + times.system for times in alive)
+
+
+def timed(rows: Dataset, **place) -> tuple[tuple[float, float], Dataset]:
+    begun, used = time.perf_counter(), cpu_seconds()
     after = apply(rows, Purge(), "purge", **place)
-    seconds = round(time.perf_counter() - begun, 2)
-    print(f"{len(rows)} rows: {seconds} s {place}", file=sys.stderr)
-    return seconds, after
+    seconds, used = round(time.perf_counter() - begun, 2), round(cpu_seconds() - used, 2)
+    print(f"{len(rows)} rows: {seconds} s, {used} CPU seconds {place}", file=sys.stderr)
+    return (seconds, used), after
 
 
 def by_file(rows: Dataset, workers: int, files: int = 8) -> dict:
@@ -65,15 +74,18 @@ if __name__ == "__main__":
     disable_progress_bars()
     data = rows_to_purge(arguments.file, arguments.rows)
     host = RayHost(workers=arguments.workers)
-    local, here = timed(data, num_proc=arguments.workers)  # first, for a process with Ray in it is better not forked
+    (local, local_cpu), here = timed(
+        data, num_proc=arguments.workers
+    )  # first, for a process with Ray in it is better not forked
     begun = time.perf_counter()
     host.connect()
     startup = round(time.perf_counter() - begun, 2)
-    first, _ = timed(data.select(range(min(len(data), BLOCK * arguments.workers))), ray=host)
-    on_ray, there = timed(data, ray=host)
+    (first, _), _ = timed(data.select(range(min(len(data), BLOCK * arguments.workers))), ray=host)
+    (on_ray, ray_cpu), there = timed(data, ray=host)
     found = {
         "rows": len(data), "workers": arguments.workers, "cpus": cpu_count(), "startup_seconds": startup,
         "first_seconds": first, "local_seconds": local, "ray_seconds": on_ray, "ratio": round(on_ray / local, 3),
+        "cpu_seconds": {"local": local_cpu, "ray": ray_cpu, "ratio": round(ray_cpu / local_cpu, 3)},
         "rows_per_second": {"local": round(len(data) / local), "ray": round(len(data) / on_ray)},
         "apart": apart(here, there), "by_file": by_file(data.select(range(min(len(data), arguments.by_file))),
                                                         arguments.workers),

@@ -173,8 +173,7 @@ class EntpConfig:
                 found.append(f"raters: no rater is called {rater!r}; {known}")
         if any(count < 1 for count in self.cluster_counts):
             found.append(f"cluster_counts: {min(self.cluster_counts)} is no number of clusters; give 1 or more")
-        if self.endpoint and self.provider:
-            found.append("endpoint and provider: only one can be given")
+        found += ["endpoint and provider: only one can be given"] * bool(self.endpoint and self.provider)
         found += ["api: 'tgi' needs endpoint, the URL of a TGI server"] * (self.api == "tgi" and not self.endpoint)
         if self.budget_cost and not (self.price_in or self.price_out):
             found.append("budget_cost: needs price_in and price_out, the prices of a million tokens")
@@ -184,8 +183,7 @@ class EntpConfig:
             found.append(f"mosaic_styles: {self.mosaic_styles} must name some of {', '.join(STYLES)}")
         if (share := self.fusion_ratio + self.high_quality_ratio) > 1:
             found.append(f"fusion_ratio + high_quality_ratio is {share:g}, over 1")
-        if self.levels == 1:
-            found.append("levels: 1 can't tell rows apart; give 0 (chosen by the data) or 2 to 6")
+        found += ["levels: 1 can't tell rows apart; give 0 (chosen by the data) or 2 to 6"] * (self.levels == 1)
         for knob in ("ray_address", "ray_workers", "ray_gpus") if self.engine != "ray" else ():
             found += [f"{knob}: given, but engine is {self.engine!r}; set it to ray"] * bool(getattr(self, knob))
         for knob in ("columns", "purge_thresholds"):
