@@ -41,9 +41,10 @@ def _front_matter(card: Path) -> dict[str, Any]:
     from huggingface_hub import ModelCard
 
     try:
-        return ModelCard.load(card, ignore_metadata_errors=True).data.to_dict()
+        found: dict[str, Any] = ModelCard.load(card, ignore_metadata_errors=True).data.to_dict()
     except (OSError, ValueError):  # no front matter that could be read
         return {}
+    return found
 
 
 def _card(folder: Path, record: Mapping[str, Any], model_path: str) -> str:
@@ -59,7 +60,9 @@ def _card(folder: Path, record: Mapping[str, Any], model_path: str) -> str:
     licences: Sequence[str] = [base or "", *(source_licences(manifest) or [""])]
     on_hub = source if source and not place.exists() else ""
     link = MANIFEST if manifest else ""
-    return model_card(record, record["evaluation"], record["options"]["push_to"], on_hub, licences, manifest, link)
+    name = str(record["options"]["push_to"])
+    text: str = model_card(record, record["evaluation"], name, on_hub, licences, manifest, link)
+    return text
 
 
 def push(folder: str, repository: str, private: bool) -> None:
