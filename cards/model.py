@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined,unused-ignore]
 
 from ..report_results import measures
 from ..report_text import clean, duration, num, squash
@@ -19,6 +22,11 @@ RECIPE = {
 OPTIONS = ("epochs", "batch_size", "gradient_accumulation", "learning_rate", "scheduler", "max_length", "lora_r",
            "lora_alpha", "seed")  # fmt: skip
 
+ORIGINS = {
+    "fused": "merged by a language model", "mosaic": "composed of several rows without a model",
+    "passthrough": "rows of the source, repaired where rules could", "high_quality": "good rows of the source",
+}  # fmt: skip
+
 
 def model_card(
     training: Mapping[str, Any],
@@ -26,18 +34,23 @@ def model_card(
     name: str = "",
     dataset: str = "",
     licences: Sequence[str] = (),
+    manifest: Mapping[str, Any] | None = None,
+    manifest_link: str = "",
 ) -> str:
     """README.md of a model that `entp train` made, from its training.json; figures that are absent are left out.
 
     `evaluation` is {before, after} as the manifest's `eval`, or the figures of `entp eval` alone. `dataset` is the
     Hub's name of what it was trained on; `licences` are those of base model and data, "" for one that is not known.
+    `manifest` is the dataset's, and `manifest_link` where a reader finds it.
     """
     base = str(training["model"])
     found = combine(licences)
     rows = _measures(evaluation or {})
+    known = _is_name(base)
+    base = base if known else Path(base).name  # where it lay on that machine tells a reader nothing
     data = ModelCardData(
-        base_model=base,
-        model_name=squash(name, 100) or f"{base} fine-tuned with ENTP",
+        base_model=base if known else None,
+        model_name=squash(name, 100) or f"{base} fine-tuned",
         datasets=[dataset] if dataset else None,
         library_name="peft" if training.get("adapter") else "transformers",
         pipeline_tag="text-generation",
@@ -48,7 +61,10 @@ def model_card(
     )
     body = render(
         "model.md",
-        title=inline(name or "ENTP model"),
+        title=inline(name or f"{base} fine-tuned"),
+        made=_made(manifest or {}),
+        manifest_link=manifest_link,
+        items=_items(evaluation or {}),
         base=base,
         adapter=bool(training.get("adapter")),
         dataset=dataset,
@@ -61,11 +77,38 @@ def model_card(
     return card
 
 
+def _is_name(text: str) -> bool:
+    """Whether it may be a repository's name on the Hub, and is no folder here."""
+    try:
+        validate_repo_id(text)
+    except HFValidationError:
+        return False
+    return not Path(text).is_dir()
+
+
+def _made(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What the card says of how the dataset was made: {rows, method, origins, merged}; {} where it is not known."""
+    if selection := manifest.get("selection"):
+        return {"rows": selection.get("n"), "method": selection.get("method"), "origins": [], "merged": False}
+    if not (dataset := manifest.get("dataset")):
+        return {}
+    counts = dataset.get("by_origin") or {}
+    origins = [(ORIGINS.get(origin, origin), rows) for origin, rows in counts.items()]
+    return {"rows": dataset.get("rows"), "method": "", "origins": origins, "merged": bool(counts.get("fused"))}
+
+
+def _items(evaluation: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """(task, items) of an evaluation."""
+    after = evaluation.get("after", evaluation)
+    return [(task, found["n"]) for task, found in after.items() if isinstance(found, Mapping) and found.get("n")]
+
+
 def _recipe(training: Mapping[str, Any]) -> list[tuple[str, str]]:
     figures = [(label, duration(training[key]) if key == "seconds" else num(training[key]))
                for key, label in RECIPE.items() if training.get(key) is not None]  # fmt: skip
     options = training.get("options") or {}
-    return figures + [(key.replace("_", " "), num(options[key])) for key in OPTIONS if options.get(key) is not None]
+    kept = [key for key in OPTIONS if key != "epochs" or not options.get("max_steps")]  # which go before epochs
+    return figures + [(key.replace("_", " "), num(options[key])) for key in kept if options.get(key) is not None]
 
 
 def _measures(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:

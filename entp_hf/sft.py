@@ -11,6 +11,7 @@ import dataclasses
 import json
 import logging
 import math
+import os
 import shutil
 import sys
 import time
@@ -23,10 +24,11 @@ from datasets import Dataset
 from .chat_rows import check_lengths, given_template, load_rows, messages_only, training_template
 from .config import EntpConfig
 from .errors import ConfigError, EntpError, OutputError, require
-from .evals import heldout_loss
+from .evals import heldout_loss, task_specs
 from .memory import memory_advice
 from .models import new_causal_lm, new_tokenizer, pick_device, pick_dtype, resolve
 from .sft_options import SFTOptions
+from .trained import is_ours, push, write_record
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
@@ -43,7 +45,7 @@ _OURS = ("adapter_*", "checkpoint-*", "merged", "model*.safetensors*", "training
 def train(
     options: SFTOptions, rows: Dataset | None = None, callbacks: Sequence[TrainerCallback] = ()
 ) -> dict[str, Any]:
-    """Train, save to `options.output_dir`, return the figures that training.json holds too.
+    """Train, save to `options.output_dir` with a model card, return the figures that training.json holds too.
 
     Keys: rows, rows_too_long (cut at max_length), rows_unusable (no assistant token left by the cut; not trained on),
     steps, loss_first, loss_last, seconds, trainable_parameters, model, adapter (folder; "" with full).
@@ -54,6 +56,7 @@ def train(
     for package in ("trl", "peft"):
         require(package, "train", "fine-tuning")
     checkpoint = _check_output(options)
+    callbacks = [*callbacks, *_evaluation(options)]
     rows = messages_only(load_rows(options.dataset) if rows is None else rows)
     path = resolve(options.model, options.cache_dir or str(EntpConfig().cache_path()))
     tokenizer = new_tokenizer(path)
@@ -78,11 +81,25 @@ def train(
         "model": options.model, "adapter": "" if options.full else options.output_dir,
     }  # fmt: skip
     if trainer.is_world_process_zero():
-        record = {**figures, "options": dataclasses.asdict(options), "losses": losses}
-        Path(options.output_dir, "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        seen = [getattr(callback, "results", {}) for callback in callbacks]  # those of benchmark callbacks
+        evaluation = {name: value for results in seen for name, value in results.items()}
+        record = {**figures, "options": dataclasses.asdict(options), "evaluation": evaluation, "losses": losses}
+        write_record(Path(options.output_dir), record, path)
         if options.push_to:
             push(options.output_dir, options.push_to, options.private)
     return figures
+
+
+def _evaluation(options: SFTOptions) -> list[TrainerCallback]:
+    """The callback that evaluates the trained model, where `eval_tasks` asks for it. Raises for unknown tasks."""
+    if not options.tasks():
+        return []
+    require("lm_eval", "eval", "eval_tasks")
+    from .trainer_callbacks import BenchmarkCallback
+
+    task_specs(options.tasks(), {}, options.benchmark_dir)
+    given = {"limit": options.eval_limit or None, "benchmark_dir": options.benchmark_dir}
+    return [BenchmarkCallback(tasks=options.tasks(), cache_dir=options.cache_dir, **given)]
 
 
 def last_checkpoint(folder: Path) -> str | None:
@@ -186,7 +203,8 @@ def _lora_config(options: SFTOptions) -> Any:
 
 def _save(trainer: Any, tokenizer: Any, options: SFTOptions) -> None:
     folder = Path(options.output_dir)
-    had_card = (folder / "README.md").exists()
+    card = folder / "README.md"
+    theirs = card.read_bytes() if card.exists() and not is_ours(card) else None
     trainer.save_model(options.output_dir)  # on every process: sharded weights are gathered
     if not trainer.is_world_process_zero():
         return
@@ -194,29 +212,13 @@ def _save(trainer: Any, tokenizer: Any, options: SFTOptions) -> None:
         config = trainer.model.peft_config["default"]
         config.base_model_name_or_path = options.model  # what others can load, not the folder on this machine
         config.save_pretrained(folder)
-    if not had_card:  # PEFT's draft card: nothing but headings
-        (folder / "README.md").unlink(missing_ok=True)
+    card.unlink(missing_ok=True)  # PEFT's draft, nothing but headings; it writes into a card that is there as well
+    if theirs is not None:
+        card.write_bytes(theirs)
     tokenizer.save_pretrained(folder)  # over the trainer's copy, whose template has the training marks
     if options.merge:
         trainer.model.merge_and_unload().save_pretrained(folder / "merged")
         tokenizer.save_pretrained(folder / "merged")
-
-
-def push(folder: str, repository: str, private: bool) -> None:
-    """Upload an output folder, checkpoints left out, to a model repository of the Hub; made if it is not there.
-
-    Raises OutputError that says what the Hub answered; the folder is whole all the same.
-    """
-    from huggingface_hub import HfApi
-
-    try:
-        HfApi().create_repo(repository, private=private, exist_ok=True)
-        HfApi().upload_folder(repo_id=repository, folder_path=folder, ignore_patterns=["checkpoint-*"],
-                              commit_message="Fine-tuned model")  # fmt: skip
-    except Exception as error:  # the Hub client's transport errors have no common base across its versions
-        raise OutputError(
-            f"push_to {repository}: {type(error).__name__}: {error}; {folder} holds the model"
-        ) from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -227,7 +229,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     kind: Any = SFTOptions
     (options,) = HfArgumentParser(kind, prog="python -m entp_hf.sft").parse_args_into_dataclasses(arguments)
     try:
-        sys.stdout.write(json.dumps(train(options), indent=1) + "\n")
+        figures = train(options)
+        if os.environ.get("RANK", "0") == "0":  # of several processes the main one tells
+            sys.stdout.write(json.dumps(figures, indent=1) + "\n")
     except EntpError as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -21,7 +21,7 @@ class SFTOptions:
     model: str = _knob(SMOLLM2, "chat model: Hub id or local folder")
     chat_template: str = _knob("", "for a model without one: a .jinja file with {% generation %} marks, or tulu")
     dataset: str = _knob("", "folder of `entp build`, Parquet or JSONL file with `messages`, or Hub id")
-    output_dir: str = _knob("sft", "folder for the adapter (or model), tokenizer and training.json")
+    output_dir: str = _knob("sft", "folder for the adapter (or model), tokenizer, training.json, card")
     overwrite: bool = _knob(False, "replace what an earlier run left in output_dir")
     max_steps: int = _knob(0, "optimiser steps; 0: as many as `epochs` needs")
     epochs: float = _knob(1.0, "passes over the rows, where max_steps is 0")
@@ -44,16 +44,24 @@ class SFTOptions:
     logging_steps: int = _knob(1, "steps between two logged losses")
     report_to: str = _knob("none", "none, tensorboard, wandb, trackio, ...")
     device: str = _knob("auto", "auto | cpu | cuda | mps; a GPU trains in bf16 where it can")
+    eval_tasks: str = _knob("", "tasks to evaluate the trained model on, for its card: entp_quiz,mmlu,...")
+    eval_limit: int = _knob(0, "only the first items of each of them; 0: all")
+    benchmark_dir: str = _knob("", "folder with the benchmarks' items; else they come from the Hub")
     push_to: str = _knob("", "Hub repository OWNER/NAME that the output folder is pushed to at the end")
     private: bool = _knob(False, "make that repository private if it has to be made")
     cache_dir: str = _knob("", "converted models; empty: $ENTP_CACHE or ~/.cache/entp")
     seed: int = _knob(0, "seed of LoRA's initial weights and of the order of rows")
+
+    def tasks(self) -> list[str]:
+        """`eval_tasks` as a list."""
+        return [name.strip() for name in self.eval_tasks.split(",") if name.strip()]
 
     def problems(self) -> list[str]:
         """Every problem of these values, in words; [] if there are none."""
         least: dict[str, float] = {
             "batch_size": 1, "gradient_accumulation": 1, "max_length": 8, "lora_r": 1, "lora_alpha": 1, "max_steps": 0,
             "lora_dropout": 0, "save_steps": 0, "logging_steps": 1, "warmup_steps": 0, "seed": 0,
+            "eval_limit": 0,
         }  # fmt: skip
         found = [f"{k}: {getattr(self, k)} is out of range; it must be at least {v}" for k, v in least.items()
                  if not getattr(self, k) >= v]  # fmt: skip

@@ -284,6 +284,33 @@ def test_out_of_memory_names_the_knob(real, monkeypatch):
         select(real, "ifd", 2)
 
 
+def test_deitas_grades_are_the_expected_digits_of_its_scorers_computed_one_by_one(tiny, real, monkeypatch):
+    from entp_hf.models import load_causal_lm, load_tokenizer
+
+    monkeypatch.setattr("entp_hf.llm.local.LEAST_MASS", 0.0)  # a random model puts next to nothing on digits
+    model, tokenizer = load_causal_lm(tiny, "cpu"), load_tokenizer(tiny)
+    digits = [tokenizer(str(d), add_special_tokens=False)["input_ids"][0] for d in range(1, 7)]
+
+    def grade(text):
+        with torch.no_grad():
+            chances = torch.softmax(model(torch.tensor([tokenizer(text)["input_ids"]])).logits[0, -1, digits], -1)
+        return float((chances * torch.arange(1, 7)).sum())
+
+    wanted = []
+    for row in real.listed:
+        turns = [m for m in row["messages"] if m["role"] != "system"]
+        wanted.append(sum(
+            grade(deita_module.COMPLEXITY_FORM.format(instruction=q["content"]))
+            * grade(deita_module.QUALITY_FORM.format(instruction=q["content"], output=a["content"]))
+            for q, a in zip(turns[::2], turns[1::2], strict=True)
+        ))  # fmt: skip
+    real.__dict__["vectors"] = np.eye(8, dtype=np.float32)
+    picked = select(real, "deita", 3, {"complexity_model": tiny, "quality_model": tiny})
+    assert list(picked.index) == list(np.argsort(wanted)[::-1][:3])
+    assert picked.score == pytest.approx(np.sort(wanted)[::-1][:3], rel=1e-4)
+    assert picked.notes == []
+
+
 def test_rds_representation_is_the_position_weighted_mean(tiny, real):
     from entp_hf.baselines.rds import pooled
     from entp_hf.models import load_causal_lm

@@ -34,6 +34,7 @@ FAMILIES = {
     "qwen3": ("Qwen3Config", "qwen3.jinja", "<|im_end|>"),
     "gemma": ("GemmaConfig", "gemma.jinja", "<end_of_turn>"),
     "gemma2": ("Gemma2Config", "gemma.jinja", "<end_of_turn>"),
+    "gemma3": ("Gemma3TextConfig", "gemma3.jinja", "<end_of_turn>"),
     "smollm3": ("SmolLM3Config", "", "<|im_end|>"),
 }
 ASKED = [chat for chat in CHATS if chat[0]["role"] != "system"]  # Gemma's template refuses a system turn

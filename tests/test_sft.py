@@ -5,14 +5,20 @@ import json
 import shutil
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 from datasets import Dataset
+from example_run import manifest
+from example_run import rows as example_rows
+from local_hub import LocalHub
 from tiny import CACHE, CHATS, smollm2, tiny_llama
 
 from entp_hf.chat_rows import encode, training_template
 from entp_hf.config import SMOLLM2
 from entp_hf.errors import ConfigError, EntpError, InputError, MissingExtra, OutputError
 from entp_hf.models import load_causal_lm, load_tokenizer, new_causal_lm, new_tokenizer
+from entp_hf.pipeline import Result
+from entp_hf.report_text import num
 from entp_hf.sft import SFTOptions, heldout_loss, last_checkpoint, load_rows, main, train
 
 torch = pytest.importorskip("torch", reason="training needs torch")
@@ -342,28 +348,59 @@ def test_out_of_memory_names_the_knobs(tiny, tmp_path, rows, monkeypatch):
         train(options(tiny, tmp_path / "out"), rows)
 
 
-def test_pushed_at_the_end(tiny, tmp_path, rows, monkeypatch):
-    import huggingface_hub
-
-    told = []
-
-    class Hub:
-        def create_repo(self, name, private, exist_ok):
-            told.append((name, private, exist_ok))
-
-        def upload_folder(self, repo_id, folder_path, ignore_patterns, commit_message):
-            told.append((repo_id, sorted(p.name for p in Path(folder_path).iterdir()), ignore_patterns))
-
-    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
-    train(options(tiny, tmp_path / "out", max_steps=1, push_to="me/model", private=True), rows)
-    assert told[0] == ("me/model", True, True)
-    assert {"adapter_model.safetensors", "adapter_config.json", "training.json"} <= set(told[1][1])
-    assert told[1][2] == ["checkpoint-*"]
-    monkeypatch.undo()
-    with pytest.raises(OutputError, match="push_to me/model: .*holds the model"):  # offline
-        train(options(tiny, tmp_path / "b", max_steps=1, push_to="me/model"), rows)
-    assert (tmp_path / "b" / "adapter_model.safetensors").exists()
+def test_the_card_says_what_happened_and_goes_to_the_hub_with_the_model(tiny, tmp_path, monkeypatch):
+    pytest.importorskip("lm_eval", reason="eval_tasks needs lm-eval")
+    built = Result(*example_rows(made=2), manifest()).save(tmp_path / "built")
+    folder = tmp_path / "out"
+    for name, value in {"HF_HUB_OFFLINE": False, "HF_HUB_DISABLE_XET": True, "ENDPOINT": ""}.items():
+        monkeypatch.setattr(huggingface_hub.constants, name, value)
+    with LocalHub() as hub:
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.url)
+        monkeypatch.setenv("HF_TOKEN", "hf_ann")
+        train(options(tiny, folder, dataset=str(built), max_steps=1, eval_tasks="entp_quiz", eval_limit=4,
+                      push_to="ann/tuned", private=True, max_length=64))  # fmt: skip
+        repo = hub.repos["model", "ann/tuned"]
+        assert hub.seen["POST /api/validate-yaml"] >= 1
+    assert repo.private
+    assert {"adapter_model.safetensors", "adapter_config.json", "training.json", "dataset_manifest.json"} <= {
+        *repo.files
+    }
+    record = json.loads(repo.files["training.json"])
+    card = huggingface_hub.ModelCard(repo.files["README.md"].decode())
+    data = card.data.to_dict()
+    assert data["library_name"] == "peft"
+    assert data["model-index"][0]["name"] == "ann/tuned"
+    figures = [figure for result in data["model-index"][0]["results"] for figure in result["metrics"]]
+    (found,) = [figure for figure in figures if figure["type"] == "acc_norm"]
+    quiz = record["evaluation"]["entp_quiz"]
+    assert found["value"] == quiz["acc_norm"]
+    assert found["config"] == f"standard error {quiz['acc_norm_stderr']:g}"
+    assert "is in the [manifest](dataset_manifest.json)" in card.text and "Items: entp\\_quiz 4." in card.text
+    assert f"| first loss | {num(record['loss_first'])} |" in card.text
+    assert "turns of the dataset below" in card.text
+    assert str(tmp_path) not in card.text
     assert SFTOptions(push_to="model").problems() == ["push_to: 'model' is not OWNER/NAME"]
+
+
+def test_a_card_of_ones_own_stays_and_an_unreachable_hub_costs_no_model(tiny, tmp_path, rows):
+    folder = tmp_path / "out"
+    with pytest.raises(OutputError, match="push_to me/model: .*holds the model"):  # offline
+        train(options(tiny, folder, max_steps=1, push_to="me/model"), rows)
+    assert (folder / "adapter_model.safetensors").exists()
+    first = (folder / "README.md").read_text()
+    assert "a dataset that is not named here" in first and "manifest" not in first
+    train(options(tiny, folder, max_steps=2, overwrite=True), rows)
+    assert "| optimiser steps | 2 |" in (folder / "README.md").read_text()  # ours is written anew
+    (folder / "README.md").write_text("# Mine\n")
+    train(options(tiny, folder, max_steps=1, overwrite=True), rows)
+    assert (folder / "README.md").read_text() == "# Mine\n"
+
+
+def test_an_evaluation_that_cannot_be_is_told_before_the_training(tiny, tmp_path, rows):
+    pytest.importorskip("lm_eval", reason="eval_tasks needs lm-eval")
+    with pytest.raises(ConfigError, match="benchmark_dir: absent is no folder"):
+        train(options(tiny, tmp_path / "out", eval_tasks="mmlu", benchmark_dir="absent"), rows)
+    assert not (tmp_path / "out").exists()
 
 
 def test_example_configurations_of_accelerate_are_read_by_it():

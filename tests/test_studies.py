@@ -76,7 +76,7 @@ def test_paragraphs_by_hand():
     assert "Without any effect here: gate_copy." in told
     told = findings.rules(against_all(lines(without=["-", "url", "refusal"], kept=[90, 95, 90], dropped=[10, 5, 10],
                                             repaired=[3, 1, 3], flagged=[2, 2, 2])))  # fmt: skip
-    assert "keep 90 rows and drop 10. Dropped by one rule alone: url (5). Repaired by one rule alone: url (2)." in told
+    assert "keep 90 rows and drop 10. Rows more if one rule is left out: url (5). Repairs less: url (2)." in told
     assert told.endswith("1 have nothing to do in it that no other rule does: refusal.")
     assert findings.families(lines(model=["a", "b"], refused=[0.5, 0.25])).startswith(
         "The gate refused fewest fusions of b (25%)"

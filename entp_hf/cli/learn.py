@@ -33,7 +33,7 @@ def train(
     options = dataclasses.replace(options, dataset=dataset, output_dir=str(output), overwrite=overwrite)
     figures = run_training(options)
     table("Training", ["", ""], [[key.replace("_", " "), value] for key, value in figures.items()])
-    out.print(f"Adapter, tokenizer and training.json are in [bold]{escape(str(output))}[/bold].")
+    out.print(f"Adapter, tokenizer, training.json and model card are in [bold]{escape(str(output))}[/bold].")
 
 
 def evaluation(

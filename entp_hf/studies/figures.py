@@ -38,7 +38,7 @@ MEANING = {
     "cluster_coverage": "share of the pool's clusters that the dataset reaches",
     "knn_coverage": "share of the pool's rows with a row of the dataset near them; grows with the rows",
     "kept": "rows of the pool that pass the purge",
-    "rows_saved": "rows that are kept if this rule is left out: no other rule drops them",
+    "rows_saved": "rows more that are kept if this rule is left out",
     "repairs_lost": "repairs that are not made without it",
     "flags_lost": "flags that are not set without it",
     "seeds": "runs that came to this round",
