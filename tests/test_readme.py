@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 from tiny import smollm2
+from typer.testing import CliRunner
+
+from entp_hf.cli import app
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,9 +38,9 @@ def test_python_runs_as_pasted(number: int, tmp_path: Path) -> None:
 def test_every_entp_command_and_flag_exists() -> None:
     for line in re.findall(r"^entp .*", "\n".join(blocks("console")), re.M):
         command, *rest = line.split("#")[0].split()[1:]
-        helped = subprocess.run([sys.executable, "-m", "entp_hf", command, "--help"], capture_output=True, text=True)
-        assert helped.returncode == 0, line
-        missing = [word for word in rest if word.startswith("--") and word not in helped.stdout]
+        helped = CliRunner().invoke(app, [command, "--help"])
+        assert helped.exit_code == 0, line
+        missing = [word for word in rest if word.startswith("--") and word not in helped.output]
         assert not missing, f"{line}: {missing}"
 
 

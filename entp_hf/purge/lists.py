@@ -9,7 +9,9 @@ from itertools import pairwise
 from .masks import FILLER
 from .rows import Fields, Hit, Part, shown
 
-_ITEM = re.compile(r"(?m)^[ \t]{0,3}(?:\*\*)?(\d{1,3})[.)、](?:\*\*)?(?=[ \t]|$|[^\d\s])[ \t]*(.*)$")
+_ITEM = re.compile(
+    r"(?m)^(?P<indent>[ \t]{0,3})(?:\*\*)?(?P<number>\d{1,3})[.)、](?:\*\*)?(?=[ \t]|$|[^\d\s])[ \t]*(?P<text>.*)$"
+)
 _ASKED = re.compile(
     r"\b(?:list|name|give(?: me)?|provide|suggest|write|generate|create|identify|come up with|here are"
     r"|these are|the following|tell me)"
@@ -25,20 +27,23 @@ def list_numbering(row: Fields, threshold: float) -> Iterator[Hit]:
     for part in row.answers:
         if not any(mark in part.text for mark in (". ", ") ", ".\n", "、", ")\n")) and part.text[-1:] != ".":
             continue
-        items = list(_ITEM.finditer(part.prose))
+        items = _outer(list(_ITEM.finditer(part.prose)))
         if len(items) < 2:
             continue
         last = items[-1]
         if (
-            not last.group(2).strip()
+            not last["text"].strip()
             and last.end() >= len(part.text.rstrip())
-            and items[-2].group(2).strip()
+            and items[-2]["text"].strip()
             and FILLER not in last.group()
         ):
             yield Hit(part, last.start(), last.end(), shown(last.group()), text=part.text[: last.start()].rstrip())
             continue
-        problem = _misnumbered([int(m.group(1)) for m in items]) or _miscounted(row, part, items)
-        if problem and not _CLUES.search(row.question_before(part)):
+        question = row.question_before(part)
+        if _CLUES.search(question) or _answers_a_list(question, items):
+            continue
+        problem = _misnumbered([int(m["number"]) for m in items]) or _miscounted(row, part, items)
+        if problem:
             yield Hit(part, items[0].start(), last.end(), problem)
 
 
@@ -48,6 +53,18 @@ def asked_for(text: str) -> list[int]:
 
 
 _CLUES = re.compile(r"\bcrossword|\bpuzzle|\bcode\b|\bbingo|\brank")
+
+
+def _outer(items: list[re.Match[str]]) -> list[re.Match[str]]:
+    """The items that are in no other item's list."""
+    least = min((len(m["indent"]) for m in items), default=0)
+    return [m for m in items if len(m["indent"]) <= least + 1]
+
+
+def _answers_a_list(question: str, items: list[re.Match[str]]) -> bool:
+    """Whether the numbers are those of questions: such an answer may leave one out, and holds lists of its own."""
+    asked = {m["number"] for m in _outer(list(_ITEM.finditer(question)))}
+    return len(asked) > 1 and {m["number"] for m in items} <= asked
 
 
 def _misnumbered(numbers: list[int]) -> str:
@@ -63,7 +80,7 @@ def _misnumbered(numbers: list[int]) -> str:
 
 
 def _miscounted(row: Fields, part: Part, items: list[re.Match[str]]) -> str:
-    numbers = [int(m.group(1)) for m in items]
+    numbers = [int(m["number"]) for m in items]
     if numbers != list(range(1, len(numbers) + 1)):
         return ""
     for text in (part.lower[: max(items[0].start(), 0)][-160:], row.question_before(part)):
