@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -192,14 +192,19 @@ class Space:
         """Neighbours of all rows."""
         return nearest_distinct(self.vectors, self.copy_of, self.k)
 
-    def among(self, rows: Ints) -> Neighbours:
-        """Neighbours within the subset `rows` (M,), in its numbers, -1 for others; the first copy comes first."""
-        leader = np.full(len(self.vectors), -1, np.int64)
-        leader[self.copy_of[rows][::-1]] = np.arange(len(rows))[::-1]
-        own = leader[self.copy_of[rows]]
-        copy = own != np.arange(len(rows))
-        index, distance = leader[self.near.index[rows]], self.near.distance[rows]
-        if not copy.any():
-            return Neighbours(index, distance, self.near.recall)
-        first = np.where(copy, own, -1)[:, None], np.where(copy, 0, 2)[:, None].astype(np.float32)
-        return Neighbours(np.hstack([first[0], index]), np.hstack([first[1], distance]), self.near.recall)
+    def among(self, rows: Ints) -> Among:
+        """Neighbours within the subset `rows` (M,), in its numbers; -1 for others."""
+        first = np.full(len(self.vectors), -1, np.int64)
+        first[self.copy_of[rows][::-1]] = np.arange(len(rows))[::-1]
+        index = first[self.near.index[rows]]
+        return Among(index, self.near.distance[rows], self.near.recall, first[self.copy_of[rows]])
+
+
+@dataclass(frozen=True)
+class Among(Neighbours):
+    """Neighbours of a subset of M rows in its own numbers, -1 for rows outside. Of copies only the first is named.
+
+    `first` (M,): the first copy of each row in the subset.
+    """
+
+    first: Ints = field(default_factory=lambda: np.zeros(0, np.int64))

@@ -19,7 +19,7 @@ from .correct import correct_ratings
 from .errors import StageError
 from .hybrid import as_dataset
 from .mix import groups_possible
-from .neighbours import Floats, Ints, Neighbours, Space
+from .neighbours import Among, Floats, Ints, Space
 from .purge import Purge
 from .purge.config_rules import dataset_rules_off
 from .purge.contamination import Contamination
@@ -136,7 +136,7 @@ def choose_pool(rows: Dataset, config: EntpConfig) -> tuple[Dataset, NDArray[np.
 
 def purge(
     rows: Dataset, vectors: Floats | None, config: EntpConfig, contamination: Contamination | None = None,
-    neighbours: Neighbours | None = None,
+    neighbours: Among | None = None,
 ) -> tuple[Dataset, NDArray[np.bool_], Info]:  # fmt: skip
     """Row rules, contamination, duplicates; returns all rows, which of them stay (n,), and the manifest's `purge`.
 

@@ -13,9 +13,11 @@ import pytest
 from datasets import Dataset
 
 from entp_hf.errors import InputError
+from entp_hf.neighbours import Space, copies
 from entp_hf.purge import Contamination, find_duplicates, mark_duplicates, same_prompts
 from entp_hf.purge.duplicates import View, shingle_sets
 from entp_hf.purge.near import bands_for
+from entp_hf.purge.semantic import semantic_pairs
 from entp_hf.schema import FEATURES, JOIN, new_row
 
 BENCHMARKS = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "benchmarks"
@@ -89,6 +91,24 @@ def test_semantic_duplicates_are_those_of_brute_force(monkeypatch):
     for i, (rule, keeper, score) in found.items():
         assert rule == "semantic_duplicate" and score >= 0.95 and score == pytest.approx(cosines[i, keeper], abs=1e-5)
     assert find_duplicates(rows, vectors, near=1.0, semantic=1.0) == {}
+
+
+@pytest.mark.parametrize("k", [2, 10, 40])  # fewer neighbours than there are near rows: crowded rows are compared
+def test_shared_neighbours_find_the_semantic_duplicates_of_brute_force(k):
+    rng = np.random.default_rng(k)
+    centres = np.repeat(rng.standard_normal((40, 16)), rng.integers(1, 9, 40), axis=0)
+    vectors = centres + rng.standard_normal(centres.shape) * 0.1
+    vectors[rng.integers(0, len(vectors), 20)] = vectors[:20]  # copies, which no list of neighbours names
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    some = np.sort(rng.permutation(len(vectors))[:120])
+    near = Space(vectors, copies(vectors), k).among(some)
+    order, mine, kept = rng.permutation(120).tolist(), vectors[some], []
+    for index in order:
+        if not any(mine[index] @ mine[other] >= 0.95 for other in kept):
+            kept.append(index)
+    found = semantic_pairs(order, mine, 0.95, near)
+    assert len(found) > 20 and set(found) == set(range(120)) - set(kept)
+    assert all(score == pytest.approx(mine[i] @ mine[keeper], abs=1e-5) for i, (keeper, score) in found.items())
 
 
 def test_exact_duplicates_ignore_case_space_and_unicode_form_and_the_best_stays():

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from datasets import Dataset
 
-from ..neighbours import Neighbours
+from ..neighbours import Among
 from ..ray_host import RayHost
 from ..schema import Finding
 from ..spool import blocks, column, each
@@ -42,7 +42,7 @@ def find_duplicates(
     semantic: float,
     off: Collection[str] = (),
     seconds: dict[str, float] | None = None,
-    neighbours: Neighbours | None = None,
+    neighbours: Among | None = None,
     view: View | None = None,
 ) -> dict[int, Duplicate]:
     """Row index -> exact_duplicate, near_duplicate or semantic_duplicate, and the row that stays.
@@ -162,7 +162,7 @@ def mark_duplicates(
     semantic: float = 0.97,
     off: Collection[str] = (),
     seconds: dict[str, float] | None = None,
-    neighbours: Neighbours | None = None,
+    neighbours: Among | None = None,
     ray: RayHost | None = None,
 ) -> Dataset:
     """Drop duplicates: `dropped_by` "purge:near_duplicate" and the like, a finding with the id of the row that stays.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..neighbours import Neighbours
+from ..neighbours import Among
 
 Array = npt.NDArray[Any]
 BLOCK = 1024  # rows of embeddings compared at once
@@ -17,34 +17,29 @@ ROUNDING = 1e-5  # of a distance in single precision: such pairs are looked at a
 
 
 def semantic_pairs(
-    order: Sequence[int], embeddings: Array, least: float, near: Neighbours | None = None
+    order: Sequence[int], embeddings: Array, least: float, near: Among | None = None
 ) -> dict[int, tuple[int, float]]:
     """Row -> (the row before it in `order` that stays for it, their cosine), where it is at least `least`.
 
-    `near`: neighbours of the rows of `embeddings`, in their numbers, -1 where a neighbour is none of them; it must
-    list copies too (`Space.among`). Rows with more neighbours that near than it holds are compared with one another.
-    Without it, every row is compared with all that stay.
+    `near`: neighbours of the rows of `embeddings`; rows with more neighbours that near than it holds are compared with
+    one another. Without it, every row is compared with all that stay.
     """
     if not len(order):
         return {}
     if near is None:
         return _all_pairs(order, embeddings, least)
-    place = np.full(len(embeddings), -1)
-    place[np.asarray(order)] = np.arange(len(order))
-    row, slot = np.nonzero(near.distance <= 1 - least + ROUNDING)
-    other = near.index[row, slot]
-    there = (other >= 0) & (place[row] >= 0)
-    there[there] = place[other[there]] >= 0
-    rivals: dict[int, set[int]] = defaultdict(set)
-    for one, two in zip(row[there].tolist(), other[there].tolist(), strict=True):
-        first, then = (one, two) if place[one] < place[two] else (two, one)
-        rivals[then].add(first)
-    crowded = {int(i) for i in np.flatnonzero(near.distance[:, -1] <= 1 - least + ROUNDING)}
+    heads: dict[int, int] = {}  # first copy in the data: first one in `order`, which stands for all
+    for index in order:
+        heads.setdefault(int(near.first[index]), index)
+    chosen = list(heads.values())
+    place = {index: at for at, index in enumerate(chosen)}
+    rivals = _rivals(place, heads, near, least)
+    crowded = {index for index in chosen if near.distance[index, -1] <= 1 - least + ROUNDING}
     found: dict[int, tuple[int, float]] = {}
     standing: list[int] = []  # crowded rows that stay
-    for index in order:
-        mine = [r for r in rivals.get(index, ()) if r not in found]
-        mine = mine or (standing if index in crowded else [])
+    for index in chosen:
+        mine = [rival for rival in rivals.get(index, ()) if rival not in found]
+        mine += [other for other in standing if index in crowded]
         if mine:
             cosine = embeddings[mine] @ embeddings[index]
             best = max(range(len(mine)), key=lambda i: (cosine[i], -place[mine[i]]))
@@ -53,7 +48,24 @@ def semantic_pairs(
                 continue
         if index in crowded:
             standing.append(index)
+    for index in order:
+        head = heads[int(near.first[index])]
+        if index != head:
+            found[index] = found.get(head, (head, 1.0))
     return found
+
+
+def _rivals(place: Mapping[int, int], heads: Mapping[int, int], near: Among, least: float) -> dict[int, set[int]]:
+    """For each row that others stand before: those that may be as near as `least`, by either one's neighbours."""
+    rows = np.fromiter(place, np.int64, len(place))
+    at, slot = np.nonzero(near.distance[rows] <= 1 - least + ROUNDING)
+    rivals: dict[int, set[int]] = defaultdict(set)
+    for one, first in zip(rows[at].tolist(), near.index[rows[at], slot].tolist(), strict=True):
+        other = heads.get(first, -1)
+        if other >= 0:
+            early, late = (one, other) if place[one] < place[other] else (other, one)
+            rivals[late].add(early)
+    return rivals
 
 
 def _all_pairs(order: Sequence[int], embeddings: Array, least: float) -> dict[int, tuple[int, float]]:
