@@ -30,8 +30,8 @@ from entp_hf.config import EntpConfig
 from entp_hf.hybrid import as_dataset
 from entp_hf.inputs import read_rows
 from entp_hf.purge import find_duplicates
-from entp_hf.purge.duplicates import look
 from entp_hf.purge.near import shingles
+from entp_hf.purge.sketch import look_at
 from entp_hf.schema import new_row
 
 NEAR = 0.8
@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     args = parser.parse_args()
     rows, pairs = planted(args.rows, args.seed)
-    texts = [looked.whole for looked in look(rows)]
+    texts = [look_at(row).whole for row in rows]
     true = true_pairs(texts, pairs)
     gone, seconds = ours(rows)
     result: dict[str, Any] = {"rows": len(rows), "planted": len(pairs), "near": len(true)}
