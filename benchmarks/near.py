@@ -89,7 +89,7 @@ def ours(rows: Dataset) -> tuple[list[int], float]:
 
 def peer(python: str, name: str, texts: list[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        lines = [json.dumps({"id": i, "text": text}) + "\n" for i, text in enumerate(texts)]
+        lines = [json.dumps({"id": str(i), "text": text}) + "\n" for i, text in enumerate(texts)]
         (Path(folder) / "texts.jsonl").write_text("".join(lines), encoding="utf-8")
         if name == "semhash":
             np.save(Path(folder) / "vectors.npy", embed(texts))

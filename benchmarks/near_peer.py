@@ -23,7 +23,7 @@ def semhash(folder: Path) -> tuple[list[int], float]:
     vectors = np.load(folder / "vectors.npy")
     begun = time.perf_counter()
     found = SemHash.from_embeddings(vectors, records, Given(), columns=["text"]).self_deduplicate()
-    return [duplicate.record["id"] for duplicate in found.filtered], time.perf_counter() - begun
+    return [int(duplicate.record["id"]) for duplicate in found.filtered], time.perf_counter() - begun
 
 
 def datatrove(folder: Path) -> tuple[list[int], float]:
