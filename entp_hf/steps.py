@@ -28,7 +28,7 @@ from .purge.duplicates import mark_duplicates
 from .purge.registry import DATASET_THRESHOLDS
 from .purge.report import purge_report
 from .ray_host import RayHost
-from .schema import LEVELS, instruction_of, text_of
+from .schema import LEVELS, instruction_of, response_of, text_of
 from .spool import column, each, pick
 from .stage import apply, set_columns
 from .surroundings import REACH, lengths
@@ -79,7 +79,9 @@ def correct(rows: Dataset, space: Space | None, names: Sequence[str], config: En
         ratings,
         None if space is None else space.vectors,
         copy_of=copies_of(rows) if space is None else space.copy_of,
-        features=None if space is None else lengths(each(rows, "messages", "input")),
+        features=None
+        if space is None
+        else lengths(*(map(part, each(rows, "messages", "input")) for part in (instruction_of, response_of))),
         gold=trusted(rows, config.gold_column),
         neighbours=space.near if space is not None and len(rows) > 1 else None,
         method=config.correction,

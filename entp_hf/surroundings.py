@@ -20,7 +20,7 @@ from .evidence import unique_rows
 from .latent import Array, Latent
 from .neighbours import Floats, Ints, Neighbours, unit
 from .scale import rated
-from .schema import LEVELS, Row, instruction_of, response_of
+from .schema import LEVELS
 
 REACH = 30  # neighbours searched for, of which fewer may vote (ours)
 DAMPINGS = (1.0, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.0)
@@ -222,8 +222,8 @@ def levels_given(prediction: Array, fold: Ints, whole: Ints, rows: Ints, model: 
     return out
 
 
-def lengths(rows: Iterable[Row]) -> Array:
+def lengths(instructions: Iterable[str], responses: Iterable[str]) -> Array:
     """Log characters of instruction, response and both, (N, 3): cheap features that raters' scores follow closely."""
-    sizes = [(len(instruction_of(row)), len(response_of(row))) for row in rows]
-    out: Array = np.log1p(np.array([[a, b, a + b] for a, b in sizes], float).reshape(-1, 3))
+    sizes = [(len(a), len(b), len(a) + len(b)) for a, b in zip(instructions, responses, strict=True)]
+    out: Array = np.log1p(np.array(sizes, float).reshape(-1, 3))
     return out
