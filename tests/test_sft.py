@@ -20,6 +20,7 @@ from entp_hf.models import load_causal_lm, load_tokenizer, new_causal_lm, new_to
 from entp_hf.pipeline import Result
 from entp_hf.report_text import num
 from entp_hf.sft import SFTOptions, heldout_loss, last_checkpoint, load_rows, main, train
+from entp_hf.trained import is_ours
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 pytest.importorskip("trl", reason="training needs trl")
@@ -208,7 +209,7 @@ def test_lora_trains_answers_only_and_the_saved_adapter_gives_the_same_logits(ti
     record = json.loads((tmp_path / "out" / "training.json").read_text())
     assert [step for step, _ in record["losses"]] == [1, 2, 3, 4, 5, 6]
     assert record["options"]["lora_r"] == 8
-    assert not (tmp_path / "out" / "README.md").exists()
+    assert is_ours(tmp_path / "out" / "README.md")
 
 
 def test_same_seed_same_losses_other_seed_others(tiny, tmp_path, rows):
