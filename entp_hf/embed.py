@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,7 @@ from .models import find, load_encoder
 from .neighbours import Floats, check_embeddings
 from .progress import Bar
 from .ray_host import RayHost
-from .schema import text_of
+from .schema import Row, text_of
 from .spool import each, gathered, matrix, take
 from .stage import Batch, resolve, rows_of
 
@@ -92,11 +92,11 @@ class Embed:
         found = self.ray.run(_Encode(replace(self, ray=None)), tables, schema)
         return (np.stack(table["embedding"].to_numpy()) for table in found)
 
-    def encode_rows(self, rows: Dataset, desc: str = "") -> Floats:
-        """Embeddings of the rows' conversations (N, d), mapped from disk; texts go by in blocks."""
+    def encode_rows(self, rows: Dataset, desc: str = "", text: Callable[[Row], str] = text_of) -> Floats:
+        """Embeddings (N, d) of a `text` of each row, mapped from disk; texts go by in blocks."""
         out: Floats = np.zeros((len(rows), 0), np.float32)
         with Bar(len(rows), desc, "rows", disable=not desc) as bar:
-            texts = (text_of(row) for row in each(rows, "messages"))
+            texts = map(text, each(rows, "messages", "input"))
             size = BLOCK if self.ray is None else RAY_BLOCK
             for start in range(0, len(rows), size):
                 part = self.encode(list(islice(texts, size)))

@@ -196,10 +196,13 @@ def purge(manifest: Manifest) -> Shown | None:
 
 
 def _example(example: Mapping[str, Any]) -> Shown:
-    before, after = example.get("before") or "", example.get("after") or ""
-    changed = after not in ("", before)
-    text: Markup | str = word_diff(before, after) if changed else visible(cut(before))
-    return {"id": example.get("id", ""), "detail": example.get("detail", ""), "text": text, "changed": changed}
+    before, after = example.get("before") or "", example.get("after")
+    changed = after is not None and after != before
+    text: Markup | str = word_diff(before, after or "") if changed else visible(cut(before))
+    detail = str(example.get("detail") or "").strip()
+    known = (before.strip(), example.get("action"))  # stands there already
+    told = [example.get("action", ""), "" if detail in known else detail]
+    return {"id": example.get("id", ""), "text": text, "told": ": ".join(filter(None, told))}
 
 
 def fusion(manifest: Manifest) -> Shown | None:

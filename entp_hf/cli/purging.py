@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -74,14 +75,16 @@ def purge(
 def _write_scores(folder: Path, kept: Any, dropped: Any, config: EntpConfig) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
+    from datasets import concatenate_datasets
 
     from ..purge import Purge
-    from ..purge.tune import loosest
+    from ..purge.tune import loosest, loosest_of_all
     from ..schema import FEATURES
 
-    rules = Purge.from_config(config)
-    ids = [*kept["id"], *dropped["id"]]
-    scores = loosest(rules, kept) + loosest(rules, dropped)
+    rules, both = Purge.from_config(config), concatenate_datasets([kept, dropped])
+    ids = both["id"][:]
+    beside = loosest_of_all(both, config, rules.drop)
+    scores = [alone + rest for alone, rest in zip(loosest(rules, both), beside, strict=True)]
     kind = FEATURES.arrow_schema.field("findings").type
     pq.write_table(pa.table({"id": ids, "findings": pa.array(scores, kind)}), folder / SCORES, compression="zstd")
 
@@ -129,6 +132,7 @@ def retune(
     by_place = None if stored is None else [entry["findings"] for entry in stored]
     try:
         asked = dict(parse_thresholds(thresholds))
+        _check_ran(asked, config)
         after = rethreshold(before, asked, ran, by_place)
     except ValueError as error:
         raise InputError(str(error)) from error
@@ -147,6 +151,20 @@ def retune(
                     i for gone in (False, True) for i, d in enumerate(after["dropped_by"]) if (d is not None) == gone
                 ]
                 pq.write_table(pq.read_table(folder / SCORES).take(places), target / SCORES, compression="zstd")
+
+
+def _check_ran(asked: Iterable[str], config: EntpConfig) -> None:
+    """Raise ValueError for a rule that the purge left out: nothing is stored of it, so that it would find nothing."""
+    from ..purge import RULES, Purge
+    from ..purge.config_rules import dataset_rules_off
+    from ..purge.registry import DATASET_RULES
+
+    ran = {*Purge.from_config(config).names(), *DATASET_RULES} - dataset_rules_off(
+        config.purge_rules, config.purge_off
+    )
+    for name in asked:
+        if name not in ran and name in (*RULES, *DATASET_RULES):
+            raise ValueError(f"{name} did not run in this purge; purge again with it in purge_rules")
 
 
 def _count(rows: Any, rule: str) -> int:

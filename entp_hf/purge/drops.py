@@ -138,7 +138,8 @@ def copied_block(row: Fields, threshold: float) -> Iterator[Hit]:
     """An answer of 15 words or more that is, to a share of `threshold`, one block copied from a longer prompt.
 
     Only where the prompt asks for words of one's own (summarise, explain, write): the answer to a question may stand
-    in the text, and tasks that copy or edit are meant to. A prompt without an input must be twice as long.
+    in the text, and tasks that copy or edit are meant to. A prompt without an input must be twice as long. A share of
+    0.95 drops, less is flagged.
     """
     for part in row.answers:
         if len(part.text) < 60 or not 0.5 < threshold <= 1:
@@ -160,7 +161,8 @@ def copied_block(row: Fields, threshold: float) -> Iterator[Hit]:
             question = row.question_before(part).removesuffix("\n" + row.input.text.lower())[:150]  # not the passage
             own = _OWN_WORDS.search(question) and not (COPYING.search(question) or EDITING.search(question))
             if share >= threshold and own:
-                yield Hit(part, 0, len(part.text), f"{share:.0%} is copied from the {source.field}", share)
+                detail, action = f"{share:.0%} is copied from the {source.field}", "drop" if share >= 0.95 else "flag"
+                yield Hit(part, 0, len(part.text), detail, share, action if part is row.response else "flag")
                 break
 
 

@@ -51,7 +51,7 @@ RULES: dict[str, Rule] = {
         "broken_roles", "X2", "drop", drops.broken_roles, "turns missing, empty or out of order", repairs=True
     ),
     "echo": Rule("echo", "X3", "drop", drops.echo, "an answer that repeats the prompt", 0.95),
-    "copied_block": Rule("copied_block", "X3", "flag", drops.copied_block, "an answer copied from the prompt", 0.9),
+    "copied_block": Rule("copied_block", "X3", "drop", drops.copied_block, "an answer copied from the prompt", 0.9),
     "repetition": Rule("repetition", "X4", "flag", repetition, "pathological repetition", 1.0, repairs=True),
     "filler_text": Rule("filler_text", "X5", "drop", drops.filler_text, "lorem ipsum and test text", 0.5),
     "missing_reference": Rule(

@@ -99,6 +99,7 @@ def _example(before: Mapping[str, Any], after: Mapping[str, Any], finding: Mappi
         "id": before.get("id") or "",
         "before": _field(before, finding),
         "after": _field(after, finding),
+        "action": finding["action"],
         "detail": finding["detail"] or finding["action"],
     }
 

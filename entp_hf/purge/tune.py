@@ -7,13 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from datasets import Dataset
 from numpy import float32
 
-from .config_rules import default_threshold
-from .registry import RULES
+from ..spool import column
+from .config_rules import dataset_rules_off, default_threshold
+from .corpus import CORPUS, found_in
+from .registry import DATASET_RULES, RULES
 
 if TYPE_CHECKING:
+    from ..config import EntpConfig
     from .engine import Purge
 
 Row = dict[str, Any]
@@ -31,10 +35,11 @@ SCORED: dict[str, Callable[[Any, Any], bool]] = {
 LOOSEST = {
     "echo": 0.5, "copied_block": 0.6, "truncated": 5.0, "symbol_ratio": 0.1, "url_load": 0.05, "mixed_script": 0.02,
     "flagged_words": 0.001, "refusal": 400.0, "too_short": 20.0,
+    "length_pileup": 2.0, "off_topic": 100.0, "instruction_difficulty": 0.0,  # the last two: every row's score
 }  # fmt: skip
 _LESS = (operator.le, operator.lt)
 _DROPS_ABOVE = ("filler_text",)  # their threshold parts flag from drop, so it can be moved either way
-_ORDER = {name: place for place, name in enumerate(RULES)}
+_ORDER = {name: i for i, name in enumerate(dict.fromkeys((*RULES, "", "contamination", *DATASET_RULES)))}  # "": own
 
 
 def loosest(purge: Purge, rows: Dataset) -> list[list[Row]]:
@@ -43,9 +48,10 @@ def loosest(purge: Purge, rows: Dataset) -> list[list[Row]]:
     Rows that a stage before the purge dropped have none, since the purge did not look at them.
     """
     wanted = tuple(name for name in purge.names() if name in LOOSEST)
+    loose = tuple((name, limit) for name, limit in LOOSEST.items() if name in RULES)
     if not wanted:
         return [[] for _ in range(len(rows))]
-    scoring = replace(purge, rules=wanted, thresholds=tuple(LOOSEST.items()), off=())
+    scoring = replace(purge, rules=wanted, thresholds=loose, off=())
     names = [name for name in ("messages", "input", "dropped_by") if name in rows.column_names]
     found: list[list[Row]] = []
     for begin in range(0, len(rows), 1000):
@@ -53,6 +59,20 @@ def loosest(purge: Purge, rows: Dataset) -> list[list[Row]]:
         gone = batch.get("dropped_by") or [None] * len(batch["messages"])
         batch["dropped_by"] = [reason if reason and not reason.startswith("purge:") else None for reason in gone]
         found += scoring(batch)["findings"]
+    return found
+
+
+def loosest_of_all(rows: Dataset, config: EntpConfig, drop: Sequence[str] = ()) -> list[list[Row]]:
+    """The same of the rules of `corpus` that ran, beside all purged rows: those that are kept, then those dropped.
+
+    Embeddings and losses come from the cache. Rows that these rules were not given have none.
+    """
+    late = {None, *(f"purge:{name}" for name in DATASET_RULES if name != "contamination")}
+    alive = np.array([reason in late for reason in column(rows, "dropped_by")], bool)
+    off = {*dataset_rules_off(config.purge_rules, config.purge_off), *(set(CORPUS) - set(LOOSEST))}
+    found: list[list[Row]] = [[] for _ in range(len(rows))]
+    for _, index, finding in found_in(rows, alive, config, LOOSEST, off, drop):
+        found[index].append(finding.as_dict())
     return found
 
 
@@ -95,7 +115,7 @@ def _with_stored(found: list[Row], stored: Sequence[Row], thresholds: Mapping[st
     left = [f for f in found if f["rule"] not in tuned]
     repairs = [f for f in left if f["action"] == "repair"]
     marks = [f for f in left if f["action"] != "repair"] + asked
-    return repairs + sorted(marks, key=lambda f: _ORDER.get(f["rule"], len(_ORDER)))
+    return repairs + sorted(marks, key=lambda f: _ORDER.get(f["rule"], _ORDER[""]))
 
 
 def _check(thresholds: Mapping[str, float], ran: Mapping[str, float], stored: bool) -> None:
@@ -115,8 +135,7 @@ def _check(thresholds: Mapping[str, float], ran: Mapping[str, float], stored: bo
 def _why(name: str, before: float, stored: bool) -> str:
     knob = name if name in _DUPLICATES else "purge_thresholds"
     if name not in LOOSEST:
-        what = "rows less alike were not compared" if name in _DUPLICATES else "what it would find needs all rows"
-        return f"the {before:g} of the purge, and there is no score for it: {what}. Purge again with another {knob}"
+        return f"the {before:g} of the purge, and rows less alike were not compared. Purge again with another {knob}"
     if stored:
         return f"{before:g}, from which scores are stored. Purge again with a looser {knob}"
     return (
