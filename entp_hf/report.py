@@ -22,6 +22,7 @@ from markupsafe import Markup
 from . import report_results, report_sections
 from .errors import InputError
 from .manifest import Manifest
+from .purge.guide import finds
 from .report_rows import made_rows, script_json
 from .report_text import clean, duration, listed, num, share, squash
 from .schema import FEATURES
@@ -117,5 +118,5 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(num=num, share=share, duration=duration, squash=squash, listed=listed)
+    environment.filters.update(num=num, share=share, duration=duration, squash=squash, listed=listed, finds=finds)
     return environment

@@ -110,6 +110,8 @@ def test_purge_shows_examples_explains_a_row_and_retunes(entp, tmp_path: Path) -
     ]  # fmt: skip
     status, _, wrong = entp("retune", "tuned", "refusal=500")
     assert status == 1 and "refusal=500 is looser than 400" in wrong
+    status, _, wrong = entp("retune", "tuned", "off_topic=2")
+    assert status == 1 and "off_topic did not run in this purge" in wrong
     (tmp_path / "tuned" / "scores.parquet").unlink()
     status, _, wrong = entp("retune", "tuned", "refusal=50")
     assert status == 1 and "refusal=50 is looser than the 5" in wrong

@@ -23,6 +23,13 @@ WHOLE = (
 )
 
 
+def finds(name: str) -> str:
+    """What a rule finds, in a few words; "" for a rule of one's own."""
+    if name in RULES:
+        return RULES[name].description
+    return next((entry[-1] for entry in WHOLE if entry[0] == name), "")
+
+
 def table() -> str:
     """One line a rule, in the order in which findings are listed."""
     lines = ["| rule | code | does | threshold | finds |", "|---|---|---|---|---|"]
