@@ -2,7 +2,8 @@
 
 python benchmarks/gate.py --json
 
-Its bounds were chosen on the first 400 good rows; the figures are of rows after them (`--half tuning`: of those).
+Its bounds were chosen on the first 400 good rows (`--half tuning`), and the check for contradictions also on those
+after the 700th; the figures are of the 300 between them.
 A row that the gate refuses ranks by how far it is under the bound: `auc` is over good and bad rows alike, every fault
 with the same weight. `--fusions N` also lets SmolLM2 fuse N pairs, and counts what is accepted of its replies.
 """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +26,11 @@ _WORD = re.compile(
     "(?:[^\\W_]|[\u0300-\u036f\u064b-\u065f\u0900-\u0963\u0966-\u0dff\u0e31-\u0ecd\u1000-\u109f\u1780-\u17ff])+"
 )
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\U0003ffff]")
-_STOP = frozenset(
+STOP = frozenset(
     "a an and are as at be but by can do does for from had has have how i if in into is it its me my no not of on or "
     "our should so some such than that the their them then there these they this to was we were what when where which "
     "who why will with would you your please write give explain describe list".split()
 )
-_TOKEN = re.compile(r"\d[\d,]*(?:\.\d+)?|[^\W_]+")
-_NUMBER, _NAME = re.compile(r"\d[\d,.]*"), re.compile(r"[A-Z][a-z]{2,}")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])|\n+")
 _BULLET = re.compile(r"\s*(?:[-*+•·–—]|\d{1,3}[.)、:]|[A-Za-z][.)]|#|\||Step \d)\s*")
 _CODE_LINE = re.compile(r"[{}=<>]|\breturn\b|://\S*$|#\w+$")
@@ -46,7 +44,7 @@ def content_words(text: str) -> set[str]:
     for word in _WORD.findall(text.casefold()):
         if not word.isascii() and len(word) > 1 and _UNSPACED.search(word):
             words.update(word[i : i + 2] for i in range(len(word) - 1))
-        elif word not in _STOP and (len(word) > 2 or word.isdigit()):
+        elif word not in STOP and (len(word) > 2 or word.isdigit()):
             words.add(word[:-1] if len(word) > 4 and word.endswith("s") else word)
     return words
 
@@ -176,63 +174,3 @@ def _half_word(text: str, made: Row, parents: Sequence[Row]) -> bool:
     known |= {w.casefold() for parent in parents for w in re.findall(r"[^\W\d_]+", text_of(parent))}
     half = end[0].casefold()
     return half not in known and any(len(word) > len(half) and word.startswith(half) for word in known)
-
-
-def contradiction(made: Row, parents: Sequence[Row]) -> str:
-    """A number or name of the made answer in the place of another one that a parent, or its own question, says.
-
-    Told by the words next to it: "6,650 km" against "6,690 km", "the Kowalski cycle" against "the Water cycle". Both
-    must be the one's alone: a value that the parents know too contradicts nothing, but where it counts the same things
-    (3 eggs, 2 eggs). "" if there is none.
-    """
-    answer = said_by(made, "assistant")
-    sources = [*(text_of(parent) for parent in parents), said_by(made, "user")]
-    ours = {token.replace(",", "") for token in _TOKEN.findall(answer)}
-    theirs = {form for source in sources for token in _TOKEN.findall(source) for form in _forms(token)}
-    told = [fact for source in sources for fact in _facts(source) if fact[1] not in ours]
-    for kind, value, beside in _facts(answer):
-        if _forms(value) & theirs:
-            continue
-        for other, instead, around in told:
-            if kind == other and beside & around:
-                return f"{value} in place of {instead}"
-    counted, known = _counts([answer]), _counts([said_by(parent, "assistant") for parent in parents])
-    for what in counted.keys() & known.keys():
-        new, lost = counted[what] - known[what], known[what] - counted[what]
-        if new and lost:
-            return f"{min(new)} {' '.join(what)} in place of {min(lost)}"
-    return ""
-
-
-def _counts(texts: Sequence[str]) -> dict[tuple[str, ...], set[str]]:
-    """Whole numbers by the words after them: what there are so many of."""
-    found: dict[tuple[str, ...], set[str]] = {}
-    for text in texts:
-        for kind, value, beside in _facts(text):
-            if kind == "number" and value.isdigit():
-                for what in (words for side, words in beside if side == 1):
-                    found.setdefault(what, set()).add(value)
-    return found
-
-
-def _forms(token: str) -> set[str]:
-    token = token.replace(",", "")
-    return {token, token.casefold(), token.casefold().removesuffix("s")}
-
-
-def _facts(text: str) -> Iterator[tuple[str, str, set[tuple[int, tuple[str, ...]]]]]:
-    """Numbers and names inside sentences: (kind, value, the words on each side that tell what it is about)."""
-    for sentence in sentences(text):
-        tokens = _TOKEN.findall(sentence)
-        low = [token.casefold() for token in tokens]
-        for i, token in enumerate(tokens):
-            kind = "number" if _NUMBER.fullmatch(token) else "name" if i and _NAME.fullmatch(token) else ""
-            if not kind:
-                continue
-            beside = set()
-            for side, words in ((-1, low[max(i - 2, 0) : i][::-1]), (1, low[i + 1 : i + 3])):
-                if words and words[0] not in _STOP and not words[0].isdigit():
-                    beside.add((side, tuple(words[:1])))
-                if len(words) == 2 and words[1] not in _STOP and len(words[1]) > 2:
-                    beside.add((side, tuple(words)))
-            yield kind, token.replace(",", ""), beside

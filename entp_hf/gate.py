@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .checks import (
-    contradiction,
     copied,
     coverage,
     language_changed,
@@ -20,8 +19,9 @@ from .checks import (
 )
 from .config import EntpConfig
 from .embed import Embed
+from .facts import contradiction
 from .groups import defects
-from .list_checks import repeats, surplus
+from .list_checks import disordered, repeats, surplus
 from .neighbours import Floats
 from .purge import Purge
 from .purge.contamination import Contamination
@@ -195,6 +195,8 @@ class Gate:
             yield f"breaks off (at {end!r})"
         if fused and self.contradictions and (wrong := contradiction(row, parents)):
             yield f"contradicts its rows ({wrong})"
+        if fused and self.contradictions and (wrong := disordered(row, parents)):
+            yield f"numbers its list out of order ({wrong})"
         if fused and figures["repeats"] > self.repeats:
             yield f"says things twice (share {figures['repeats']}, bound {self.repeats})"
         if fused and figures["surplus"] > self.surplus:

@@ -1,9 +1,12 @@
-"""What the gate finds in the lists of a made row: things said twice, and more of them than were asked for (ours)."""
+"""What the gate finds in the lists of a made row: things said twice, more of them than were asked for, and
+numbers out of order (ours).
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from .checks import sentences
 from .purge.cues import VERSE
@@ -14,6 +17,7 @@ LEAST = 4  # members from which something said twice tells anything (ours)
 _NUMBERED = re.compile(r"(?:^|(?<=\s))(\d{1,2})[.)](?=\s)")
 _BULLET = re.compile(r"(?m)^[ \t]{0,3}[-*•][ \t]+(?=\S)")
 _CODE = re.compile(r"(?m)[{};:>]$|^\s*(?:return|def|if|for|import)\b.*[:)]?$|^\t")
+_MARK = re.compile(r"(?:^|(?<=[\s\"'\[(]))(\d{1,2})([.)])(?=\s+\S)")
 _FENCE = re.compile(r"```.*?(?:```|\Z)", re.S)
 
 
@@ -65,3 +69,27 @@ def surplus(made: Row) -> float:
     question, given = said_by(made, "user"), len(list_items(said_by(made, "assistant")))
     wanted = 0 if "at least" in question.lower() else sum(asked_for(question))
     return given / wanted if wanted else 0.0
+
+
+def disordered(made: Row, parents: Sequence[Row]) -> str:
+    """The list number of the made answer that does not follow the one before it, nor begins a list; "" if none does.
+
+    A list has three marks of a kind at least, two of them in order. Parents with such numbers excuse it.
+    """
+    wrong = _out_of_order(said_by(made, "assistant"))
+    return "" if any(_out_of_order(said_by(parent, "assistant")) for parent in parents) else wrong
+
+
+def _out_of_order(text: str) -> str:
+    text = _FENCE.sub("", text)
+    marks: dict[str, list[int]] = {".": [], ")": []}
+    for mark in _MARK.finditer(text):
+        before = text[: mark.start()].rstrip(" \t\"'[(")
+        if not before or before[-1] in ".!?;:,\n":  # a number that ends a sentence is no mark
+            marks[mark[2]].append(int(mark[1]))
+    for kind, numbers in marks.items():
+        pairs = list(pairwise([0, *numbers]))
+        wrong = [f"{b}{kind} after {a}{kind}" if a else f"{b}{kind} first" for a, b in pairs if b not in (1, a + 1)]
+        if len(numbers) >= 3 and wrong and any(b == a + 1 for a, b in pairs[1:]):
+            return wrong[0]
+    return ""

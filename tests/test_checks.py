@@ -8,7 +8,6 @@ from difflib import SequenceMatcher
 import pytest
 
 from entp_hf.checks import (
-    contradiction,
     copied,
     coverage,
     language_changed,
@@ -44,40 +43,6 @@ def test_a_faithful_merge_passes_every_check():
     assert not leaks_prompt(MERGED, PARENTS)
     assert not language_changed(MERGED, PARENTS)
     assert not unfinished(MERGED, PARENTS)
-    assert not contradiction(MERGED, PARENTS)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "said"),
-    [
-        ("6,650", "4,870", "4870 in place of 6650"),
-        ("68,800", "68,801", "68801 in place of 68800"),
-        ("Victoria", "Superior", "Superior in place of Victoria"),
-        ("Uganda", "Canada", "Canada in place of Uganda"),
-        ("Kenya", "Norway", "Norway in place of Kenya"),
-    ],
-)
-def test_a_changed_number_or_name_is_a_contradiction(old, new, said):
-    assert contradiction(answered(MERGED["messages"][1]["content"].replace(old, new)), PARENTS) == said
-
-
-def test_new_facts_and_left_out_ones_contradict_nothing():
-    more = MERGED["messages"][1]["content"] + " Lake Tanganyika is 1,470 m deep, and Egypt lives by the Nile."
-    assert not contradiction(answered(more), PARENTS)
-    assert not contradiction(answered("The longest river is the Nile River."), PARENTS)
-    assert not contradiction(answered("It is 6,650 km long, 68,800 km2 large."), PARENTS)
-
-
-def test_another_count_of_the_same_things_is_a_contradiction():
-    recipe = [row("How do I make an omelette?", "Beat 2 eggs with 3 spoons of milk, then fry them for 5 minutes.")]
-    assert contradiction(answered("Beat 3 eggs with 3 spoons of milk."), recipe) == "3 eggs in place of 2"
-    assert not contradiction(answered("Beat 2 eggs with 3 spoons of milk. 5 minutes later, eat."), recipe)
-    assert not contradiction(answered("Beat 2 eggs, or 3 eggs for two people."), recipe)
-
-
-def test_the_answer_must_keep_to_its_own_question():
-    made = row("What is the Internet of Things?", "The Amendment of Things joins devices.")
-    assert contradiction(made, [row("Why connect devices?", "To steer them.")]) == "Amendment in place of Internet"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from entp_hf.list_checks import list_items, repeats, said_again, surplus
+from entp_hf.list_checks import disordered, list_items, repeats, said_again, surplus
 from entp_hf.schema import new_row
 
 
@@ -70,3 +70,27 @@ def test_more_items_than_asked_for(question, share):
 
 def test_an_answer_without_a_list_has_none_too_many():
     assert surplus(row("Name two ways to get well.", "Rest and drink.")) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("1. Rest.\n2. Drink.\n7. Sleep.", "7. after 2."),
+        ("6) Rest; 2) drink; 3) sleep.", "6) first"),
+        ('["1. Rest", "2. Drink", "9. Sleep"]', "9. after 2."),
+        ("1. Rest.\n2. Drink.\n3. Sleep.\n\n1. Tea\n2. Milk", ""),
+        ("Do this: 1. Rest. 2. Drink 3. Sleep.", ""),
+        ("In order: 1) rest, 2) drink.\n1. Tea\n2. Milk\n3. Cups", ""),
+        ("1. Rest at 9. 2. Sleep by 11. Then wake. 3. Eat.", ""),
+        ("It was 7. It became 8. It ended at 3. Done.", ""),
+        ("```\n1. a\n2. b\n9. c\n```", ""),
+    ],
+)
+def test_list_numbers_follow_one_another(text, wrong):
+    assert disordered(row("What helps?", text), []) == wrong
+
+
+def test_list_numbers_as_a_parent_has_them_are_no_fault():
+    made = row("What helps?", "3. Rest.\n4. Drink.\n5. Sleep.")
+    assert disordered(made, []) == "3. first"
+    assert not disordered(made, [row("Go on.", "3. Rest well.\n4. Drink tea.\n5. Sleep.")])
