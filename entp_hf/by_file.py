@@ -24,6 +24,7 @@ from .manifest import Manifest
 from .progress import Bar
 from .purge.config_rules import dataset_rules_off
 from .purge.contamination import Contamination
+from .purge.corpus import CORPUS
 from .purge.duplicates import View, find_duplicates, new_findings, same_prompts
 from .purge.ngrams import Hashes
 from .purge.report import EXAMPLES, share_warnings
@@ -37,11 +38,13 @@ def purge_files(inputs: Sequence[str], output: str, config: EntpConfig, overwrit
     """Purge every file of `inputs` (files, folders, globs, URLs) into `output`; returns the manifest.
 
     Each input file becomes one in `output`/data and one in `output`/dropped, in the order given; manifest.json comes
-    last. The rows that stay, and why the others go, are as if the files had been one pool; ids are unique within a
-    file only. Raises InputError, OutputError.
+    last. The rows that stay, and why the others go, are as if the files had been one pool, but for the rules over the
+    corpus, which are not run (a warning says so); ids are unique within a file only. Raises InputError, OutputError.
     """
     if config.limit:
         raise InputError("limit: a sample of all files can't be drawn file by file; set it to 0, or name fewer files")
+    if named := sorted(set(CORPUS) & set(config.purge_rules)):
+        raise InputError(f"purge_rules: {', '.join(named)} must see all rows at once; leave out --by-file")
     files = [str(file) for item in inputs for file in (find_remote(item) if is_remote(item) else find_files(item))]
     if not files:
         raise InputError(f"{', '.join(inputs)}: no such file or folder")
@@ -60,6 +63,8 @@ def purge_files(inputs: Sequence[str], output: str, config: EntpConfig, overwrit
         sums = pool.split(new)
         report["rows_out"] = stage["rows_out"] = sums["kept"]
     report["warnings"] = share_warnings(report["rules"], report["rows_in"], config.purge_warn_share)
+    if skipped := sorted(set(CORPUS) - set(pool.off(config))):
+        report["warnings"].append(f"{', '.join(skipped)}: not run, for it must see all rows at once")
     manifest |= {"input": pool.input, "purge": report, "warnings": report["warnings"]}
     manifest["dataset"] = {"rows": sums["kept"], "dropped": sums["dropped"]}
     folder.finish(manifest)

@@ -71,6 +71,7 @@ def test_files_give_what_the_pool_gives(pool, whole, tmp_path, config):
     assert ours == counts
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["data", "dropped", "manifest.json"]
     assert made["dataset"] == {"rows": len(kept), "dropped": len(dropped)}
+    assert "length_pileup: not run, for it must see all rows at once" in made["warnings"]
     assert [file["rows"] for file in made["input"]["files"]] == [41, 41, 10]
     loaded = load_dataset("parquet", data_files=str(tmp_path / "out" / "data" / "*.parquet"), split="train")
     assert len(loaded) == len(kept)
@@ -87,3 +88,5 @@ def test_an_output_that_is_there_is_replaced_only_if_ours_and_asked_for(pool, tm
         purge_files([str(tmp_path / "none")], str(tmp_path / "out"), EntpConfig())
     with pytest.raises(InputError, match="limit"):
         purge_files([str(pool)], str(tmp_path / "out"), EntpConfig(limit=3))
+    with pytest.raises(InputError, match="off_topic must see all rows"):
+        purge_files([str(pool)], str(tmp_path / "out"), EntpConfig(purge_rules=["default", "off_topic"]))
