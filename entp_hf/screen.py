@@ -51,7 +51,9 @@ def show_plan(plan: Plan, sample: int = 0) -> None:
     called = f"{sample} groups were asked" if sample else "nothing was called"
     table(f"What the run would do ({called})", ["", "at least", "at most"], rows)
     if plan.exact:
-        out.print("Groups and prompts of the first round are the run's own; what the gate refuses adds to them.\n")
+        least, most = next(line[1:] for line in plan.lines if line[0] == "LLM calls")
+        more = "The calls are exact." if least == most else "Retries and later rounds add calls, up to the most told."
+        out.print(f"Groups and prompts of the first round are the run's own. {more}\n")
 
 
 def show_summary(manifest: Mapping[str, Any]) -> None:
