@@ -10,6 +10,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from entp_hf.cards.plots import alone
+
+from entp_hf.plots import line
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE, PLOTS = ROOT / "benchmarks" / "results" / "scale", ROOT / "docs" / "scale.md", ROOT / "docs" / "scale"
 BEGIN, END = "<!-- figures: written by benchmarks/render.py -->\n", "<!-- end of figures -->"
@@ -36,28 +40,19 @@ def end_to_end(found: dict[str, Any]) -> str:
         f"Exponents of growth: time {found['time_exponent']}, largest resident memory {found['memory_exponent']}, "
         f"memory that is not a file's {found['own_memory_exponent']}.\n\n"
         + table(["rows", "seconds", "rows/s", "peak MB", "own MB"], lines)
-        + f"\n![Seconds and memory by rows]({picture})\n\nSeconds of each stage:\n\n"
+        + f"\n{picture}\n\nSeconds of each stage:\n\n"
         + table(["stage", *(f"{s['rows']:,} rows" for s in sizes)], stages)
     )
 
 
 def plot_sizes(sizes: list[dict[str, Any]]) -> str:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     PLOTS.mkdir(exist_ok=True)
-    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
-    rows = [s["rows"] for s in sizes]
-    for axis, keys in zip(axes, (["seconds"], ["peak_mb", "own_mb"]), strict=True):
-        for key in keys:
-            axis.plot(rows, [s[key] for s in sizes], marker="o", label=key.replace("_mb", " MB"))
-        axis.set(xscale="log", yscale="log", xlabel="rows")
-        axis.legend()
-    figure.savefig(PLOTS / "sizes.svg", metadata={"Date": None})
-    pyplot.close(figure)
-    return "scale/sizes.svg"
+    shown = []
+    for key, name in (("seconds", "seconds"), ("peak_mb", "peak memory, MB")):
+        plot = line([(size["rows"] / 1000, size[key]) for size in sizes], f"{name} by rows", "thousand rows", name)
+        (PLOTS / f"{key}.svg").write_text(alone(str(plot)), encoding="utf-8")
+        shown.append(f"![{name} by rows](scale/{key}.svg)")
+    return " ".join(shown)
 
 
 def beside(found: dict[str, Any], ways: list[str], keys: list[str]) -> str:

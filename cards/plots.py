@@ -37,7 +37,7 @@ def card_plots(manifest: Mapping[str, Any]) -> dict[str, str]:
         "rules.svg": (purge(manifest) or {}).get("plot"),
         "silhouette.svg": (clusters(manifest) or {}).get("curve"),
     }
-    return {name: _alone(str(plot)) for name, plot in found.items() if plot}
+    return {name: alone(str(plot)) for name, plot in found.items() if plot}
 
 
 def write_plots(manifest: Mapping[str, Any], folder: Path) -> list[str]:
@@ -50,7 +50,8 @@ def write_plots(manifest: Mapping[str, Any], folder: Path) -> list[str]:
     return list(found)
 
 
-def _alone(plot: str) -> str:
+def alone(plot: str) -> str:
+    """A plot of a report as a file of its own, with its styles."""
     day, night, shapes = plot_style()
     colours = f":root {{ {day} }} @media (prefers-color-scheme: dark) {{ :root {{ {night} }} }}"
     sans = ".plot { font-family: sans-serif; } .plot > rect.page { fill: var(--card); }"
