@@ -44,3 +44,10 @@ def online(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(calls, "BACKOFF", 0.02)
     monkeypatch.setattr(calls, "refuse_schema", set())
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that is the working one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

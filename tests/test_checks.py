@@ -6,6 +6,7 @@ import random
 from difflib import SequenceMatcher
 
 import pytest
+from africa import LAKE, MERGED, NILE, PARENTS, answered, row
 
 from entp_hf.checks import (
     copied,
@@ -16,25 +17,6 @@ from entp_hf.checks import (
     sentences,
     unfinished,
 )
-from entp_hf.schema import new_row
-
-
-def row(question: str, answer: str):
-    return new_row([{"role": "user", "content": question}, {"role": "assistant", "content": answer}])
-
-
-NILE = row("Find the longest river in Africa.", "The longest river is the Nile River, which runs for 6,650 km.")
-LAKE = row("Name its biggest lake.", "Lake Victoria, shared by Kenya, Tanzania and Uganda, covers 68,800 km2.")
-MERGED = row(
-    "Name the longest river and the biggest lake of Africa.",
-    "The longest river is the Nile River with 6,650 km. The biggest lake is Lake Victoria; it covers 68,800 km2 and "
-    "is shared by Kenya, Tanzania and Uganda.",
-)
-PARENTS = [NILE, LAKE]
-
-
-def answered(text: str):
-    return row("Name the longest river and the biggest lake of Africa.", text)
 
 
 def test_a_faithful_merge_passes_every_check():

@@ -10,35 +10,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from reading import POOL, error_of, lines, originals
 
 from entp_hf.config import EntpConfig
-from entp_hf.errors import InputError
 from entp_hf.files import NOT_DATA, read_file
-from entp_hf.forms import restore
 from entp_hf.inputs import read_rows
-
-POOL = [{"instruction": f"Count to {n}.", "input": "", "output": f"1 ... {n}"} for n in range(1, 7)]
-
-
-def lines(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return str(path)
-
-
-def originals(dataset):
-    return [restore(row) for row in dataset]
-
-
-def error_of(inputs, **knobs) -> str:
-    with pytest.raises(InputError) as caught:
-        read_rows(inputs, EntpConfig(**knobs))
-    return str(caught.value)
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def test_every_kind_of_file_gives_the_same_rows(here):

@@ -11,38 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, DatasetDict, IterableDataset
+from reading import POOL, error_of, lines, originals
 
 from entp_hf.config import EntpConfig
-from entp_hf.errors import InputError
-from entp_hf.forms import restore
 from entp_hf.inputs import read_rows
 from entp_hf.schema import FEATURES
 from entp_hf.steps import trusted
 
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 RATINGS = ["score_gpt_4o_mini", "score_llama_3_1_8b", "score_mistral_7b_v0_3"]
-POOL = [{"instruction": f"Count to {n}.", "input": "", "output": f"1 ... {n}"} for n in range(1, 7)]
-
-
-def lines(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return str(path)
-
-
-def originals(dataset):
-    return [restore(row) for row in dataset]
-
-
-def error_of(inputs, **knobs) -> str:
-    with pytest.raises(InputError) as caught:
-        read_rows(inputs, EntpConfig(**knobs))
-    return str(caught.value)
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.mark.parametrize(
