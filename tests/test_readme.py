@@ -10,6 +10,7 @@ from tiny import smollm2
 from typer.testing import CliRunner
 
 from entp_hf.cli import app
+from entp_hf.purge.registry import DATASET_RULES, RULES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -42,6 +43,10 @@ def test_every_entp_command_and_flag_exists() -> None:
         assert helped.exit_code == 0, line
         missing = [word for word in rest if word.startswith("--") and word not in helped.output]
         assert not missing, f"{line}: {missing}"
+
+
+def test_it_counts_the_rules_right() -> None:
+    assert f"PURGE: {len(RULES) + len(DATASET_RULES)} symbolic rules" in README
 
 
 def test_the_pictures_are_there() -> None:
