@@ -241,6 +241,7 @@ def test_a_stopped_run_ends_cleanly_and_says_how_to_go_on(tmp_path: Path, how: s
             [sys.executable, "-m", "entp_hf", *args, "--concurrency", "1", "--fuser", "none"],
             cwd=tmp_path, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "ENTP_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "0"},
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores it
         )  # fmt: skip
         assert come.wait(60)
         run.send_signal(how)
