@@ -111,6 +111,13 @@ def test_shared_neighbours_find_the_semantic_duplicates_of_brute_force(k):
     assert all(score == pytest.approx(mine[i] @ mine[keeper], abs=1e-5) for i, (keeper, score) in found.items())
 
 
+def test_rows_that_are_all_alike_have_no_neighbours_and_one_stays():
+    vectors = np.tile(np.array([[0.6, 0.8]], np.float32), (4, 1))
+    near = Space(vectors, copies(vectors), 10).among(np.arange(4))
+    assert near.distance.shape == (4, 0)
+    assert semantic_pairs([2, 0, 1, 3], vectors, 0.97, near) == {0: (2, 1.0), 1: (2, 1.0), 3: (2, 1.0)}
+
+
 def test_exact_duplicates_ignore_case_space_and_unicode_form_and_the_best_stays():
     rows = dataset([
         row("Why?", "It is  the café.", expected_score=1.0),

@@ -34,7 +34,8 @@ def semantic_pairs(
     chosen = list(heads.values())
     place = {index: at for at, index in enumerate(chosen)}
     rivals = _rivals(place, heads, near, least)
-    crowded = {index for index in chosen if near.distance[index, -1] <= 1 - least + ROUNDING}
+    last = near.distance[:, -1:]  # (N, 0) where all rows are copies of one
+    crowded = {index for index in chosen if (last[index] <= 1 - least + ROUNDING).any()}
     found: dict[int, tuple[int, float]] = {}
     standing: list[int] = []  # crowded rows that stay
     for index in chosen:
