@@ -16,7 +16,7 @@ from .config import EntpConfig
 from .errors import InputError
 from .eval_results import Evaluation
 from .evals import evaluate_items, heldout_items, heldout_rows
-from .paired import Paired, in_words, paired
+from .paired import Paired, in_words, mean_and_error, paired
 
 HELDOUT = "heldout"  # loss on answers, in nats a token: lower is better
 
@@ -54,11 +54,18 @@ def measure(model: Any, adapter: str | None, what: Measure, tokenizer: Any = Non
         found.metrics.update(part.metrics)
         found.items.update(part.items)
     if HELDOUT in what.tasks:
-        sums, counts = heldout_items(model, adapter, heldout_rows(what.heldout), **common)
+        rows = heldout_rows(what.heldout)[: what.limits.get(HELDOUT, what.limit) or None]
+        sums, counts = heldout_items(model, adapter, rows, **common)
         loss = sum(sums) / sum(counts)
         kept = [(s / c, c) for s, c in zip(sums, counts, strict=True) if c]
         found.items[HELDOUT] = {"loss": [s for s, _ in kept], "tokens": [float(c) for _, c in kept]}
-        found.metrics[HELDOUT] = {"loss": loss, "perplexity": float(np.exp(min(loss, 700))), "n": float(len(kept))}
+        error = mean_and_error([s for s, _ in kept], [c for _, c in kept])[1]
+        found.metrics[HELDOUT] = {
+            "loss": loss,
+            "loss_stderr": error,
+            "perplexity": float(np.exp(min(loss, 700))),
+            "n": float(len(kept)),
+        }
     return found
 
 

@@ -147,12 +147,13 @@ def _counted(inputs: Source | Sequence[Source], config: EntpConfig, tokenizer: A
             added = unseen * ((_mean(client, direct, answers) or 0) + label)
         expected = float(sum(map(sum, each)) + added), float(sum(length or 0 for length in lengths))
     longest = [max(counts, default=0) for counts in each]  # what a later round's groups hold is not known
-    more = groups_possible(len(before.corpus), 0, config) * (config.rounds - 1) if fuser else 0
+    further = groups_possible(len(before.corpus), 0, config) * (config.rounds - 1)
+    more = further if fuser else 0
     tries = config.retries + 1
     attempts = (len(fusing) + more) * tries
     most = sum(each[0]) + more * longest[0] + (sum(each[1]) + more * longest[1]) * tries
     return _Asked(
-        (len(groups), len(groups) + more),
+        (len(groups), len(groups) + further),
         (len(direct), len(direct) + (more if direct else 0)),
         (len(fusing), attempts),
         (sum(map(sum, each)), most + RETRY_TOKENS * (attempts - len(fusing) - more)),

@@ -93,9 +93,10 @@ def test_purge_shows_examples_explains_a_row_and_retunes(entp, tmp_path: Path) -
     assert status == 0
     assert "- It is so &amp; so." in said and "+ It is so & so." in said
     assert "html_entities" in (tmp_path / "clean" / "report.html").read_text()
-    status, said, _ = entp("purge", path, "--explain", "in.jsonl:1")
-    assert status == 0
-    assert "It is so ⟦&amp;⟧ so." in said and "=> It is so & so." in said
+    for name in ("in.jsonl:1", "1"):
+        status, said, _ = entp("purge", path, "--explain", name)
+        assert status == 0
+        assert "It is so ⟦&amp;⟧ so." in said and "=> It is so & so." in said
     status, _, wrong = entp("purge", path, "--explain", "nobody")
     assert status == 1 and "no row has the id 'nobody'" in wrong
     status, said, _ = entp("retune", "clean", "refusal=5", "-o", "tuned")

@@ -55,6 +55,13 @@ def test_direct_answers_retries_and_rounds_are_bounded(model: str, pool: str, tm
     assert said["LLM calls"][0] == 16
 
 
+def test_groups_of_later_rounds_are_bounded_without_a_model_too(model: str, pool: str, tmp_path: Path) -> None:
+    settings = config(model, tmp_path, fuser="mosaic", rounds=2, max_groups=0, target_size=40)
+    rounds = run(pool, settings).manifest["fusion"]["rounds"]
+    least, most = lines(pool, settings)["fusion groups"]
+    assert len(rounds) == 2 and least == rounds[0]["groups"] < sum(r["groups"] for r in rounds) <= most
+
+
 def test_without_a_tokenizer_prompts_are_within_a_third(model: str, pool: str, tmp_path: Path) -> None:
     exact = lines(pool, config(model, tmp_path))["prompt tokens, about"][0]
     about = lines(pool, config("owner/elsewhere", tmp_path, endpoint="http://127.0.0.1:9/v1"))["prompt tokens, about"][

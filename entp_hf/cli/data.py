@@ -64,7 +64,7 @@ def rate(
         if folder is not None:
             write_rows_and_figures(folder, kept, unrated, info)
     ratings = info["ratings"]
-    head = ["score", *ratings["names"], "corrected" if correct else "as they came"]
+    head = ["score", *ratings["names"], "corrected" if correct and ratings["changed"] else "all together"]
     table(
         "Ratings",
         head,

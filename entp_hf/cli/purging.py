@@ -93,9 +93,10 @@ def _explain(rows: Any, name: str, config: EntpConfig) -> None:
     from ..purge import Purge
     from ..purge.explain import explain
 
-    found = [
-        i for i, (key, source) in enumerate(zip(rows["id"], rows["source"], strict=True)) if name in (key, source)
-    ]
+    names = zip(rows["id"], rows["source"], strict=True)
+    found = [i for i, (key, source) in enumerate(names) if name in (key, source, Path(source).name)]
+    if not found and name.isdecimal() and len({source.rpartition(":")[0] for source in rows["source"]}) == 1:
+        found = [i for i, source in enumerate(rows["source"]) if source.endswith(f":{name}")]
     if not found:
         raise InputError(
             f"no row has the id {name!r}; ids are in the column `id`, or name a row as {rows[0]['source']}"

@@ -89,7 +89,7 @@ class Aside:
 
     def _launch(self) -> subprocess.Popen[bytes]:
         environment = swept(os.environ) if self.limits.hosted else dict(os.environ)
-        command = [sys.executable, "-m", __name__, *(["hosted"] if self.limits.hosted else [])]
+        command = [sys.executable, "-P", "-m", __name__, *(["hosted"] if self.limits.hosted else [])]
         return subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
             cwd=Path.cwd(), start_new_session=True,

@@ -28,7 +28,7 @@ _lock = threading.Lock()
 def _launch() -> subprocess.Popen[str]:
     environment = {**swept(os.environ), "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
     return subprocess.Popen(
-        [sys.executable, "-m", "entp_hf.webapp.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        [sys.executable, "-P", "-m", "entp_hf.webapp.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL, text=True, env=environment, start_new_session=True,
     )  # fmt: skip
 
