@@ -230,7 +230,7 @@ class EntpConfig:
         try:
             values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
         except (OSError, ValueError, yaml.YAMLError) as error:  # PyYAML reads 2024-13-01 as a date: ValueError
-            raise ConfigError([f"config file {path}: {error}"]) from error
+            raise ConfigError([f"config file {path}: {getattr(error, 'strerror', None) or error}"]) from error
         if not isinstance(values, dict):
             raise ConfigError([f"config file {path}: holds {type(values).__name__}, not knobs and values"])
         return cls.from_dict({**values, **overrides})
