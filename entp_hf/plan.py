@@ -72,7 +72,7 @@ def plan(inputs: Source | Sequence[Source], config: EntpConfig, exact: bool = Fa
     tokenizer = local_tokenizer(config.model, str(config.cache_path())) if exact else None
     lengths = [count_text(tokenizer, text_of(row)) for row in usable[:2000]]
     size = float(np.mean(lengths)) if lengths else 0.0
-    asked = _counted(inputs, config, tokenizer, sample) if known else _bounded(low, high, size, config)
+    asked = _counted(inputs, config, tokenizer, sample) if known else _bounded(high, size, config)
     rating = len(usable) if "llm" in config.raters else 0
     rated = rating * (PROMPT_TOKENS + size)
     direct_cap = direct_limit(config)
@@ -187,9 +187,12 @@ def _length(client: CachedChat, requests: Sequence[ChatRequest], known: Sequence
     return None if mean is None else total + unknown * mean
 
 
-def _bounded(low: int, high: int, size: float, config: EntpConfig) -> _Asked:
-    """Bounds for a pool of `low` to `high` rows of `size` tokens on average."""
-    groups = groups_possible(low, 0, config), groups_possible(high, 0, config) * config.rounds
+def _bounded(high: int, size: float, config: EntpConfig) -> _Asked:
+    """Bounds for a pool of at most `high` rows of `size` tokens on average.
+
+    What the purge drops and which rows have a related one is not known before it is done: there may be no group.
+    """
+    groups = 0, groups_possible(high, 0, config) * config.rounds
     fuser = FUSERS[config.fuser]
     direct = groups if fuser and asks_directly(fuser, config) else (0, 0)
     fusing = (groups[0], groups[1] * (config.retries + 1)) if fuser else (0, 0)

@@ -72,7 +72,8 @@ def test_without_a_tokenizer_prompts_are_within_a_third(model: str, pool: str, t
 
 def test_bounds_hold_what_the_exact_plan_says(model: str, pool: str, tmp_path: Path) -> None:
     settings = config(model, tmp_path)
-    assert lines(pool, settings, exact=False)["LLM calls"] == lines(pool, settings)["LLM calls"]
+    (least, most), exact = lines(pool, settings, exact=False)["LLM calls"], lines(pool, settings)["LLM calls"]
+    assert (least, most) == (0, exact[1]) and exact[0] == exact[1]  # the purge might leave no two rows alike
 
 
 def test_ratings_that_a_model_must_give_leave_bounds(model: str, tmp_path: Path) -> None:
