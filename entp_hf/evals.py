@@ -118,9 +118,7 @@ def task_specs(tasks: Sequence[str], files: dict[str, Any], folder: str) -> tupl
     for name in unknown:
         near = get_close_matches(name, [*known_tasks(), *manager.all_tasks], n=3)
         hint = f"; near it: {', '.join(near)}" if near else ""
-        problems.append(
-            f"tasks: no task {name!r}; known are {', '.join(known_tasks())} and lm-eval's own{hint}"
-        )
+        problems.append(f"tasks: no task {name!r}; known are {', '.join(known_tasks())} and lm-eval's own{hint}")
     problems += [f"files: {name!r} is not among the tasks {', '.join(tasks)}" for name in files if name not in tasks]
     if problems:
         raise ConfigError(problems)
