@@ -25,7 +25,7 @@ from .progress import Bar
 from .purge.config_rules import dataset_rules_off
 from .purge.contamination import Contamination
 from .purge.corpus import CORPUS
-from .purge.duplicates import View, find_duplicates, new_findings, same_prompts
+from .purge.duplicates import View, duplicates_in, new_findings, prompts_in
 from .purge.ngrams import Hashes
 from .purge.report import EXAMPLES, share_warnings
 from .ray_host import RayHost, Work
@@ -109,8 +109,8 @@ class _Pool:
         sketched = ((row, row["score"]) for part in self.table.to_batches(4096) for row in part.to_pylist())
         view = View(self.count, sketched, near, self._sets)
         off = self.off(config)
-        found = find_duplicates(None, None, config.near_duplicate, 1, off, view=view)
-        prompts = {} if "same_prompt" in off else same_prompts(None, found, view)
+        found = duplicates_in(view, None, config.near_duplicate, 1, off, {})
+        prompts = {} if "same_prompt" in off else prompts_in(view, found)
         done = [*((hit.rule, "dropped") for hit in found.values()), *[("same_prompt", "flagged")] * len(prompts)]
         for rule, action in done:
             report["rules"][rule]["found"] += 1

@@ -92,14 +92,16 @@ def _write_scores(folder: Path, kept: Any, dropped: Any, config: EntpConfig) -> 
 def _explain(rows: Any, name: str, config: EntpConfig) -> None:
     from ..purge import Purge
     from ..purge.explain import explain
+    from ..spool import column
 
-    names = zip(rows["id"], rows["source"], strict=True)
-    found = [i for i, (key, source) in enumerate(names) if name in (key, source, Path(source).name)]
-    if not found and name.isdecimal() and len({source.rpartition(":")[0] for source in rows["source"]}) == 1:
-        found = [i for i, source in enumerate(rows["source"]) if source.endswith(f":{name}")]
+    keys, sources = column(rows, "id"), column(rows, "source")
+    known = enumerate(zip(keys, sources, strict=True))
+    found = [i for i, (key, source) in known if name in (key, source, Path(source).name)]
+    if not found and name.isdecimal() and len({source.rpartition(":")[0] for source in sources}) == 1:
+        found = [i for i, source in enumerate(sources) if source.endswith(f":{name}")]
     if not found:
         raise InputError(
-            f"no row has the id {name!r}; ids are in the column `id`, or name a row as {rows[0]['source']}"
+            f"no row has the id {name!r}; ids are in the column `id`, or name a row as {sources[0]}"
         )
     for index in found:
         row = rows[index]

@@ -18,6 +18,7 @@ from ..neighbours import Among
 from ..ray_host import RayHost
 from ..schema import Finding
 from ..spool import blocks, column, each
+from ..stage import set_columns
 from .near import Bands, near_pairs, shingles
 from .ngrams import Hashes
 from .semantic import semantic_pairs
@@ -36,28 +37,31 @@ class Duplicate(NamedTuple):
 
 
 def find_duplicates(
-    rows: Dataset | None,
-    embeddings: Array | None,
-    near: float,
-    semantic: float,
-    off: Collection[str] = (),
-    seconds: dict[str, float] | None = None,
-    neighbours: Among | None = None,
-    view: View | None = None,
+    rows: Dataset, embeddings: Array | None, near: float, semantic: float, off: Collection[str] = ()
 ) -> dict[int, Duplicate]:
     """Row index -> exact_duplicate, near_duplicate or semantic_duplicate, and the row that stays.
 
     `near`: least Jaccard similarity of word 5-grams (character 5-grams in scripts without spaces). `semantic`: least
     cosine of `embeddings` (rows, width; L2-normalised, in row order); 1, or no embeddings, turns it off. Of two rows
     the one with the higher `expected_score` stays (null is lowest), then the longer response, then the first. Rows
-    that are dropped already take no part. `off`: kinds not to look for. `seconds` is filled with each kind's time.
-    `neighbours`: of these rows (-1: a row that is none of them), so that they are not searched for again. With `view`,
-    which `View.of` makes of rows, these need not be given.
+    that are dropped already take no part. `off`: kinds not to look for.
     """
-    spent = {} if seconds is None else seconds
-    if view is None:
-        with _clock(spent, "exact_duplicate" if "near_duplicate" in off else "near_duplicate"):
-            view = View.of(_given(rows), None if "near_duplicate" in off else near)
+    return duplicates_in(View.of(rows, None if "near_duplicate" in off else near), embeddings, near, semantic, off, {})
+
+
+def duplicates_in(
+    view: View,
+    embeddings: Array | None,
+    near: float,
+    semantic: float,
+    off: Collection[str],
+    spent: dict[str, float],
+    neighbours: Among | None = None,
+) -> dict[int, Duplicate]:
+    """`find_duplicates` of the rows that `view` is of. `spent` is filled with the seconds of each kind.
+
+    `neighbours`: of these rows (-1: a row that is none of them), so that they are not searched for again.
+    """
     found: dict[int, Duplicate] = {}
     if "exact_duplicate" not in off:
         with _clock(spent, "exact_duplicate"):
@@ -83,22 +87,18 @@ def _clock(seconds: dict[str, float], name: str) -> Iterator[None]:
     seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - begun
 
 
-def same_prompts(
-    rows: Dataset | None, without: Collection[int] = (), view: View | None = None
-) -> dict[int, tuple[int, int]]:
+def same_prompts(rows: Dataset, without: Collection[int] = ()) -> dict[int, tuple[int, int]]:
     """Row index -> (index of the group's best row, size) for rows that share a prompt, the best one included.
 
     Rows in `without` (duplicates) and rows that are dropped take no part.
     """
-    view = view or View.of(_given(rows))
+    return prompts_in(View.of(rows), without)
+
+
+def prompts_in(view: View, without: Collection[int]) -> dict[int, tuple[int, int]]:
+    """`same_prompts` of the rows that `view` is of."""
     groups = view.equal(view.prompt, without)
     return {index: (group[0], len(group)) for group in groups for index in group}
-
-
-def _given(rows: Dataset | None) -> Dataset:
-    if rows is None:
-        raise ValueError("neither rows nor a view of them")
-    return rows
 
 
 def _root(found: dict[int, Duplicate], index: int) -> int:
@@ -168,15 +168,16 @@ def mark_duplicates(
     """Drop duplicates: `dropped_by` "purge:near_duplicate" and the like, a finding with the id of the row that stays.
 
     The row that stays gets a finding with action "keep" and the ids that it stays for. Rows that share a prompt get a
-    flag `same_prompt`. Marked rows stay in the dataset. `off`, `seconds`, `neighbours`: as in `find_duplicates`.
+    flag `same_prompt`. Marked rows stay in the dataset. `off`: as in `find_duplicates`. `seconds` is filled with each
+    kind's time. `neighbours`: as in `duplicates_in`.
     With `ray`, its workers hash the rows, which is most of the work; the same hashes, so the same duplicates.
     """
     spent = {} if seconds is None else seconds
     with _clock(spent, "exact_duplicate" if "near_duplicate" in off else "near_duplicate"):
         view = View.of(rows, None if "near_duplicate" in off else near, ray)
-    found = find_duplicates(rows, embeddings, near, semantic, off, spent, neighbours, view)
+    found = duplicates_in(view, embeddings, near, semantic, off, spent, neighbours)
     with _clock(spent, "same_prompt"):
-        prompts = {} if "same_prompt" in off else same_prompts(rows, found, view)
+        prompts = {} if "same_prompt" in off else prompts_in(view, found)
     new = new_findings(found, prompts, column(rows, "id"))
     return marked(rows, new)
 
@@ -200,8 +201,6 @@ def new_findings(
 
 def marked(rows: Dataset, new: Mapping[int, Sequence[Finding]]) -> Dataset:
     """The rows with new findings, and with `dropped_by` where one of these drops."""
-    from ..stage import set_columns
-
     dropped = column(rows, "dropped_by")
     for index, findings in new.items():
         dropped[index] = next((f"purge:{f.rule}" for f in findings if f.action == "drop"), dropped[index])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from datasets import Dataset
 from ..ray_host import BLOCK, RayHost
 from ..schema import instruction_of, response_of
 from ..spool import blocks
+from ..stage import rows_of
 from .near import band_keys, shingles
 from .ngrams import Hashes
 
@@ -52,12 +52,10 @@ class Sketch:
 
     def __call__(self, batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """Sketch a batch of rows."""
-        names = list(batch)
-        rows = [dict(zip(names, values, strict=True)) for values in zip(*batch.values(), strict=True)]
-        looked = [None if row.get("dropped_by") else look_at(row) for row in rows]
+        looked = [None if row.get("dropped_by") else look_at(row) for row in rows_of(batch)]
         there = [one for one in looked if one is not None]
-        sets = itertools.repeat(None) if self.near is None else shingles(one.whole for one in there)
-        found = (self.of(one, grams) for one, grams in zip(there, sets, strict=False))
+        sets = [None] * len(there) if self.near is None else shingles(one.whole for one in there)
+        found = map(self.of, there, sets)
         sketched = [{} if one is None else next(found) for one in looked]
         return {name: [one.get(name) for one in sketched] for name in SKETCH.names}
 
