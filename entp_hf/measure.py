@@ -56,10 +56,9 @@ def measure(model: Any, adapter: str | None, what: Measure, tokenizer: Any = Non
     if HELDOUT in what.tasks:
         rows = heldout_rows(what.heldout)[: what.limits.get(HELDOUT, what.limit) or None]
         sums, counts = heldout_items(model, adapter, rows, **common)
-        loss = sum(sums) / sum(counts)
         kept = [(s / c, c) for s, c in zip(sums, counts, strict=True) if c]
         found.items[HELDOUT] = {"loss": [s for s, _ in kept], "tokens": [float(c) for _, c in kept]}
-        error = mean_and_error([s for s, _ in kept], [c for _, c in kept])[1]
+        loss, error = mean_and_error([s for s, _ in kept], [c for _, c in kept])
         found.metrics[HELDOUT] = {
             "loss": loss,
             "loss_stderr": error,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from .purge.corpus import mark_corpus
 from .purge.duplicates import mark_duplicates
 from .purge.registry import DATASET_THRESHOLDS
 from .purge.report import purge_report
+from .purge.sketch import digest_of
 from .ray_host import RayHost
 from .schema import LEVELS, instruction_of, response_of, text_of
 from .spool import column, each, pick
@@ -60,10 +60,7 @@ def space_of(rows: Dataset, vectors: Floats, config: EntpConfig) -> Space:
 def copies_of(rows: Dataset) -> Ints:
     """For each row the number of the first row with the same text, (n,)."""
     first: dict[bytes, int] = {}
-    digests = (
-        hashlib.blake2b(text_of(row).encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        for row in each(rows, "messages")
-    )
+    digests = (digest_of(text_of(row)) for row in each(rows, "messages"))
     return np.fromiter((first.setdefault(digest, i) for i, digest in enumerate(digests)), np.int64, len(rows))
 
 

@@ -100,9 +100,7 @@ def _explain(rows: Any, name: str, config: EntpConfig) -> None:
     if not found and name.isdecimal() and len({source.rpartition(":")[0] for source in sources}) == 1:
         found = [i for i, source in enumerate(sources) if source.endswith(f":{name}")]
     if not found:
-        raise InputError(
-            f"no row has the id {name!r}; ids are in the column `id`, or name a row as {sources[0]}"
-        )
+        raise InputError(f"no row has the id {name!r}; ids are in the column `id`, or name a row as {sources[0]}")
     for index in found:
         row = rows[index]
         show_explained(row, explain(Purge.from_config(config), row))

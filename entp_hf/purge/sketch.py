@@ -63,8 +63,8 @@ class Sketch:
         """The sketch of one row, by its texts and shingles."""
         keys = None if self.near is None or grams is None else band_keys(grams, self.near)
         return {
-            "whole": _digest(looked.whole),
-            "prompt": _digest(looked.prompt),
+            "whole": digest_of(looked.whole),
+            "prompt": digest_of(looked.prompt),
             "answer": looked.answer,
             "keys": None if keys is None else keys.tobytes(),
         }
@@ -83,5 +83,6 @@ def sketches(rows: Dataset, near: float | None, ray: RayHost | None) -> Iterator
         yield from table.to_pylist()
 
 
-def _digest(text: str) -> bytes:
+def digest_of(text: str) -> bytes:
+    """What texts are told apart by, 16 bytes."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
