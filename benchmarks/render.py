@@ -77,9 +77,9 @@ def near(found: dict[str, Any]) -> str:
 
 
 def embed(found: dict[str, Any]) -> str:
-    head = f"{found['rows']:,} rows by {found['model']}; recall of the 10 nearest {found['recall']}:\n\n"
-    keys = ["seconds", "rows_per_second", "rows_per_cpu_second"]
-    return head + beside(found, ["entp", "sentence_transformers"], keys)
+    head = f"{found['rows']:,} rows by {found['model']}:\n\n"
+    keys = ["seconds", "rows_per_second", "rows_per_cpu_second", "times_faster", "recall"]
+    return head + beside(found, ["sentence_transformers", "entp float32", "entp bfloat16"], keys)
 
 
 def soak(found: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "on_reject": ("mosaic", "passthrough"),
     "engine": ("local", "ray"),
     "device": ("auto", "cpu", "cuda", "mps"),
+    "embedder_dtype": ("float32", "bfloat16"),
 }
 STYLES = ("plain", "format", "order", "subset")  # of mosaics
 RATERS = ("column", "llm", "logits")  # or one's own, as package.module:attr

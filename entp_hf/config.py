@@ -75,6 +75,7 @@ class EntpConfig:
     contamination_coverage: float = _knob(0.5, "share of a test item's n-grams in a row that makes it contaminated")
     # Embed, cluster, representatives
     embedder: str = _knob(MINILM, "sentence-transformers model: Hub id or folder; or package.module:attr")
+    embedder_dtype: str = _knob("float32", "float32 | bfloat16: twice as fast on GPUs and on CPUs that have it (ours)")
     cluster_counts: list[int] = _knob([], "numbers of clusters to try; empty: a grid fitted to the pool's size (ours)")
     silhouette_sample: int = _knob(5000, "rows that silhouettes are computed on (ours)")
     max_groups: int = _knob(0, "most fusion groups a round; 0: as many as the target needs")

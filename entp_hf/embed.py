@@ -13,8 +13,8 @@ import pyarrow as pa
 from datasets import Dataset
 
 from .config import MINILM, EntpConfig
-from .errors import StageError, require
-from .models import find, load_encoder
+from .errors import ConfigError, StageError, require
+from .models import find, has_bfloat16, load_encoder, pick_device
 from .neighbours import Floats, check_embeddings
 from .progress import Bar
 from .ray_host import RayHost
@@ -41,16 +41,23 @@ class Embed:
     device: str = "auto"
     cache_dir: str = ""  # "": no cache
     ray: RayHost | None = None  # whose workers embed; the cache stays with this process
+    dtype: str = "float32"  # of the products in the model: float32, or bfloat16; results are float32
 
     @classmethod
     def from_config(cls, config: EntpConfig) -> Embed:
         """The embedder that the configuration asks for."""
-        return cls(config.embedder, config.device, cache_dir=str(config.cache_path()), ray=RayHost.from_config(config))
+        return cls(config.embedder, config.device, str(config.cache_path()), RayHost.from_config(config),
+                   config.embedder_dtype)  # fmt: skip
 
     @property
     def own(self) -> bool:
         """The model is a function of the user's own."""
         return ":" in self.model and not Path(self.model).is_dir()
+
+    @property
+    def half(self) -> bool:
+        """Products are in bfloat16."""
+        return self.dtype == "bfloat16"
 
     def check(self) -> None:
         """Raise ModelNotFound, MissingExtra or ConfigError now where the model can't be had; nothing is loaded."""
@@ -59,6 +66,8 @@ class Embed:
             return
         require("sentence_transformers", "models", f"the embedder {self.model}")
         find(self.model)
+        if self.ray is None and self.half:  # workers may have what this machine lacks
+            self._check_dtype(pick_device(self.device))
 
     def __call__(self, batch: Batch) -> Batch:
         """Add `embedding`; texts are the turns of `messages`, parted by blank lines."""
@@ -119,16 +128,21 @@ class Embed:
         if self.own:
             return self._own(texts)
         require("sentence_transformers", "models", f"the embedder {self.model}")
+        import torch
+
         encoder = load_encoder(self.model, self.device, self.cache_dir)
         lengths = [len(ids) for ids in encoder.tokenizer(texts, truncation=True)["input_ids"]]
         order = sorted(range(len(texts)), key=lambda i: -lengths[i])  # by tokens: hardly any padding
-        budget = BATCH_TOKENS if encoder.device.type == "cpu" else GPU_TOKENS
+        budget = BATCH_TOKENS * (1 + self.half) if encoder.device.type == "cpu" else GPU_TOKENS
+        if self.half:
+            self._check_dtype(encoder.device.type)
         out: Floats | None = None
         while order:
             size = max(1, budget // max(1, lengths[order[0]]))
             some, order = order[:size], order[size:]
-            part = encoder.encode([texts[i] for i in some], batch_size=size, normalize_embeddings=True,
-                                  show_progress_bar=False)  # fmt: skip
+            with torch.autocast(encoder.device.type, torch.bfloat16, enabled=self.half):
+                part = encoder.encode([texts[i] for i in some], batch_size=size, normalize_embeddings=True,
+                                      show_progress_bar=False)  # fmt: skip
             out = np.empty((len(texts), part.shape[1]), np.float32) if out is None else out
             out[some] = part
         assert out is not None
@@ -143,8 +157,15 @@ class Embed:
         unit: Floats = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
         return unit
 
+    @staticmethod
+    def _check_dtype(device: str) -> None:
+        if not has_bfloat16(device):
+            raise ConfigError([f"embedder_dtype: this {device} has no instructions for bfloat16, and would be many "
+                               "times slower with it; set float32"])  # fmt: skip
+
     def _key(self, text: str) -> str:
-        return hashlib.blake2b(f"{self.model}\x1f{text}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        model = f"{self.model} in {self.dtype}" if self.half else self.model
+        return hashlib.blake2b(f"{model}\x1f{text}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
     def _load(self, keys: Sequence[str]) -> dict[str, Floats]:
         if not self.cache_dir or self.own:

@@ -156,7 +156,17 @@ def pick_dtype(device: str) -> torch.dtype:
     """bf16 on a GPU that has it, else fp32: on CPUs without AMX, bf16 matmuls are 10 to 100 times slower."""
     import torch
 
-    return torch.bfloat16 if device.startswith("cuda") and torch.cuda.is_bf16_supported() else torch.float32
+    return torch.bfloat16 if device.startswith("cuda") and has_bfloat16(device) else torch.float32
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether the device has instructions for bf16: most GPUs; CPUs with AMX, AVX512-BF16 or Arm's BF16."""
+    import torch
+
+    if device.startswith("cuda"):
+        return bool(torch.cuda.is_bf16_supported())
+    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch don't tell
+    return device == "cpu" and any(has for name, has in known.items() if name.endswith("bf16"))
 
 
 @contextmanager

@@ -129,7 +129,7 @@ def _inverted(embeddings: Floats, k: int) -> tuple[Any, float]:
     n, d = embeddings.shape
     cells, even = int(4 * np.sqrt(n)), d + d % 2  # a code is of two dimensions
     pad = f"Pad{even}," if even > d else ""
-    index = faiss.index_factory(d, f"{pad}IVF{cells},PQ{even // 2}x4fsr,RFlat", faiss.METRIC_INNER_PRODUCT)
+    index: Any = faiss.index_factory(d, f"{pad}IVF{cells},PQ{even // 2}x4fsr,RFlat", faiss.METRIC_INNER_PRODUCT)
     index.train(unit(embeddings[:: max(1, n // (40 * cells))]))
     _filled(index, embeddings)
     rows = np.linspace(0, n - 1, min(PROBED, n)).astype(np.int64)

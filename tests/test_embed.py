@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from entp_hf import embed as module
 from entp_hf.config import EntpConfig
 from entp_hf.embed import Embed
 from entp_hf.errors import ConfigError, StageError
 from entp_hf.hybrid import as_dataset
+from entp_hf.models import has_bfloat16
 from entp_hf.pipeline import check_models
 from entp_hf.schema import Finding, new_row
 
@@ -50,3 +52,20 @@ def test_what_is_no_embedder_says_so():
         check_models(EntpConfig(embedder="test_embed:nothing", fuser="mosaic", raters=[], pool="all"))
     with pytest.raises(StageError, match=r"shape \(2,\) for 2 texts"):
         Embed("test_embed:flat").encode(["a", "b"])
+
+
+def test_bfloat16_embeds_nearly_alike_and_is_cached_apart(monkeypatch: pytest.MonkeyPatch, tmp_path):
+    monkeypatch.setattr(module, "has_bfloat16", lambda device: True)  # a CPU without it computes the same, slowly
+    texts = ["Sort these numbers.", "Name a river in Peru.", "Write a haiku about rain."]
+    full, half = (Embed(cache_dir=str(tmp_path), dtype=name).encode(texts) for name in ("float32", "bfloat16"))
+    assert half.dtype == np.float32 and np.allclose(np.linalg.norm(half, axis=1), 1, atol=1e-6)
+    assert not np.array_equal(full, half) and ((full * half).sum(axis=1) > 0.999).all()
+    assert np.array_equal(Embed(cache_dir=str(tmp_path), dtype="bfloat16").encode(texts), half)
+
+
+def test_bfloat16_is_refused_where_there_are_no_instructions_for_it(monkeypatch: pytest.MonkeyPatch):
+    assert not has_bfloat16("mps")
+    monkeypatch.setattr(module, "has_bfloat16", lambda device: False)
+    config = EntpConfig(embedder_dtype="bfloat16", device="cpu", fuser="mosaic", raters=[], pool="all")
+    with pytest.raises(ConfigError, match="embedder_dtype: this cpu has no instructions for bfloat16"):
+        check_models(config)

@@ -39,8 +39,8 @@ MAIN = ("limit", "target_size", "fusion_ratio", "rounds", "fuser", "pool")  # th
 # Set by the app itself: what names places on this machine, or how much of it a run may take.
 OWN = frozenset(
     "input_format columns split rating_columns source_licenses raters model rater_model endpoint provider embedder "
-    "benchmark_files prompt_dir cache_dir engine ray_address ray_workers ray_gpus concurrency timeout batch_size "
-    "device num_proc price_in price_out".split()
+    "embedder_dtype benchmark_files prompt_dir cache_dir engine ray_address ray_workers ray_gpus concurrency timeout "
+    "batch_size device num_proc price_in price_out".split()
 )
 TURNS = "Column of the conversation"
 # How rows may be laid out: the words for it, and the columns it needs, each with its label and a hint.
