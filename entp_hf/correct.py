@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from . import scale
 from .errors import StageError
 from .latent import Array
-from .neighbours import Floats, Ints, Neighbours, check_embeddings, copies, nearest
+from .neighbours import RECALL, Floats, Ints, Neighbours, check_embeddings, copies, nearest
 from .spool import gathered
 from .surroundings import REACH
 
@@ -185,10 +185,16 @@ def _to_rows(
         np.where(rated, found.confidence[back], np.nan),
         changed & rated,
         None if near is None else near.long_tail()[back],
-        found.info,
+        found.info if near is None else found.info | _searched(near, found.info),
         None if found.posterior is None else found.posterior[back],
         None if near is None else near.of(originals, back),
     )
+
+
+def _searched(near: Neighbours, info: dict[str, Any]) -> dict[str, Any]:
+    """How many of the true neighbours were found, and in words where not all were."""
+    said = f"The search among many rows found {near.recall:.1%} of the nearest (aim {RECALL:.0%})."
+    return {"neighbour_recall": near.recall, "notes": info["notes"] + [said] * (near.recall < 1)}
 
 
 def _check(rows: int, given: Mapping[str, NDArray[Any] | None], method: str) -> None:

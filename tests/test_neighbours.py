@@ -1,9 +1,12 @@
 """The neighbour search: against brute force in double precision, with copies, and with what can't be searched."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from entp_hf import neighbours
+from entp_hf.correct import correct_ratings
 from entp_hf.errors import StageError
 from entp_hf.neighbours import check_embeddings, copies, nearest, nearest_distinct
 
@@ -88,3 +91,12 @@ def test_rows_of_zeros_are_named() -> None:
     embeddings[7] = 0
     with pytest.raises(StageError, match=r"cosine similarity is undefined.*1 rows.*7"):
         check_embeddings(embeddings, "correct")
+
+
+def test_the_correction_says_what_share_of_the_neighbours_was_found() -> None:
+    embeddings, ratings = points(400), np.random.default_rng(0).integers(1, 5, (400, 3)).astype(float)
+    near = nearest(embeddings, 30)
+    for recall, said in ((1.0, 0), (0.91, 1)):
+        info = correct_ratings(ratings, embeddings, neighbours=replace(near, recall=recall)).info
+        assert info["neighbour_recall"] == recall
+        assert sum("found 91.0% of the nearest (aim 95%)" in note for note in info["notes"]) == said
