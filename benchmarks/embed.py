@@ -2,8 +2,8 @@
 
 The same rows (Alpaca where it lies beside the project, else the shipped pool) by `Embed.encode` without its cache and
 by `SentenceTransformer.encode` with its defaults, each after a warm-up; by ours in bfloat16, too, where the processor
-has it. `recall`: share of the 10 nearest rows by the plain embeddings that are among the 10 nearest by ours.
-`cpu_seconds` counts all threads, and says more than `seconds` on a machine that is not idle.
+has it, and with other models (`--other`). `recall`: share of the 10 nearest rows by the plain embeddings that are among
+the 10 nearest by ours. `cpu_seconds` counts all threads, and says more than `seconds` on a machine that is not idle.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import resource
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--model", default=MINILM)
+    parser.add_argument("--other", action="append", default=[], metavar="MODEL", help="another model, by ours")
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     args = parser.parse_args()
     table = texts()
@@ -50,16 +52,18 @@ if __name__ == "__main__":
     rows = ["\n\n".join(row[name] for name in COLUMNS if row[name]) for row in some]
     encoder = load_encoder(args.model)
     plain, theirs = timed(rows, lambda part: encoder.encode(part, show_progress_bar=False))
+    dtypes = ["float32"] + ["bfloat16"] * has_bfloat16(pick_device())
+    embedders = {f"entp {dtype}": Embed(args.model, dtype=dtype) for dtype in dtypes}
     ours = {}
-    for dtype in ["float32"] + ["bfloat16"] * has_bfloat16(pick_device()):
-        found, mine = timed(rows, Embed(args.model, dtype=dtype).encode)
+    for name, embedder in (embedders | {Path(other).name: Embed(other) for other in args.other}).items():
+        found, mine = timed(rows, embedder.encode)
         faster = round(theirs["seconds"] / mine["seconds"], 2)
-        ours[f"entp {dtype}"] = mine | {"times_faster": faster, "recall": recall(plain, found)}
+        ours[name] = mine | {"times_faster": faster, "recall": recall(plain, found)}
     result = {
         "rows": len(rows),
         "model": args.model,
         "sentence_transformers": theirs,
-        **ours,
+        "ours": ours,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "versions": {name: version(name) for name in ("torch", "transformers", "sentence-transformers")},
     }

@@ -79,7 +79,8 @@ def near(found: dict[str, Any]) -> str:
 def embed(found: dict[str, Any]) -> str:
     head = f"{found['rows']:,} rows by {found['model']}:\n\n"
     keys = ["seconds", "rows_per_second", "rows_per_cpu_second", "times_faster", "recall"]
-    return head + beside(found, ["sentence_transformers", "entp float32", "entp bfloat16"], keys)
+    ways = {"sentence_transformers": found["sentence_transformers"], **found["ours"]}
+    return head + beside(ways, list(ways), keys)
 
 
 def soak(found: dict[str, Any]) -> str:

@@ -131,7 +131,9 @@ class Embed:
         import torch
 
         encoder = load_encoder(self.model, self.device, self.cache_dir)
-        lengths = [len(ids) for ids in encoder.tokenizer(texts, truncation=True)["input_ids"]]
+        lengths = [0] * len(texts)  # of a static encoder, which pads nothing
+        if callable(encoder.tokenizer):
+            lengths = [len(ids) for ids in encoder.tokenizer(texts, truncation=True)["input_ids"]]
         order = sorted(range(len(texts)), key=lambda i: -lengths[i])  # by tokens: hardly any padding
         budget = BATCH_TOKENS * (1 + self.half) if encoder.device.type == "cpu" else GPU_TOKENS
         if self.half:

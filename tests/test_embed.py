@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from entp_hf import embed as module
-from entp_hf.config import EntpConfig
+from entp_hf.config import MINILM, EntpConfig
 from entp_hf.embed import Embed
 from entp_hf.errors import ConfigError, StageError
 from entp_hf.hybrid import as_dataset
-from entp_hf.models import has_bfloat16
+from entp_hf.models import find, has_bfloat16
 from entp_hf.pipeline import check_models
 from entp_hf.schema import Finding, new_row
 
@@ -69,3 +69,17 @@ def test_bfloat16_is_refused_where_there_are_no_instructions_for_it(monkeypatch:
     config = EntpConfig(embedder_dtype="bfloat16", device="cpu", fuser="mosaic", raters=[], pool="all")
     with pytest.raises(ConfigError, match="embedder_dtype: this cpu has no instructions for bfloat16"):
         check_models(config)
+
+
+def test_a_static_encoder_embeds(tmp_path):
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from tokenizers import Tokenizer
+
+    words = Tokenizer.from_file(f"{find(MINILM)}/tokenizer.json")
+    table = np.random.default_rng(0).standard_normal((words.get_vocab_size(), 16)).astype(np.float32)
+    SentenceTransformer(modules=[StaticEmbedding(words, embedding_weights=table)]).save_pretrained(str(tmp_path))
+    texts = ["Sort these numbers.", "numbers these sort .", "Name a river in Peru.", ""]
+    found = Embed(str(tmp_path)).encode(texts)
+    assert found.shape == (4, 16) and np.isfinite(found).all()
+    assert found[0] @ found[1] == pytest.approx(1, abs=0.01) and found[0] @ found[2] < 0.9
