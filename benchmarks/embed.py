@@ -2,8 +2,8 @@
 
 The same rows (Alpaca where it lies beside the project, else the shipped pool) by `Embed.encode` without its cache and
 by `SentenceTransformer.encode` with its defaults, each after a warm-up; by ours in bfloat16, too, where the processor
-has it, and with other models (`--other`). `recall`: share of the 10 nearest rows by the plain embeddings that are among
-the 10 nearest by ours. `cpu_seconds` counts all threads, and says more than `seconds` on a machine that is not idle.
+has it, and with other models (`--other`). `recall`: share of the 10 nearest rows by the plain embeddings that are
+among the 10 nearest by ours. `cpu_seconds` counts all threads: it says more than `seconds` on a busy machine.
 """
 
 from __future__ import annotations
