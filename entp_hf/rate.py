@@ -169,26 +169,20 @@ def rate_rows(rows: Dataset, config: EntpConfig) -> tuple[Dataset, list[str]]:
         if rater == "column":
             continue
         names.append(rater)
-        if rater in RATERS:
+        host = None
+        if rater in RATERS:  # this process asks, and keeps the replies; on Ray the model is in the workers
             # A server gives no probabilities, so that `logits` always reads a model in this process.
             place = replace(config, endpoint="", provider="") if rater == "logits" else config
             client = make_client(place, config.rater_model or None)
             stage: Stage = Rate(client, rater, config.prompt_dir)
         else:
-            stage = OwnRater(rater)
-        rows = apply(rows, stage, desc=f"rate ({rater})", batch_size=len(rows) or 1, ray=_host(rater, config))
+            stage, host = OwnRater(rater), RayHost.from_config(config)
+        rows = apply(rows, stage, desc=f"rate ({rater})", batch_size=len(rows) or 1, ray=host)
         if rater == "logits":
             ratings = rows["ratings"][:]
             levels = to_levels([r[-1] for r in ratings])
             rows = set_columns(rows, {"ratings": [[*r[:-1], v] for r, v in zip(ratings, levels, strict=True)]})
     return rows, names
-
-
-def _host(rater: str, config: EntpConfig) -> RayHost | None:
-    """Where a rater runs. Calls to a server, and calls with a limit, are counted in one place: this process."""
-    limited = config.budget_calls or config.budget_tokens or config.budget_cost or config.total_timeout
-    here = rater == "llm" and (config.endpoint or config.provider or limited)
-    return None if here else RayHost.from_config(config)
 
 
 @dataclass(frozen=True)

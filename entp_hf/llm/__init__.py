@@ -62,7 +62,7 @@ def make_client(config: Any, model: str | None = None) -> CachedChat:
     """The client that the configuration asks for, with the reply cache around it.
 
     `endpoint` set: that server, by its chat route or TGI's own (`api`); `provider` set: Hugging Face Inference
-    Providers; else the model in this process.
+    Providers; else the model in this process, or, with engine `ray`, in its workers.
     """
     from .cache import REPLIES, CachedChat
 
@@ -78,7 +78,12 @@ def make_client(config: Any, model: str | None = None) -> CachedChat:
 
         client = HubChat(name, config.endpoint, config.provider, **place)
     else:
+        from ..ray_host import RayHost
         from .local import LocalChat
 
-        client = LocalChat(name, device=config.device, batch_size=config.batch_size, cache_dir=cache)
+        client = local = LocalChat(name, device=config.device, batch_size=config.batch_size, cache_dir=cache)
+        if (ray := RayHost.from_config(config)) is not None:
+            from .ray_chat import RayChat
+
+            client = RayChat(local, ray)
     return CachedChat(client, str(config.cache_path() / REPLIES))
