@@ -106,7 +106,7 @@ def test_embeddings_are_those_of_this_process_and_are_cached_here(tmp_path):
 def test_a_model_in_process_answers_from_workers_as_it_does_here(tmp_path, monkeypatch):
     import torch
 
-    there = make_client(EntpConfig(engine="ray", ray_workers=2, batch_size=2, device="cpu"))
+    there = make_client(EntpConfig(engine="ray", ray_workers=1, batch_size=2, device="cpu"))
     assert isinstance(there.client, RayChat)
     model = there.client.client
     there = replace(there, path=str(tmp_path / "replies.sqlite"))

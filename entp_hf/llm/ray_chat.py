@@ -79,7 +79,7 @@ class RayChat:
         size = max(self.client.batch_size, -(-len(order) // WAVE))
         blocks = [order[start : start + size] for start in range(0, len(order), size)]
         tables = (pa.table({"question": [pickle.dumps(questions[i]) for i in block]}) for block in blocks)
-        with Bar(len(order), desc, "calls") as bar:
+        with Bar(len(order), desc, "call") as bar:
             for block, table in zip(blocks, self.ray.run(work, tables, ANSWERS), strict=True):
                 bar.update(len(block))
                 yield [(i, pickle.loads(answer)) for i, answer in zip(block, table["answer"].to_pylist(), strict=True)]
