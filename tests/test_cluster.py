@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import normalized_mutual_info_score
 
 from entp_hf.cluster import Clusters, cluster, default_grid, map_of, representatives
 
@@ -54,6 +55,19 @@ def test_the_same_seed_gives_the_same_clusters():
 def test_silhouettes_of_a_sample_choose_the_same_number():
     points, _ = planted(80, 60, 40)
     assert cluster(points, [2, 3, 6], sample=60).k == 3
+
+
+def test_a_fit_on_a_sample_is_nearly_that_on_all_rows(monkeypatch):
+    points, truth = planted(*[2000] * 12, spread=0.3)  # 3,072 of the 24,000 rows are fitted on
+    some = cluster(points, [12])
+    monkeypatch.setattr("entp_hf.cluster.POINTS", len(points))
+    whole = cluster(points, [12])
+    assert 0.95 < normalized_mutual_info_score(some.label, whole.label) < 1
+    assert normalized_mutual_info_score(some.label, truth) > normalized_mutual_info_score(whole.label, truth) - 0.01
+    near = [float((points * found.centroid[found.label]).sum(axis=1).mean()) for found in (some, whole)]
+    assert near[0] > near[1] - 0.005
+    monkeypatch.setattr("entp_hf.cluster.BLOCK", 777)
+    assert cluster(points, [12]).label.tolist() == whole.label.tolist()
 
 
 @pytest.mark.parametrize("seed", [0, 2**31, 2**32 - 1])
