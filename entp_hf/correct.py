@@ -187,7 +187,7 @@ def _to_rows(
         None if near is None else near.long_tail()[back],
         found.info if near is None else found.info | _searched(near, found.info),
         None if found.posterior is None else found.posterior[back],
-        None if near is None else near.of(originals, back),
+        near if near is None or len(originals) == len(back) else near.of(originals, back),
     )
 
 

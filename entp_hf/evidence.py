@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from . import latent
@@ -9,6 +11,7 @@ from .latent import Array, Block, Latent
 from .neighbours import Ints, Neighbours
 from .schema import LEVELS
 
+COUNTED = 2**16  # rows whose patterns are counted at once (ours)
 SPLITS = 2  # random halvings that the stability of a number of levels is averaged over (ours)
 
 
@@ -17,8 +20,23 @@ def blocks_of(whole: Ints, near: Neighbours | None, rows: Ints) -> list[Block]:
 
     One rater: own and every pair among the neighbours, symmetrised, all of one T. Two: both own and one neighbour's,
     which has an emission of its own (view 2 or 3, by whose it is), so that T does not rest on neighbours being alike.
-    Every row weighs 1, however many patterns it gives.
+    Every row weighs 1, however many patterns it gives. Counted by parts of the rows and added up, so that no more than
+    a part's patterns are held.
     """
+    starts = range(0, max(len(rows), 1), COUNTED)
+    parts = [_part(whole, near, rows[start : start + COUNTED]) for start in starts]
+    return [_added(same) for same in zip(*parts, strict=True)]
+
+
+def _added(blocks: Sequence[Block]) -> Block:
+    """The counts of several parts as one."""
+    unique, _, which = unique_rows(np.concatenate([block.ratings for block in blocks]))
+    weight = np.zeros(len(unique))
+    np.add.at(weight, which, np.concatenate([block.weight for block in blocks]))
+    return Block(unique, weight, blocks[0].raters)
+
+
+def _part(whole: Ints, near: Neighbours | None, rows: Ints) -> list[Block]:
     if near is None:
         return [_counted(whole[rows], tuple(range(whole.shape[1])))]
     if whole.shape[1] == 1:
@@ -127,10 +145,12 @@ def agreement(whole: Ints, near: Neighbours, rows: Ints, seed: int) -> dict[str,
         both = rated & (other >= 0)
         found[name] = round(float((own == other)[both].mean()), 4) if both.any() else 0.0
     found["chance"] = round(float((share**2).sum()), 4)
-    lent = whole[near.index[rows][:, :10], 0]
-    equal = (lent == own[:, None]).sum(axis=1) - share[own] * (lent >= 0).sum(axis=1)
     mean = float(own[rated].mean()) if rated.any() else 0.0
-    together = (own - mean) * np.where(lent >= 0, lent - mean, 0).sum(axis=1)
+    equal, together = np.zeros(len(rows)), np.zeros(len(rows))
+    for part in (slice(start, start + COUNTED) for start in range(0, len(rows), COUNTED)):
+        lent = whole[near.index[rows[part], :10], 0]
+        equal[part] = (lent == own[part, None]).sum(axis=1) - share[own[part]] * (lent >= 0).sum(axis=1)
+        together[part] = (own[part] - mean) * np.where(lent >= 0, lent - mean, 0).sum(axis=1)
     found["z"] = round(max(_errors_above_zero(equal[rated]), _errors_above_zero(together[rated])), 2)
     return found
 

@@ -142,18 +142,26 @@ def predict(
         return unit(embeddings[part]) * np.float32(np.sqrt(embeddings.shape[1]))
 
     first = _ridge(scaled, embeddings.shape[1], target, fold, used)
-    some = rated(whole)
-    columns = [first]
-    for count in (10, 20, REACH):
-        index, distance = near.index[:, :count], near.distance[:, :count]
-        weight = np.exp(-10 * (distance - distance[:, :1])) * some[index]
-        columns.append((weight * target[index]).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-9))
+    columns = [first, *_neighbours_means(near, target, rated(whole)).T]
     if features is not None:
         extra = _standard(np.asarray(features, dtype=float))
         pairs = [extra[:, i] * extra[:, j] for i in range(extra.shape[1]) for j in range(i, extra.shape[1])]
         columns += [*extra.T, *pairs]
     wide = _standard(np.column_stack(columns))
     return _ridge(wide.__getitem__, wide.shape[1], target, fold, used), fold
+
+
+def _neighbours_means(near: Neighbours, target: Array, some: NDArray[np.bool_]) -> Array:
+    """Weighted means (N, 3) of the `target` (N,) of the 10, 20 and 30 nearest rows, of those that are rated."""
+    out = np.empty((len(target), 3))
+    for part in (slice(start, start + BLOCK) for start in range(0, len(target), BLOCK)):
+        index, distance = near.index[part], near.distance[part]
+        weight = np.exp(-10 * (distance - distance[:, :1])) * some[index]
+        lent = weight * target[index]
+        for column, count in enumerate((10, 20, REACH)):
+            total = np.maximum(weight[:, :count].sum(axis=1), 1e-9)
+            out[part, column] = lent[:, :count].sum(axis=1) / total
+    return out
 
 
 def _standard(columns: Array) -> Array:

@@ -54,6 +54,22 @@ def sampled(rows: int, size: int, matrix: np.ndarray, seed: int) -> tuple[Latent
     return fitted(blocks, np.bincount(ratings[:, 0], minlength=6) / rows), blocks
 
 
+@pytest.mark.parametrize("raters", [1, 2, 3])
+def test_counts_of_parts_add_up_to_those_of_the_whole(raters: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(raters)
+    ratings = rng.integers(-1, 6, (500, raters))
+    lent = None if raters == 3 else Neighbours(rng.integers(0, 500, (500, 10)), np.zeros((500, 10), np.float32))
+    rows = np.flatnonzero((ratings >= 0).any(axis=1))
+    whole = evidence.blocks_of(ratings, lent, rows)
+    assert sum(block.weight.sum() for block in whole) <= len(rows) + 1e-9
+    monkeypatch.setattr(evidence, "COUNTED", 37)
+    parts = evidence.blocks_of(ratings, lent, rows)
+    for one, other in zip(whole, parts, strict=True):
+        assert one.raters == other.raters and (one.ratings == other.ratings).all()
+        assert np.abs(one.weight - other.weight).max() < 1e-9
+    assert len(evidence.blocks_of(ratings, lent, rows[:0])) == len(whole)
+
+
 # Bounds: about twice the errors of a prototype on its own data.
 @pytest.mark.parametrize(
     ("rows", "size", "hard", "bound"),
