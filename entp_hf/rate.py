@@ -24,6 +24,7 @@ from .stage import Batch, Stage, apply, resolve, rows_of, set_columns
 
 MOST_CHARS = {"instruction": 500, "response": 700}  # of a row that the logits rater reads (ours)
 RATE_TOKENS = 160
+RAY_RATED = 2**16  # rows rated at once where the model is in Ray's workers: each time they may have to load it (ours)
 
 
 class Judgement(BaseModel):
@@ -169,15 +170,17 @@ def rate_rows(rows: Dataset, config: EntpConfig) -> tuple[Dataset, list[str]]:
         if rater == "column":
             continue
         names.append(rater)
-        host = None
+        host, at_once = None, len(rows) or 1
         if rater in RATERS:  # this process asks, and keeps the replies; on Ray the model is in the workers
             # A server gives no probabilities, so that `logits` always reads a model in this process.
             place = replace(config, endpoint="", provider="") if rater == "logits" else config
             client = make_client(place, config.rater_model or None)
             stage: Stage = Rate(client, rater, config.prompt_dir)
+            if config.engine == "ray" and not (place.endpoint or place.provider):
+                at_once = RAY_RATED
         else:
             stage, host = OwnRater(rater), RayHost.from_config(config)
-        rows = apply(rows, stage, desc=f"rate ({rater})", batch_size=len(rows) or 1, ray=host)
+        rows = apply(rows, stage, desc=f"rate ({rater})", batch_size=at_once, ray=host)
         if rater == "logits":
             ratings = rows["ratings"][:]
             levels = to_levels([r[-1] for r in ratings])
