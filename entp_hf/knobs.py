@@ -67,13 +67,16 @@ def _with_flags(
     extra: list[inspect.Parameter],
 ) -> Command:
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-    flags = [_flag(field, panel(field.name)) for field in dataclasses.fields(knobs) if field.name not in skip]
-    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     types = typing.get_type_hints(knobs)
-    known = [flag.name for flag in flags]
+    fields = {field.name: field for field in dataclasses.fields(knobs) if field.name not in skip}
+    off = {f"no_{name}": name for name in fields if types[name] is bool}
+    flags = [_flag(field, panel(name)) for name, field in fields.items()] + [_off(name) for name in off]
+    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    known = [*fields, *off]
 
     def run(**values: Any) -> None:
-        given = {k: _parsed(v, types[k]) for k, v in values.items() if k in known and v is not None}
+        given = {k: _parsed(v, types[k]) for k, v in values.items() if k in fields and v is not None}
+        given |= {name: False for no, name in off.items() if values[no]}
         strays = [*(values.get("inputs") or []), *values["context"].args]
         problems = [_unknown(text, known) for text in strays if text.startswith("-") and len(text) > 1]
         made = make(given, problems, **{p.name: values[p.name] for p in extra})
@@ -88,8 +91,8 @@ def _with_flags(
 def _flag(knob: dataclasses.Field[Any], panel: str) -> inspect.Parameter:
     default = knob.default if knob.default_factory is dataclasses.MISSING else knob.default_factory()
     name = f"--{knob.name.replace('_', '-')}"
-    name += f"/--no-{name[2:]}" if isinstance(default, bool) else ""
-    text = f"{knob.metadata['help']} [default: {_spelt(default)}]"
+    off = f"; off: --no-{name[2:]}" if isinstance(default, bool) else ""
+    text = f"{knob.metadata['help']} [default: {_spelt(default)}{off}]"
     metavar = {bool: None, int: "INT", float: "FLOAT", str: "TEXT", list: "A,B,..."}[type(default)]
     option = typer.Option(
         name, help=text.replace("[", r"\["), rich_help_panel=panel, show_default=False, metavar=metavar
@@ -97,6 +100,12 @@ def _flag(knob: dataclasses.Field[Any], panel: str) -> inspect.Parameter:
     kind: Any = bool if isinstance(default, bool) else str  # text, so that every wrong value is reported at once
     annotation = Annotated[kind | None, option]
     return inspect.Parameter(knob.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _off(name: str) -> inspect.Parameter:
+    """`--no-NAME`, an option of its own and hidden: beside `--NAME` its column would cut both names at 80 columns."""
+    annotation = Annotated[bool, typer.Option(f"--{name.replace('_', '-')}", hidden=True)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
 
 
 def _parsed(text: Any, kind: Any) -> Any:

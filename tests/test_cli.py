@@ -304,6 +304,26 @@ def test_emit_preference_is_the_knobs_other_name(entp, tmp_path: Path) -> None:
     assert "emit_preference: true" in (tmp_path / "out" / "config.yaml").read_text()
 
 
+def test_help_cuts_no_name_at_80_columns(entp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for command in cli.app.registered_commands:
+        status, said, _ = entp(command.name or command.callback.__name__, "--help")
+        assert (status, "…" in said) == (0, False), said
+    said = entp("build", "--help")[1]
+    assert all(name in said for name in ("--gate-parent-similarity ", "--gate-language ", "--no-gate-language]"))
+
+
+def test_a_switch_is_set_and_unset_over_the_file(entp, tmp_path: Path) -> None:
+    pool = rows(tmp_path / "in.jsonl", {"instruction": "Why?", "output": "It is so, and has been so for long."})
+    (tmp_path / "c.yaml").write_text("gate_rerate: true\n")
+    for flags, rerate, language in (((), True, True), (("--no-gate-rerate",), False, True),
+                                    (("--no-gate-language",), True, False)):  # fmt: skip
+        assert entp("purge", pool, "-o", "out", "--overwrite", "--config", "c.yaml", *flags)[0] == 0
+        made = json.loads((tmp_path / "out" / "manifest.json").read_text())["config"]
+        assert (made["gate_rerate"], made["gate_language"]) == (rerate, language)
+    assert "did you mean --no-gate-rerate?" in entp("purge", pool, "--no-gate-rerat")[2]
+
+
 def test_study_by_name(entp, tmp_path: Path) -> None:
     status, said, _ = entp("study", "--list")
     assert status == 0
