@@ -45,6 +45,16 @@ def held(contamination: Contamination | None, dropped: Dataset, mixed: Mixed, co
                               "by_benchmark": dict(found.most_common()), "refused": refused}}  # fmt: skip
 
 
+def short(rows: int, config: EntpConfig) -> list[str]:
+    """A warning where the dataset is smaller than asked for; nobody asked for the default, so it warns of none."""
+    if rows >= config.target_size or config.target_size == EntpConfig.target_size:
+        return []
+    return [
+        f"{rows:,} rows are in the dataset, target_size is {config.target_size:,}: the pool gave no more at "
+        f"fusion_ratio {config.fusion_ratio:g}"
+    ]
+
+
 def account(total: int, pool: int, made: int, kept: Sequence[Mapping[str, Any]], dropped: Dataset) -> dict[str, int]:
     """Every row that came in and every row that was made is kept or dropped, once; StageError otherwise.
 

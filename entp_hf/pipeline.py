@@ -159,11 +159,7 @@ def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manife
     manifest.update(outcome.varied(before.came, kept, config))
     manifest.update(outcome.held(before.contamination, dropped, mixed, config))
     manifest["warnings"] += [*manifest["purge"]["warnings"], *manifest["clusters"]["warnings"]]
-    if len(kept) < config.target_size:
-        manifest["warnings"].append(
-            f"{len(kept):,} rows are in the dataset, target_size is {config.target_size:,}: the pool gave no more at "
-            f"fusion_ratio {config.fusion_ratio:g}"
-        )
+    manifest["warnings"] += outcome.short(len(kept), config)
     return Result(as_dataset(kept), dropped, manifest, pairs)
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .config import EntpConfig
 from .plan import Plan
 
 out = Console(highlight=False)
@@ -73,6 +74,9 @@ def show_summary(manifest: Mapping[str, Any]) -> None:
     if pool_of := data.get("accounts"):
         out.print("{pool:,} rows of the pool = {fused:,} fused into others + {passed:,} passed through + "
                   "{dropped:,} dropped with a reason + {unused:,} left unused.\n".format(**pool_of))  # fmt: skip
+    if data["rows"] < manifest["config"]["target_size"] == EntpConfig.target_size:
+        out.print(f"{data['rows']:,} rows are all that the pool gave; target_size is at its default, "
+                  f"{EntpConfig.target_size:,}.\n")  # fmt: skip
     rules = manifest["purge"]["rules"]
     found = [
         [name, *(r[k] for k in ("found", "repaired", "dropped", "flagged"))] for name, r in rules.items() if r["found"]

@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from datasets import Dataset, load_dataset
+from example_run import manifest
 
 import entp_hf
+from entp_hf import outcome
 from entp_hf.config import EntpConfig
 from entp_hf.demo import pool_files
 from entp_hf.errors import ConfigError, InputError, ModelNotFound, StageError
 from entp_hf.pipeline import purge_rows, run
 from entp_hf.schema import FEATURES, text_of
+from entp_hf.screen import show_summary
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 RATERS = ["score_gpt_4o_mini", "score_llama_3_1_8b", "score_mistral_7b_v0_3"]
@@ -135,6 +138,18 @@ def test_several_files_of_several_forms_are_one_pool() -> None:
     assert {f["form"] for f in result.manifest["input"]["files"]} == {"alpaca", "messages"}
     assert set(result.manifest["dataset"]["by_origin"]) == {"passthrough"}
     assert "ratings" not in result.manifest
+
+
+def test_a_target_that_was_asked_for_and_not_reached_is_a_warning_the_default_a_line(capsys) -> None:
+    assert outcome.short(11, EntpConfig(target_size=12)) == [
+        "11 rows are in the dataset, target_size is 12: the pool gave no more at fusion_ratio 0.5"
+    ]
+    assert outcome.short(12, EntpConfig(target_size=12)) == outcome.short(12, EntpConfig()) == []
+    show_summary(manifest(warnings=[]))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "4,690 rows are all that the pool gave; target_size is at its default, 10,000." in said
+    show_summary(manifest(warnings=[], config=EntpConfig(target_size=4_690).to_dict()))
+    assert "all that the pool gave" not in capsys.readouterr().out
 
 
 def test_tool_calls_are_kept_as_they_are() -> None:
