@@ -9,7 +9,7 @@ from typing import Any
 
 import jinja2
 
-from ..report_text import duration, num, share
+from ..report_text import duration, num, raw, share
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~$&])")
 _BLOCK = re.compile(r"^(\d*)([-=]|[.)](?=\s|$))")  # at a line's start: a rule, an underlined heading, a list
@@ -42,7 +42,8 @@ def _one_line(value: Any, limit: int) -> str:
 def render(template: str, filters: Mapping[str, Any] | None = None, **values: Any) -> str:
     """A template of this folder filled in; a name that it lacks a value for is an error."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(num=num, share=share, duration=duration, code=code, inline=inline, **(filters or {}))
+    known = {"num": num, "raw": raw, "share": share, "duration": duration, "code": code, "inline": inline}
+    environment.filters.update({**known, **(filters or {})})
     text = resources.files(__package__).joinpath(template).read_text(encoding="utf-8")
     page: str = environment.from_string(text).render(**values)
     return page

@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from .plots import HeatRow, bar, funnel, grouped_bar, heat_map, line, reliability
-from .report_text import cut, duration, num, share, squash, visible, word_diff
+from .report_text import cut, duration, num, raw, share, squash, visible, word_diff
 from .schema import LEVELS
 
 Manifest = Mapping[str, Any]
@@ -97,7 +97,7 @@ def ratings(manifest: Manifest) -> Shown | None:
     found = manifest.get("ratings")
     if not found:
         return None
-    series = {f"{name} (raw)": counts for name, counts in zip(found["names"], found["raw"], strict=True)}
+    series = {raw(name): counts for name, counts in zip(found["names"], found["raw"], strict=True)}
     if found.get("corrected"):
         series["corrected"] = found["corrected"]
     rows = sum(found.get("corrected") or [0])

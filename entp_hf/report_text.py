@@ -33,6 +33,11 @@ def num(value: Any) -> str:
     return str(value)
 
 
+def raw(rater: str) -> str:
+    """What a rater's counts are called: `logits` ones are of equal shares by construction (`rate.to_levels`)."""
+    return f"{rater} ({'ranked' if rater == 'logits' else 'raw'})"
+
+
 def share(part: float | None, whole: float | None = 1) -> str:
     """`part / whole` in per cent; an en dash where that can't be said."""
     if part is None or not whole:

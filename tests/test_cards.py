@@ -135,6 +135,14 @@ def test_figures_are_the_manifests():
     assert "| made rows, prompt or pattern | `fuse-3f2a` |" in text
 
 
+def test_ratings_by_rank_are_called_so():
+    found = manifest()
+    found["ratings"] = {**found["ratings"], "names": ["a", "logits", "b"]}
+    text = dataset_card(found, *rows(made=2))
+    assert "| score | a (raw) | logits (ranked) | b (raw) | corrected |" in text
+    assert "cut into six equal shares" in text and "equal shares" not in dataset_card(manifest(), *rows(made=2))
+
+
 def test_what_no_model_did_is_not_said_of_one():
     origins = {"mosaic": 5, "passthrough": 3}
     found = manifest(dataset={"rows": 8, "by_origin": origins, "dropped": 0, "dropped_by": {}, "preference": 0},

@@ -142,6 +142,14 @@ def test_nothing_is_loaded(page: str):
     assert not re.search(r"fetch\(|XMLHttpRequest|import\(|innerHTML|eval\(", parsed.texts("script")[-1])
 
 
+def test_ratings_by_rank_are_called_so(page: str):
+    found = manifest()
+    found["ratings"] = {**found["ratings"], "names": ["a", "logits", "b"]}
+    ranked = render_report(found, *rows(made=1))
+    assert any("logits (ranked): 0 910" in text and "a (raw): 0 620" in text for text in Page(ranked).texts("desc"))
+    assert "ranked and cut into six equal shares" in ranked and "ranked and cut" not in page
+
+
 @pytest.mark.parametrize("key", SECTIONS)
 def test_absent_part_leaves_no_trace(page: str, key: str):
     name = SECTIONS[key]

@@ -13,6 +13,7 @@ from rich.markup import escape
 from ..config import EntpConfig
 from ..errors import ConfigError, InputError
 from ..knobs import LENIENT, with_knobs
+from ..report_text import raw
 from ..screen import out, show_plan, show_summary, show_warnings, table
 from .shared import Folder, Inputs, Overwrite, folder_or_none, given, pairs, settings_of, write_rows_and_figures
 
@@ -64,11 +65,11 @@ def rate(
         if folder is not None:
             write_rows_and_figures(folder, kept, unrated, info)
     ratings = info["ratings"]
-    head = ["score", *ratings["names"], "corrected" if correct and ratings["changed"] else "all together"]
+    head = ["score", *map(raw, ratings["names"]), "corrected" if correct and ratings["changed"] else "all together"]
     table(
         "Ratings",
         head,
-        [[level, *(raw[level] for raw in ratings["raw"]), ratings["corrected"][level]] for level in range(6)],
+        [[level, *(counts[level] for counts in ratings["raw"]), ratings["corrected"][level]] for level in range(6)],
     )
     for note in info["correction"].get("notes", []) if correct else []:
         out.print(escape(note))
