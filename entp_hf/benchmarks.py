@@ -141,12 +141,16 @@ BENCHMARKS: dict[str, Benchmark] = {
 TYDIQA_SHOTS = 1  # the paper's setting, where there are rows to take the shot from
 
 
-def task_folders() -> list[str]:
-    """Folders of lm-eval's definitions of the five: reading all 14,000 of its names would take 10 s."""
+def task_root() -> Path:
+    """The folder of lm-eval's definitions."""
     import lm_eval
 
-    root = Path(next(iter(lm_eval.__path__))) / "tasks"
-    return [str(root / folder) for benchmark in BENCHMARKS.values() for folder in benchmark.folders]
+    return Path(next(iter(lm_eval.__path__))) / "tasks"
+
+
+def task_folders() -> list[str]:
+    """Folders of lm-eval's definitions of the five: reading all 14,000 of its names would take 10 s."""
+    return [str(task_root() / folder) for benchmark in BENCHMARKS.values() for folder in benchmark.folders]
 
 
 def local_spec(name: str, folder: str | Path) -> dict[str, Any]:

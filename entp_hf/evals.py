@@ -6,11 +6,9 @@ import importlib.resources
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from .benchmarks import BENCHMARKS, check_folder, hub_spec, local_spec, task_folders
 from .chat_rows import encode, row_losses, training_template
 from .config import EntpConfig
 from .errors import ConfigError, EntpError, InputError, ModelNotFound, require
@@ -18,25 +16,9 @@ from .eval_results import Evaluation, Metrics, read_results
 from .memory import memory_advice
 from .models import load_causal_lm, load_tokenizer, new_causal_lm, pick_device, resolve
 from .schema import JOIN
+from .tasks import known_tasks, task_specs
 
 Files = Mapping[str, str | Mapping[str, str]]
-
-# Our own tasks, as lm-eval task configurations; `file` is in entp_hf/data unless another one is given. Answers are
-# scored as text after the question: a model of 135M parameters can't use letters A to D.
-TASKS: dict[str, dict[str, Any]] = {
-    "entp_quiz": {
-        "file": "quiz.jsonl",
-        "output_type": "multiple_choice",
-        "doc_to_text": "Question: {{question}}\nAnswer:",
-        "doc_to_choice": "{{choices}}",
-        "doc_to_target": "answer",
-        "metric_list": [
-            {"metric": "acc", "aggregation": "mean", "higher_is_better": True},
-            {"metric": "acc_norm", "aggregation": "mean", "higher_is_better": True},
-        ],
-        "metadata": {"version": 1.0},
-    },
-}
 
 
 def evaluate(*arguments: Any, **options: Any) -> Metrics:
@@ -95,58 +77,6 @@ def evaluate_items(
     if found is None:
         raise EntpError("lm-eval gives results on the main process only; call evaluate there")
     return read_results(found, tasks)
-
-
-def known_tasks() -> list[str]:
-    """The names of tasks that need no knowledge of lm-eval."""
-    return [*TASKS, *BENCHMARKS]
-
-
-def task_specs(tasks: Sequence[str], files: dict[str, Any], folder: str) -> tuple[Any, list[Any]]:
-    """The task manager, and what to ask it for: one configuration or name for each task; ConfigError if unknown."""
-    from lm_eval.tasks import TaskManager
-
-    local = [name for name in tasks if folder and name in BENCHMARKS and name not in files]
-    if local:
-        check_folder(folder)
-    # The index of lm-eval's 14,000 names takes 10 s; it is read only if one beside the benchmarks' is asked for.
-    everything = any(name not in known_tasks() for name in tasks)
-    some = not everything and any(name in BENCHMARKS for name in tasks)
-    manager = TaskManager(include_defaults=everything, include_path=task_folders() if some else None)
-    unknown = [name for name in tasks if name not in known_tasks() and name not in manager.all_tasks]
-    problems = []
-    for name in unknown:
-        near = get_close_matches(name, [*known_tasks(), *manager.all_tasks], n=3)
-        hint = f"; near it: {', '.join(near)}" if near else ""
-        problems.append(f"tasks: no task {name!r}; known are {', '.join(known_tasks())} and lm-eval's own{hint}")
-    problems += [f"files: {name!r} is not among the tasks {', '.join(tasks)}" for name in files if name not in tasks]
-    if problems:
-        raise ConfigError(problems)
-    specs: list[Any] = []
-    for name in tasks:
-        if name in local:
-            specs.append(local_spec(name, folder))
-        elif name in BENCHMARKS and name not in files:
-            specs += hub_spec(name)
-        else:
-            specs.append(_spec(name, files.get(name)))
-    return manager, specs
-
-
-def _spec(name: str, given: str | Mapping[str, str] | None) -> Any:
-    config = dict(TASKS.get(name, {}))
-    if not config and not given:
-        return name
-    bundled = importlib.resources.files("entp_hf.data") / config.pop("file", "")
-    splits = {"test": given} if isinstance(given, str) else dict(given or {"test": str(bundled)})
-    for file in splits.values():
-        if not Path(file).is_file():
-            raise InputError(f"task {name}: the file {file} does not exist")
-    form = {".parquet": "parquet", ".csv": "csv"}.get(Path(splits["test"]).suffix, "json")
-    config |= {"task": name, "dataset_path": form, "dataset_name": None, "dataset_kwargs": {"data_files": splits}}
-    config |= {"test_split": "test"}
-    # Inside a group, a registered name is taken with these keys put over its own; at the top it would be a new task.
-    return config if name in TASKS else {"group": f"{name}-from-file", "task": [config]}
 
 
 def load(

@@ -17,6 +17,7 @@ from .errors import InputError
 from .eval_results import Evaluation
 from .evals import evaluate_items, heldout_items, heldout_rows
 from .paired import Paired, in_words, mean_and_error, paired
+from .tasks import check_tasks, known_tasks
 
 HELDOUT = "heldout"  # loss on answers, in nats a token: lower is better
 
@@ -41,6 +42,7 @@ def measure(model: Any, adapter: str | None, what: Measure, tokenizer: Any = Non
     """Run everything; `model` as in `evals.evaluate_items`. Held-out items are mean losses, weighted by `tokens`."""
     cache = what.cache_dir or str(EntpConfig().cache_path())
     common = {"device": what.device, "cache_dir": cache, "tokenizer": tokenizer, "batch_size": what.batch_size}
+    check_tasks(what.tasks, [HELDOUT, *known_tasks()])
     found = Evaluation()
     alike: dict[tuple[int, int], list[str]] = {}
     for name in what.tasks:

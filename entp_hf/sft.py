@@ -24,10 +24,11 @@ from datasets import Dataset
 from .chat_rows import check_lengths, given_template, load_rows, messages_only, training_template
 from .config import EntpConfig
 from .errors import ConfigError, EntpError, OutputError, require
-from .evals import heldout_loss, task_specs
+from .evals import heldout_loss
 from .memory import memory_advice
 from .models import new_causal_lm, new_tokenizer, pick_device, pick_dtype, resolve
 from .sft_options import SFTOptions
+from .tasks import task_specs
 from .trained import is_ours, push, write_record
 
 if TYPE_CHECKING:

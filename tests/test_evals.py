@@ -6,10 +6,11 @@ import math
 import pytest
 from tiny import CHATS, tiny_llama
 
-from entp_hf import evals
+from entp_hf import evals, tasks
 from entp_hf.chat_rows import encode, training_template
 from entp_hf.errors import ConfigError, InputError, ModelNotFound
 from entp_hf.eval_results import plain
+from entp_hf.measure import Measure, measure
 from entp_hf.models import load_causal_lm, load_tokenizer, new_causal_lm
 
 torch = pytest.importorskip("torch", reason="evaluation needs torch")
@@ -109,6 +110,14 @@ def test_tasks_of_lm_eval_from_a_file(tiny, tmp_path):
     assert list(found) == ["gsm8k"]
     assert found["gsm8k"]["n"] == 1
     assert {"exact_match,strict-match", "exact_match,flexible-extract"} < found["gsm8k"].keys()
+
+
+def test_a_slip_is_told_without_lm_evals_index(monkeypatch):
+    monkeypatch.setattr(tasks, "_index", lambda: pytest.fail("the index was read"))
+    with pytest.raises(ConfigError, match=r"no task 'heldot'; known are heldout, entp_quiz, .* near it: heldout"):
+        measure("none", None, Measure(["heldot", "entp_quiz"]))
+    real = ["cmmlu", "m_mmlu", "mmmlu", "truthfulqa_gl", "truthfulqa_mc1"]  # nearly ours, and lm-eval's
+    assert tasks.slips([*real, "gsm8", "nosuch"], tasks.known_tasks()) == {"gsm8": ["gsm8k"]}
 
 
 def test_what_cannot_be_evaluated(tiny, tmp_path, monkeypatch):

@@ -6,7 +6,6 @@ import dataclasses
 import importlib.resources
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,9 @@ import yaml
 from ..baselines import SELECTORS, method_of
 from ..config import SMOLLM2, EntpConfig
 from ..errors import ConfigError
-from ..evals import known_tasks
 from ..measure import HELDOUT
 from ..sft import SFTOptions
+from ..tasks import known_tasks, slips
 
 SHIPPED = importlib.resources.files("entp_hf.compare.configs")
 OURS = ("dataset", "output_dir", "overwrite", "model", "seed", "resume", "cache_dir")  # set by each run
@@ -94,10 +93,8 @@ class Experiment:
             found += [f"recipe: {problem}" for problem in self.options().problems()]
         for name in {*self.limits, *self.num_fewshot} - {*self.tasks}:
             found.append(f"limits, num_fewshot: {name!r} is not among the tasks {', '.join(self.tasks)}")
-        for task in self.tasks:
-            near = get_close_matches(task, [HELDOUT, *known_tasks()], n=1)
-            if near and near[0] != task:
-                found.append(f"tasks: no task is called {task!r}; did you mean {near[0]}?")
+        for task, near in slips(self.tasks, [HELDOUT, *known_tasks()]).items():
+            found.append(f"tasks: no task is called {task!r}; did you mean {near[0]}?")
         return found
 
     def _arm_problems(self, arm: Arm) -> list[str]:
