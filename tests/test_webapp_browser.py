@@ -177,7 +177,8 @@ def test_bad_files_are_told_in_words(page, app, tmp_path):
     packed.write_bytes(b"PK\x03\x04 not rows at all")
     upload(page, app, packed)
     page.get_by_text("is an archive or a program").wait_for()
-    assert page.locator("#start").is_disabled()
+    page.get_by_text("Choose the data first.").wait_for()
+    assert page.locator("#see-plan").is_disabled() and page.locator("#start").is_disabled()
     broken = tmp_path / f"{'<b>'}broken.jsonl"
     broken.write_text("{no json\n")
     upload(page, app, broken)

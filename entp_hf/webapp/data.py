@@ -20,6 +20,8 @@ from .users import User, user_of
 
 SOURCES = {"sample": "The shipped sample", "file": "Upload a file", "hub": "A dataset on the Hub"}
 
+FIRST = "Choose the data first."
+
 
 def upload_area() -> Path:
     """Where Gradio puts uploads."""
@@ -66,10 +68,10 @@ class DataPart:
             self.licences = gr.Textbox(label="Licence of the data", placeholder="cc-by-sa-4.0", max_lines=1,
                                        info="goes onto the card; empty: unknown")  # fmt: skip
 
-    def wire(self, start: Any) -> None:
-        """What the fields do; `start` is the button that a new input takes the plan from."""
+    def wire(self, see: Any, plan: Any, start: Any) -> None:
+        """What the fields do; a new input can be planned (the button `see`), and has no `plan` and no `start` yet."""
         shown = [self.given, self.preview, self.columns, self.facts, self.layout, *self.named, self.ratings,
-                 self.licences, start]  # fmt: skip
+                 self.licences, see, plan, start]  # fmt: skip
         self.source.change(self.on_source, [self.source], [self.file, self.hub, *shown], api_visibility="private")
         self.file.upload(self.on_file, [self.file], shown, api_name="upload_file")
         self.layout.input(self.on_layout, [self.given, self.layout], self.named, api_visibility="private")
@@ -92,11 +94,11 @@ class DataPart:
     def _show(self, given: Given | None) -> list[Any]:
         if given is None:
             return [None, "", gr.update(visible=False), gr.update(visible=False), *[gr.update()] * 6,
-                    gr.update(interactive=False)]  # fmt: skip
+                    gr.update(interactive=False), views.note(FIRST), gr.update(interactive=False)]  # fmt: skip
         layout = layout_of(given.form)
         return [given, views.preview(given), gr.update(visible=True), gr.update(visible=True), layout,
                 *self._named(given, layout), gr.update(choices=given.columns, value=[]), given.license,
-                gr.update(interactive=False)]  # fmt: skip
+                gr.update(interactive=True), "", gr.update(interactive=False)]  # fmt: skip
 
     def _named(self, given: Given, layout: str) -> list[Any]:
         """The fields for the columns that a layout needs, with what they are likely to be."""

@@ -13,7 +13,7 @@ from ..config import EntpConfig
 from ..plan import plan
 from . import views
 from .aside import Aside
-from .data import DataPart
+from .data import FIRST, DataPart
 from .fields import knob_field, told
 from .given import Given
 from .limits import Limits, Refused
@@ -31,8 +31,8 @@ class StartPage:
         self.data = DataPart(runs, limits, aside)
         self._settings()
         gr.Markdown("## 3 · Plan")
-        self.see = gr.Button("Show what the run would do", elem_id="see-plan")
-        self.plan = gr.HTML()
+        self.see = gr.Button("Show what the run would do", interactive=False, elem_id="see-plan")
+        self.plan = gr.HTML(views.note(FIRST))
         self.start = gr.Button("Start the run", variant="primary", interactive=False, elem_id="start")
         self._wire()
 
@@ -64,7 +64,7 @@ class StartPage:
                             self.knobs[knob.name] = knob_field(knob.name, text[knob.name])
 
     def _wire(self) -> None:
-        self.data.wire(self.start)
+        self.data.wire(self.see, self.plan, self.start)
         preset = [self.about, self.model_from, *(self.knobs[name] for name in MAIN)]
         self.preset.change(self.on_preset, [self.preset], preset, api_visibility="private")
         self.model_from.change(self.on_model, [self.model_from], [self.server, self.endpoint, self.key],
@@ -78,7 +78,7 @@ class StartPage:
     def _form(self, values: tuple[Any, ...]) -> tuple[Given, Form]:
         given, layout, first, second, third, ratings, licences, model_from, model, endpoint, *knobs = values
         if not isinstance(given, Given):
-            raise Refused("choose the data first")
+            raise Refused(FIRST)
         if model_from not in MODELS:
             raise Refused("choose a language model, or none")
         if layout not in LAYOUTS:
