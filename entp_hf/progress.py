@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ class Bar(tqdm):  # type: ignore[misc]
 
     def __init__(self, total: int, desc: str, unit: str, disable: bool = False) -> None:
         super().__init__(total=total, desc=desc, unit=unit, disable=disable)
-        self.what, self.all, self.done = desc, total, 0
+        self.what, self.all, self.done, self.drawn = desc, total, 0, 0.0
         tell(self.what, 0, total)
 
     def update(self, n: float | None = 1) -> Any:
@@ -62,6 +63,13 @@ class Bar(tqdm):  # type: ignore[misc]
         self.done += int(n or 0)
         tell(self.what, self.done, self.all)
         return shown
+
+    def doing(self, what: str) -> None:
+        """Say at the bar's end what goes on while nothing is finished, drawn once a second at most."""
+        self.set_postfix_str(what, refresh=False)
+        if time.monotonic() >= self.drawn + 1:
+            self.drawn = time.monotonic()
+            self.refresh()
 
     def over(self, parts: Iterable[Part]) -> Iterator[Part]:
         """The parts as they come; each moves the bar by its length."""

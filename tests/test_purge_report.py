@@ -15,7 +15,7 @@ from entp_hf.pipeline import purge_rows
 from entp_hf.purge import DATASET_RULES, RULES, Purge, explain, mark_duplicates, rethreshold
 from entp_hf.purge.lenient import PEERS
 from entp_hf.purge.tune import LOOSEST, SCORED, loosest
-from entp_hf.schema import FEATURES, new_row
+from entp_hf.schema import FEATURES, JOIN, new_row
 from entp_hf.stage import apply
 
 
@@ -94,6 +94,9 @@ def test_a_row_is_explained_with_the_text_that_each_rule_saw():
         assert one.after == after.before + after.span + after.behind
     flagged = explain(Purge(), row("So 2 + 2 = 5 it is."))[0]
     assert (flagged.span, flagged.after, flagged.where) == ("2 + 2 = 5", None, "response, turn 1")
+    link = "https://news.example.org/a/1"  # says nothing without what was asked of it
+    bare = explain(Purge(), row("It says that bread is old.", f"Summarise it.{JOIN}{link}", input=link))[0]
+    assert (bare.span, bare.finding.detail) == (link, "the whole input of: Summarise it.")
 
 
 def test_the_text_before_a_repair_is_kept():

@@ -6,7 +6,7 @@ import copy
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,9 +68,12 @@ def _loaded(model: str, device: str, cache_dir: str) -> Engine:
 
 
 def generate(
-    engine: Engine, prompts: Sequence[list[int]], requests: Sequence[ChatRequest]
+    engine: Engine, prompts: Sequence[list[int]], requests: Sequence[ChatRequest], doing: Callable[[str], None]
 ) -> Iterator[tuple[int, list[int], bool]]:
-    """Yield (row, drawn tokens, whether it ended by itself) as each row finishes; finished rows leave the batch."""
+    """Yield (row, drawn tokens, whether it ended by itself) as each row finishes; finished rows leave the batch.
+
+    `doing` is told after each step how far the rows are.
+    """
     import torch
 
     if not prompts:
@@ -83,6 +86,7 @@ def generate(
     rows, drawn = list(range(len(prompts))), [list[int]() for _ in prompts]
     dice = [_generator(request) for request in requests]
     cache = None
+    doing("reading prompts")
     while rows:
         with torch.inference_mode():
             out = engine.model(
@@ -92,6 +96,7 @@ def generate(
             cache, logits = out.past_key_values, out.logits[:, -1].float().cpu()
             for row, scores in zip(rows, logits, strict=True):
                 drawn[row].append(_draw(scores, requests[row].temperature, dice[row]))
+            doing(f"{len(drawn[rows[0]])} tokens")
             done = [drawn[r][-1] in engine.stops for r in rows]
             stay = [k for k, r in enumerate(rows) if not done[k] and len(drawn[r]) < requests[r].max_tokens]
             left = [(r, done[k]) for k, r in enumerate(rows) if k not in set(stay)]

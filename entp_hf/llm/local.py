@@ -72,7 +72,8 @@ class LocalChat:
                 bar.update(len(refused))
                 yield from refused.items()
                 batch = list(claims)
-                for i, ids, done in generate(engine, [prompts[i] for i in batch], [requests[i] for i in batch]):
+                asked = [prompts[i] for i in batch], [requests[i] for i in batch]
+                for i, ids, done in generate(engine, *asked, bar.doing):
                     bar.update()
                     reply = _reply(engine, len(prompts[batch[i]]), ids, done)
                     current().settle(claims[batch[i]], reply)
