@@ -15,6 +15,7 @@ from .errors import ConfigError, EntpError, InputError, ModelNotFound, require
 from .eval_results import Evaluation, Metrics, read_results
 from .memory import memory_advice
 from .models import load_causal_lm, load_tokenizer, new_causal_lm, pick_device, resolve
+from .progress import Bar
 from .schema import JOIN
 from .tasks import known_tasks, task_specs
 
@@ -161,12 +162,16 @@ def heldout_items(
         raise InputError(f"none of {len(conversations)} held-out rows has an assistant token within {max_length}")
     kept.sort(key=lambda i: len(pairs[i][0]))  # rows of like length together: less padding
     sums, counts = [0.0] * len(pairs), [0] * len(pairs)
-    for start in range(0, len(kept), batch_size):
-        part = kept[start : start + batch_size]
-        with memory_advice("held-out loss", "Lower batch_size or max_length"):
+    parts = [kept[start : start + batch_size] for start in range(0, len(kept), batch_size)]
+    with (
+        Bar(len(kept), "held-out loss", "row") as bar,
+        memory_advice("held-out loss", "Lower batch_size or max_length"),
+    ):
+        for part in parts:
             found = row_losses(loaded, [(pairs[i][0][:max_length], pairs[i][1][:max_length]) for i in part])
-        for i, total, count in zip(part, *found, strict=True):
-            sums[i], counts[i] = total, count
+            for i, total, count in zip(part, *found, strict=True):
+                sums[i], counts[i] = total, count
+            bar.update(len(part))
     if not math.isfinite(sum(sums)):
         raise EntpError(f"{adapter or 'the model'}: the held-out loss is {sum(sums)}; the outputs are not numbers")
     return sums, counts
