@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -44,6 +46,20 @@ def test_planted_clusters_are_found_by_the_silhouette():
 def test_the_default_grid_finds_them_too():
     points, truth = planted(60, 40, 20)
     assert np.array_equal(cluster(points).label, truth)
+
+
+def test_without_faiss_sklearn_finds_the_same(monkeypatch: pytest.MonkeyPatch):
+    points, truth = planted(50, 40, 30, 20, spread=0.2)
+    by_faiss = cluster(points, [2, 3, 4, 5, 8])
+    monkeypatch.setitem(sys.modules, "faiss", None)  # as if it were not installed
+    with pytest.raises(ImportError):
+        import faiss  # noqa: F401
+    found, again = (cluster(points, [2, 3, 4, 5, 8], seed=2) for _ in range(2))
+    assert found.k == 4
+    assert np.array_equal(found.label, truth) and np.array_equal(by_faiss.label, truth)
+    assert found.silhouette == pytest.approx(by_faiss.silhouette, abs=1e-4)
+    assert np.allclose(np.linalg.norm(found.centroid, axis=1), 1, atol=1e-5)
+    assert np.array_equal(found.centroid, again.centroid)
 
 
 def test_the_same_seed_gives_the_same_clusters():
