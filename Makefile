@@ -1,7 +1,7 @@
 # make demo    install into .venv and run the whole method on the shipped pool; results in demo-out/
 # make test    install into .venv and run the test suite
 # make lint    ruff and mypy
-# make bench   short benchmarks of every part, one line of JSON each (minutes)
+# make bench   short benchmarks of every part, one line of JSON each (4 minutes); names and progress go to stderr
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
@@ -39,8 +39,8 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	@for command in 'correction' 'purge_accuracy' 'end_to_end --rows 2000,6000' 'cluster --rows 4000' 'near --rows 3000' \
-		'embed --rows 300' 'soak --runs 6'; do set -- $$command; script=$$1; shift; \
-		$(BIN)/python benchmarks/$$script.py "$$@" --json | tail -1; done
+		'embed --rows 300' 'soak --runs 6'; do set -- $$command; script=$$1; shift; echo "$$command" >&2; \
+		$(BIN)/python benchmarks/$$script.py "$$@" --json || exit; done
 
 clean:
 	rm -rf $(VENV) demo-out build *.egg-info

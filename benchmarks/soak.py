@@ -25,6 +25,7 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
+os.environ.pop("HF_HUB_OFFLINE", None)  # with it huggingface_hub calls no server, not even one on this machine
 
 
 def rated_pool(path: Path) -> str:
