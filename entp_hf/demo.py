@@ -20,9 +20,7 @@ from .screen import out, show_summary, shown, table
 from .sft import SFTOptions, train
 
 # Small enough for two cores and a model of 135M parameters; everything else is as for any other run.
-DEMO = EntpConfig(
-    target_size=40, max_groups=12, rounds=2, retries=1, max_new_tokens=192, direct_answer=True, emit_preference=True
-)
+DEMO = EntpConfig(max_groups=12, rounds=2, retries=1, max_new_tokens=192, direct_answer=True, emit_preference=True)
 TRAINING = SFTOptions(max_steps=20, batch_size=4, max_length=256, learning_rate=1e-4, logging_steps=5)
 
 

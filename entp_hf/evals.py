@@ -54,9 +54,10 @@ def evaluate_items(
     require("lm_eval", "eval", "evaluation")
     if not tasks:
         raise ConfigError([f"tasks: none given; known are {', '.join(known_tasks())} and lm-eval's own"])
-    from lm_eval import simple_evaluate
+    from lm_eval import evaluator, simple_evaluate
     from lm_eval.models.huggingface import HFLM
 
+    evaluator.get_git_commit_hash = lambda: None  # not ours, and git's "fatal: not a git repository" is on the screen
     manager, specs = task_specs(tasks, dict(files or {}), benchmark_dir)
     loaded, tokenizer = load(model, adapter, device, tokenizer, cache_dir)
     lm = HFLM(pretrained=loaded, tokenizer=tokenizer, batch_size=batch_size)
