@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datasets import Dataset
+from datasets.utils import are_progress_bars_disabled
 
 from .chat_rows import check_lengths, given_template, load_rows, messages_only, training_template
 from .config import EntpConfig
@@ -189,6 +190,7 @@ def _sft_config(options: SFTOptions, device: str) -> Any:
         save_steps=options.save_steps or 500, report_to=options.report_to, use_cpu=device == "cpu",
         **checkpointing, bf16=pick_dtype(device) is torch.bfloat16,
         dataloader_pin_memory=device.startswith("cuda"),
+        disable_tqdm=are_progress_bars_disabled(),  # theirs would go with the command line's TRANSFORMERS_VERBOSITY
     )  # fmt: skip
 
 

@@ -434,8 +434,14 @@ def test_smollm2_learns_two_rows(tmp_path, rows):
     assert config["base_model_name_or_path"] == SMOLLM2  # not the folder on this machine
 
 
-def test_the_loss_is_on_the_bar_and_not_a_dictionary_in_the_way(tiny, rows, tmp_path, capsys):
-    figures = train(options(tiny, tmp_path / "sft", max_steps=2), rows)
+@pytest.mark.parametrize("verbosity", ["warning", "error"])  # the command line sets error: no bar by default
+def test_the_loss_is_on_the_bar_and_not_a_dictionary_in_the_way(tiny, rows, tmp_path, capsys, verbosity):
+    before = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity(getattr(transformers.logging, verbosity.upper()))
+    try:
+        figures = train(options(tiny, tmp_path / "sft", max_steps=2), rows)
+    finally:
+        transformers.logging.set_verbosity(before)
     out, err = capsys.readouterr()
-    assert f"loss={figures['loss_last']:.4g}" in err
+    assert "train: 100%" in err and f"loss={figures['loss_last']:.4g}" in err
     assert "{'" not in out + err

@@ -14,6 +14,14 @@ class LossBarCallback(ProgressCallback):  # type: ignore[misc,unused-ignore]
     Put it in its place: `trainer.remove_callback(ProgressCallback)`, then `trainer.add_callback(LossBarCallback)`.
     """
 
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Name the bar."""
+        super().on_train_begin(args, state, control, **kwargs)  # type: ignore[no-untyped-call,unused-ignore]
+        if self.training_bar is not None:
+            self.training_bar.set_description("train")
+
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any
     ) -> None:
