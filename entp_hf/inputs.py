@@ -17,12 +17,13 @@ from datasets.fingerprint import Hasher
 
 from .config import EntpConfig
 from .errors import InputError
-from .files import EXTENSIONS, Problems, RawRow, RawRows
+from .files import EXTENSIONS, RawRows
 from .forms import FORMS, detect_form, missing_columns, normalise, renamed
 from .schema import FEATURES, LEVELS, Row
 from .sources import Source, open_sources
 from .spool import Spool
 from .stage import source_hash
+from .text_files import Problems, RawRow
 
 CHUNK = 4096  # rows held as Python objects at once
 
@@ -31,8 +32,8 @@ def read_rows(inputs: Source | Sequence[Source], config: EntpConfig) -> tuple[Da
     """Read all inputs into one dataset of `FEATURES`, and the manifest's `input` part.
 
     Inputs are files (see `files.EXTENSIONS`), folders and globs of them, Hub ids or hf:// paths, datasets in memory
-    and streams (IterableDataset); their forms may differ. Rows are written to disk as they come: of Parquet, datasets
-    and streams only a block is held. Rows that can't be used stay, marked by `dropped_by`. Raises InputError with the
+    and streams (IterableDataset); their forms may differ. Rows are written to disk as they come, and only a block of
+    them is held. Rows that can't be used stay, marked by `dropped_by`. Raises InputError with the
     problems of all inputs together.
     """
     given: Sequence[Any] = inputs if isinstance(inputs, (list, tuple)) else [inputs]

@@ -86,7 +86,7 @@ def read_remote(url: str) -> RawRows:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    weakref.finalize(found, shutil.rmtree, folder, True)  # Parquet is read from it while the rows go by
+    weakref.finalize(found, shutil.rmtree, folder, True)  # it is read while the rows go by
     return found
 
 

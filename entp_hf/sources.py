@@ -16,9 +16,10 @@ from datasets import Dataset, DatasetDict, IterableDataset
 from datasets.utils import tqdm
 
 from .errors import InputError
-from .files import BATCH, RawRow, RawRows, check_names, extension, find_files, read_file
+from .files import BATCH, RawRows, extension, find_files, read_file
 from .remote import find_remote, is_remote, read_remote
-from .spool import Streamed, blocks, spooled
+from .spool import Streamed, each, spooled
+from .text_files import RawRow, check_names
 from .turns import dump_json
 
 Source: TypeAlias = str | Path | Dataset | DatasetDict | IterableDataset
@@ -76,7 +77,7 @@ def _read_memory(given: Any, split: str, name: str = "dataset in memory") -> Raw
             f"input of type {type(given).__name__}; give paths, Hub ids, a Dataset, DatasetDict or IterableDataset"
         )
     check_names(given.column_names, name)
-    rows = Streamed(lambda: blocks(given), len(given))
+    rows = Streamed(lambda: each(given), len(given))
     digest = hashlib.sha256()
     for row in rows:
         digest.update(dump_json(row).encode() + b"\n")

@@ -134,17 +134,17 @@ def take(rows: Dataset, at: NDArray[np.int64], fingerprint: str | None = None) -
 class Streamed(Sequence[Row]):
     """Rows that are read anew each time they are gone through, so that they are never all held.
 
-    `batches` opens them as Arrow batches; one row, or a slice, is found by going through those before it.
+    `opened` begins anew; one row, or a slice, is found by going through those before it.
     """
 
-    def __init__(self, batches: Callable[[], Iterable[pa.Table | pa.RecordBatch]], rows: int) -> None:
-        self.batches, self.rows = batches, rows
+    def __init__(self, opened: Callable[[], Iterable[Row]], rows: int) -> None:
+        self.opened, self.rows = opened, rows
 
     def __len__(self) -> int:
         return self.rows
 
     def __iter__(self) -> Iterator[Row]:
-        return (row for batch in self.batches() for row in table_rows(batch))
+        return iter(self.opened())
 
     def __getitem__(self, at: Any) -> Any:
         if isinstance(at, slice):

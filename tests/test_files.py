@@ -5,6 +5,7 @@ import datetime as dt
 import decimal
 import gzip
 import json
+import tracemalloc
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,7 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from reading import POOL, error_of, lines, originals
 
+from entp_hf import text_files
 from entp_hf.config import EntpConfig
+from entp_hf.errors import InputError
 from entp_hf.files import NOT_DATA, read_file
 from entp_hf.inputs import read_rows
 
@@ -113,3 +116,52 @@ def test_fields_of_any_length_and_the_limit_is_put_back(tmp_path):
     (tmp_path / "a.csv").write_text(f"instruction,output\nx,{'y' * 200_000}\n")
     assert len(read_file(tmp_path / "a.csv").rows[0]["output"]) == 200_000
     assert csv.field_size_limit() == 131_072
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.jsonl.gz"])
+def test_a_file_is_never_held_whole(tmp_path, name):
+    path, rows = tmp_path / name, [{"instruction": f"{n} " * 100, "output": "x" * 700} for n in range(5000)]
+    if name.endswith(".csv"):
+        path.write_text("instruction,output\n" + "".join(f"{row['instruction']},{row['output']}\n" for row in rows))
+    else:
+        text = json.dumps(rows) if name.endswith(".json") else "".join(json.dumps(row) + "\n" for row in rows)
+        path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    tracemalloc.start()
+    found = read_file(path)
+    assert sum(len(row["output"]) for row in found.rows) == 5000 * 700
+    held = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert held < 2**20  # of 5.5 MB
+    assert len(found.rows) == 5000 and found.rows[4999] == rows[4999]
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 5, 64])
+def test_an_array_is_the_same_wherever_it_is_cut(tmp_path, monkeypatch, chunk):
+    monkeypatch.setattr(text_files, "CHUNK", chunk)
+    rows = [{"a": [1, {"b": "}],[{"}], "c": -1.5e3}, {}, {"d": "é\n\\", "e": None}, {"a": "late"}]
+    for n, text in enumerate([json.dumps(rows), json.dumps(rows, indent=2, ensure_ascii=False), "\n" * 9 + "[ ] "]):
+        (tmp_path / f"{n}.json").write_text(text, encoding="utf-8-sig")
+        assert list(read_file(tmp_path / f"{n}.json").rows) == json.loads(text)
+    bad = {
+        "[{}, 12 ,{}, 3.25]": "row 2: not an object: '12'\n.* row 4: .* '3.25'",
+        "[{}] {}": "Extra data",
+        "[{},]": "broken JSON",
+        "[{} {}]": "broken JSON",
+        '[{"a": 1}': "broken JSON",
+    }
+    for text, words in bad.items():
+        (tmp_path / "bad.json").write_text(text)
+        with pytest.raises(InputError, match=words):
+            read_file(tmp_path / "bad.json")
+
+
+def test_a_type_may_change_late_and_lines_keep_their_numbers(tmp_path):
+    rows = [{"instruction": "a", "output": "b", "n": n} for n in range(5000)] + [
+        {"instruction": "a", "output": "b", "n": late} for late in ("text", None, [1], {"x": []})
+    ]
+    lines(tmp_path / "a.jsonl", rows)
+    text = (tmp_path / "a.jsonl").read_text()
+    (tmp_path / "a.jsonl").write_text("\n\n" + text)
+    dataset, _ = read_rows(str(tmp_path / "a.jsonl"), EntpConfig())
+    assert originals(dataset) == rows
+    assert dataset["source"][5003] == "a.jsonl:5006"

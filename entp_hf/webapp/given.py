@@ -12,10 +12,11 @@ from typing import Any
 
 from ..demo import pool_files
 from ..errors import EntpError, InputError
-from ..files import RawRow, read_file
+from ..files import read_file
 from ..forms import detect_form
 from ..publish import in_words
 from ..sources import card_facts
+from ..text_files import RawRow
 from .limits import KINDS, Limits, Refused
 from .safety import PLAIN, REPO, check_upload
 
