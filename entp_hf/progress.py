@@ -25,6 +25,7 @@ Part = TypeVar("Part", bound=Sized)
 Listener = Callable[[Progress], None]
 _listeners: list[Listener] = []
 _stage = [""]
+_outer: list[tuple[Bar, int, int]] = []  # bars inside which others are made: from where to where these move them
 
 
 @contextmanager
@@ -53,23 +54,48 @@ class Bar(tqdm):  # type: ignore[misc]
     """A progress bar on the terminal that tells listeners too, whether it is shown or not."""
 
     def __init__(self, total: int, desc: str, unit: str, disable: bool = False) -> None:
-        super().__init__(total=total, desc=desc, unit=unit, disable=disable)
+        self.outer = _outer[-1] if _outer else None
+        super().__init__(total=total, desc=desc, unit=unit, disable=disable or self.outer is not None)
         self.what, self.all, self.done, self.drawn = desc, total, 0, 0.0
-        tell(self.what, 0, total)
+        if self.outer is None:
+            tell(self.what, 0, total)
 
     def update(self, n: float | None = 1) -> Any:
         """So many more are done."""
         shown = super().update(n)
         self.done += int(n or 0)
-        tell(self.what, self.done, self.all)
+        if self.outer is None:
+            tell(self.what, self.done, self.all)
+        else:
+            bar, begin, end = self.outer
+            bar.reach(min(begin + self.done, end))
         return shown
 
     def doing(self, what: str) -> None:
         """Say at the bar's end what goes on while nothing is finished, drawn once a second at most."""
+        if self.outer is not None:
+            self.outer[0].doing(what)
+            return
         self.set_postfix_str(what, refresh=False)
         if time.monotonic() >= self.drawn + 1:
             self.drawn = time.monotonic()
             self.refresh()
+
+    def reach(self, done: int) -> None:
+        """So many are done in all; a bar never goes back."""
+        if done > self.done:
+            self.update(done - self.done)
+
+    @contextmanager
+    def part(self, size: int) -> Iterator[None]:
+        """The next `size` are done inside: bars that are made there move this one, and are not shown themselves."""
+        end = self.done + size
+        _outer.append((self, self.done, end))
+        try:
+            yield
+        finally:
+            _outer.pop()
+        self.reach(end)
 
     def over(self, parts: Iterable[Part]) -> Iterator[Part]:
         """The parts as they come; each moves the bar by its length."""

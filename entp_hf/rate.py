@@ -20,10 +20,12 @@ from .llm.usage import record
 from .prompting import load_prompt, shorten
 from .ray_host import RayHost
 from .schema import FEATURES, LEVELS, Row, instruction_of, response_of, row_id
+from .spool import column
 from .stage import Batch, Stage, apply, resolve, rows_of, set_columns
 
 MOST_CHARS = {"instruction": 500, "response": 700}  # of a row that the logits rater reads (ours)
 RATE_TOKENS = 160
+RATED = 4096  # rows rated at once; a server's calls end together at the end of each such block (ours)
 RAY_RATED = 2**16  # rows rated at once where the model is in Ray's workers: each time they may have to load it (ours)
 
 
@@ -160,7 +162,7 @@ def rate_rows(rows: Dataset, config: EntpConfig) -> tuple[Dataset, list[str]]:
     """Run every rater of the configuration; returns rows with `ratings` (one entry a rater) and the raters' names.
 
     The rater `column` was read at the door: one entry for each rating column. A rater of one's own, given by dotted
-    path, takes rows (list of dict) and returns as many numbers 0..5 or None.
+    path, takes rows (list of dict) and returns as many numbers 0..5 or None; it gets `RATED` rows at a time.
     """
     names = list(config.rating_columns)
     for path in config.raters:
@@ -170,7 +172,7 @@ def rate_rows(rows: Dataset, config: EntpConfig) -> tuple[Dataset, list[str]]:
         if rater == "column":
             continue
         names.append(rater)
-        host, at_once = None, len(rows) or 1
+        host, at_once = None, RATED
         if rater in RATERS:  # this process asks, and keeps the replies; on Ray the model is in the workers
             # A server gives no probabilities, so that `logits` always reads a model in this process.
             place = replace(config, endpoint="", provider="") if rater == "logits" else config
@@ -182,7 +184,7 @@ def rate_rows(rows: Dataset, config: EntpConfig) -> tuple[Dataset, list[str]]:
             stage, host = OwnRater(rater), RayHost.from_config(config)
         rows = apply(rows, stage, desc=f"rate ({rater})", batch_size=at_once, ray=host)
         if rater == "logits":
-            ratings = rows["ratings"][:]
+            ratings = column(rows, "ratings")
             levels = to_levels([r[-1] for r in ratings])
             rows = set_columns(rows, {"ratings": [[*r[:-1], v] for r, v in zip(ratings, levels, strict=True)]})
     return rows, names

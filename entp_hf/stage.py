@@ -15,7 +15,7 @@ from datasets import Dataset
 from datasets.fingerprint import Hasher
 
 from .errors import ConfigError
-from .progress import Bar, tell
+from .progress import Bar
 from .ray_host import BLOCK, RayHost
 from .spool import blocks, spooled, write_stream
 
@@ -55,32 +55,33 @@ def apply(
     if len(rows) == 0:
         return rows
     fingerprint = Hasher.hash((rows._fingerprint, repr(stage), source_hash()))
-    if ray is not None:
-        schema = rows.features.arrow_schema
-        with Bar(len(rows), desc, "rows") as bar:
-            parts = ray.run(stage, blocks(rows, size=BLOCK), schema)
-            table = spooled(bar.over(parts), schema)
-        return Dataset(table, info=rows.info, fingerprint=fingerprint)
-    parallel = bool(num_proc and num_proc > 1 and len(rows) > 4 * batch_size)
-    done = 0
+    if num_proc and num_proc > 1 and len(rows) > 4 * batch_size and ray is None:
+        return _mapped(rows, stage, desc, batch_size, num_proc, fingerprint)
+    schema = rows.features.arrow_schema
+    with Bar(len(rows), desc, "rows") as bar:
+        if ray is not None:
+            parts = bar.over(ray.run(stage, blocks(rows, size=BLOCK), schema))
+        else:
+            parts = (_done(stage, block, schema, bar) for block in blocks(rows, size=batch_size))
+        return Dataset(spooled(parts, schema), info=rows.info, fingerprint=fingerprint)
 
-    def counted(batch: Batch) -> Batch:
-        nonlocal done
-        out = stage(batch)
-        done += len(next(iter(batch.values())))
-        tell(desc, done, len(rows))
-        return out
 
+def _done(stage: Stage, block: pa.Table, schema: pa.Schema, bar: Bar) -> pa.Table:
+    with bar.part(len(block)):
+        return pa.Table.from_pydict(stage(block.to_pydict()), schema)
+
+
+def _mapped(rows: Dataset, stage: Stage, desc: str, batch_size: int, num_proc: int, fingerprint: str) -> Dataset:
     with tempfile.TemporaryDirectory(prefix="entp-", ignore_cleanup_errors=True) as folder:
-        if parallel and not rows.cache_files:  # a table without a file of its own would be pickled for each process
+        if not rows.cache_files:  # a table without a file of its own would be pickled for each process
             path = str(Path(folder, "rows.arrow"))
             write_stream(path, blocks(rows), rows.features.arrow_schema)
             rows = Dataset.from_file(path, info=rows.info)
         mapped = rows.map(
-            stage if parallel else counted,
+            stage,
             batched=True,
             batch_size=batch_size,
-            num_proc=num_proc if parallel else None,
+            num_proc=num_proc,
             features=rows.features,
             cache_file_name=str(Path(folder, "mapped.arrow")),
             load_from_cache_file=False,

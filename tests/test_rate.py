@@ -17,6 +17,7 @@ from entp_hf.errors import ConfigError, StageError
 from entp_hf.hybrid import as_dataset
 from entp_hf.llm import ChatReply
 from entp_hf.llm.usage import metered
+from entp_hf.progress import Bar, listening
 from entp_hf.rate import OwnRater, Rate, compress, judge, rate_rows, to_levels
 from entp_hf.schema import new_row
 
@@ -222,6 +223,28 @@ def test_raters_stand_side_by_side_in_order(monkeypatch):
     # expectations 0.1, 0.2, 0.4, 0.5 -> middles 1/8, 3/8, 5/8, 7/8 of six levels
     assert rated["ratings"][:] == [[2, 5, 0, 1], [2, 5, 2, 2], [2, 5, 3, 4], [2, 5, 5, 5]]
     assert made == [("http://e.example", "m"), ("", "m")]  # a server gives no probabilities
+
+
+@pytest.mark.parametrize("method", ["llm", "logits"])
+def test_rows_are_rated_in_blocks_under_one_bar(monkeypatch, method):
+    class Barred(Scripted):
+        def chat(self, requests, desc=""):
+            with Bar(len(requests), desc, "call") as bar:
+                for _ in requests:
+                    bar.update()
+            return super().chat(requests, desc)
+
+    client = Barred(lambda r: judged(7) if r.attempt or not asked_for(r).endswith("1") else "no")
+    client = client if method == "llm" else Digits()
+    monkeypatch.setattr(rate, "make_client", lambda *_: client)
+    pool = as_dataset([new_row(chat(f"q{n}", "w " * (n % 7 + 1))) for n in range(25)])
+    config, news = EntpConfig(raters=[method]), []
+    whole, _ = rate_rows(pool, config)
+    monkeypatch.setattr(rate, "RATED", 10)
+    with listening(lambda progress: news.append((progress.done, progress.total))):
+        assert rate_rows(pool, config)[0][:] == whole[:]
+    assert whole["ratings"][0] is not None and news == sorted(news)
+    assert set(news) == {(n, 25) for n in ([0, 10, 20, 25] if method == "logits" else range(26))}
 
 
 def test_an_own_rater_works_on_plain_rows_too():
