@@ -66,7 +66,7 @@ class Made(datasets.Dataset):  # type: ignore[misc]
         for file in self.cache_files[:1]:
             folder = Path(file["filename"]).parent / RUNS / str(self.split)
             rows = folder / "data" / "train.parquet"
-            if rows.is_file() and self.features == FEATURES and read_written(rows)["id"][:] == self["id"][:]:
+            if rows.is_file() and self.features == FEATURES and read_written(rows, ["id"])["id"][:] == self["id"][:]:
                 return folder
         return None
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from datasets import Dataset
 
 from . import steps
@@ -18,7 +17,7 @@ from .config import EntpConfig
 from .errors import OutputError
 from .inputs import read_rows
 from .manifest import Manifest
-from .outputs import MANIFEST, write_rows
+from .outputs import MANIFEST, read_written, write_rows
 from .purge.contamination import Contamination
 from .purge.duplicates import marked, shingle_sets
 from .purge.report import purge_report
@@ -70,7 +69,7 @@ class Folder:
         fs, path = self.place(kind, name)
         with tempfile.TemporaryDirectory(prefix="entp-fetch-") as folder:
             fs.get_file(path, str(Path(folder, name)))
-            return Dataset(pq.read_table(Path(folder, name)).replace_schema_metadata(None))
+            return read_written(Path(folder, name))
 
     def finish(self, manifest: Manifest) -> None:
         """Remove what was for the time of the work, and write the manifest."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 from datasets import Dataset
 
 from .errors import OutputError
+from .spool import blocks, spooled
 
 if TYPE_CHECKING:
     from .remote import RemoteFolder
@@ -117,13 +119,15 @@ def write_rows(dataset: Dataset, path: Path) -> None:
 
     Raises OutputError.
     """
-    schema = dataset.features.arrow_schema
-    rows = dataset.with_format("arrow")
+    write_tables(blocks(dataset, size=ROW_GROUP), dataset.features.arrow_schema, path)
+
+
+def write_tables(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> None:
+    """Write tables of the schema as Parquet, each as a row group or several. Raises OutputError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with pq.ParquetWriter(path, schema, compression="zstd", compression_level=3) as writer:
-            for start in range(0, len(dataset), ROW_GROUP):
-                table: pa.Table = rows[start : start + ROW_GROUP]
+            for table in tables:
                 writer.write_table(table.cast(schema).combine_chunks(), row_group_size=ROW_GROUP)
     except (OSError, pa.ArrowException) as error:
         if path.is_file():
@@ -131,6 +135,12 @@ def write_rows(dataset: Dataset, path: Path) -> None:
         raise OutputError(f"{path} can't be written: {error}") from error
 
 
-def read_written(path: Path) -> Dataset:
-    """The rows that `write_rows` wrote, none included: `Dataset.from_parquet` fails on those."""
-    return Dataset(pq.read_table(path, memory_map=True))
+def read_written(path: Path, columns: Sequence[str] | None = None) -> Dataset:
+    """The rows that `write_rows` wrote, or some of their columns, on disk; none included: `Dataset.from_parquet` fails
+    on those.
+    """
+    with pq.ParquetFile(path) as file:
+        names = [name for name in file.schema_arrow.names if columns is None or name in columns]
+        schema = pa.schema([file.schema_arrow.field(name) for name in names])
+        batches = (batch.select(names).cast(schema) for batch in file.iter_batches(ROW_GROUP, columns=names))
+        return Dataset(spooled(batches, schema))

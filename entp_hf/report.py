@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
 from markupsafe import Markup
@@ -22,11 +21,11 @@ from markupsafe import Markup
 from . import report_results, report_sections
 from .errors import InputError
 from .manifest import Manifest
+from .outputs import read_written
 from .purge.guide import finds
 from .report_rows import made_rows, script_json
 from .report_text import clean, duration, listed, num, share, squash
 from .schema import FEATURES
-from .spool import BLOCK, spooled
 
 COLUMNS = (
     "id", "messages", "source", "ratings", "score", "findings", "dropped_by", "origin", "parents", "round", "model",
@@ -96,10 +95,7 @@ def _rows(path: Path) -> Dataset:
     if missing:
         raise InputError(f"{path} has no columns {listed(sorted(missing))}; its rows must be those of a run")
     names = [name for name in FEATURES if name in COLUMNS and name in present]
-    with pq.ParquetFile(path) as file:
-        schema = pa.schema([field for field in file.schema_arrow if field.name in names])
-        batches = (batch.select(schema.names).cast(schema) for batch in file.iter_batches(BLOCK, columns=names))
-        return Dataset(spooled(batches, schema))
+    return read_written(path, names)
 
 
 def _template(name: str) -> str:

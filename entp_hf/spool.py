@@ -61,6 +61,13 @@ def spooled(batches: Iterable[pa.RecordBatch | pa.Table], schema: pa.Schema) -> 
         return spool.table()
 
 
+def tables(rows: Iterable[Row], schema: pa.Schema, size: int = BLOCK) -> Iterator[pa.Table]:
+    """The rows as tables of at most `size` rows."""
+    source = iter(rows)
+    while some := list(islice(source, size)):
+        yield pa.Table.from_pylist(some, schema)
+
+
 def write_stream(path: str, batches: Iterable[pa.RecordBatch | pa.Table], schema: pa.Schema) -> None:
     """Write the batches as an Arrow stream, the format of `datasets`' own files."""
     with open(path, "wb") as file, pa.ipc.new_stream(file, schema) as writer:

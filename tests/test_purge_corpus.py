@@ -202,7 +202,7 @@ def test_with_stored_scores_a_threshold_over_all_rows_moves_either_way(rule, loo
 
     few, config = purged(strict)
     many, _ = purged(loose)
-    scores = loosest_of_all(few, config, [rule])
+    scores = list(loosest_of_all(few, config, [rule]))
     loosened = rethreshold(few, {rule: loose}, {rule: strict}, scores)
     assert loosened.to_list() == many.to_list() != few.to_list()
     assert rethreshold(many, {rule: strict}, {rule: loose}, scores).to_list() == few.to_list()

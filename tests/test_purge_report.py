@@ -178,7 +178,7 @@ def test_looser_thresholds_and_rules_without_a_score_are_refused():
 )  # fmt: skip
 def test_with_stored_scores_a_threshold_is_loosened_as_a_new_run_would(rule, loose, strict):
     before = apply(dataset(TUNED), Purge(thresholds=((rule, float(strict)),)), "purge")
-    scores = loosest(Purge(), before)
+    scores = list(loosest(Purge(), before))
     after = rethreshold(before, {rule: loose}, {rule: strict}, scores)
     assert after.to_list() == apply(dataset(TUNED), Purge(thresholds=((rule, loose),)), "purge").to_list()
     assert after.to_list() != before.to_list()

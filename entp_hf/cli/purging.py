@@ -74,19 +74,19 @@ def purge(
 
 def _write_scores(folder: Path, kept: Any, dropped: Any, config: EntpConfig) -> None:
     import pyarrow as pa
-    import pyarrow.parquet as pq
     from datasets import concatenate_datasets
 
+    from ..outputs import write_tables
     from ..purge import Purge
     from ..purge.tune import loosest, loosest_of_all
     from ..schema import FEATURES
+    from ..spool import each, tables
 
     rules, both = Purge.from_config(config), concatenate_datasets([kept, dropped])
-    ids = both["id"][:]
-    beside = loosest_of_all(both, config, rules.drop)
-    scores = [alone + rest for alone, rest in zip(loosest(rules, both), beside, strict=True)]
-    kind = FEATURES.arrow_schema.field("findings").type
-    pq.write_table(pa.table({"id": ids, "findings": pa.array(scores, kind)}), folder / SCORES, compression="zstd")
+    schema = pa.schema([FEATURES.arrow_schema.field(name) for name in ("id", "findings")])
+    found = zip(each(both, "id"), loosest(rules, both), loosest_of_all(both, config, rules.drop), strict=True)
+    scores = ({"id": row["id"], "findings": alone + beside} for row, alone, beside in found)
+    write_tables(tables(scores, schema), schema, folder / SCORES)
 
 
 def _explain(rows: Any, name: str, config: EntpConfig) -> None:
@@ -112,12 +112,14 @@ def retune(
     output: Folder = None, overwrite: Overwrite = False,
 ) -> None:  # fmt: skip
     """Try other thresholds on the scores that a purge stored, without running the rules again."""
-    import pyarrow.parquet as pq
-    from datasets import Dataset, concatenate_datasets
+    import numpy as np
+    from datasets import concatenate_datasets
 
     from ..manifest import Manifest
+    from ..outputs import read_written, write_rows
     from ..purge.config_rules import parse_thresholds
     from ..purge.tune import rethreshold
+    from ..spool import column, each, pick
     from ..steps import set_aside
 
     if not (folder / "manifest.json").is_file():
@@ -126,15 +128,14 @@ def retune(
     config = EntpConfig.from_dict(manifest["config"])
     ran = {"near_duplicate": config.near_duplicate, "semantic_duplicate": config.semantic_duplicate,
            **dict(parse_thresholds(config.purge_thresholds))}  # fmt: skip
-    tables = [pq.read_table(folder / name / "train.parquet") for name in ("data", "dropped")]
-    parts = [Dataset(table.replace_schema_metadata(None)) for table in tables]
+    parts = [read_written(folder / name / "train.parquet") for name in ("data", "dropped")]
     before = concatenate_datasets([part for part in parts if len(part)] or parts[:1])
-    stored = pq.read_table(folder / SCORES).to_pylist() if (folder / SCORES).is_file() else None
-    by_place = None if stored is None else [entry["findings"] for entry in stored]
+    stored = read_written(folder / SCORES) if (folder / SCORES).is_file() else None
+    scores = None if stored is None else (row["findings"] for row in each(stored, "findings"))
     try:
         asked = dict(parse_thresholds(thresholds))
         _check_ran(asked, config)
-        after = rethreshold(before, asked, ran, by_place)
+        after = rethreshold(before, asked, ran, scores)
     except ValueError as error:
         raise InputError(str(error)) from error
     table("Findings", ["rule", "before", "after"], [[n, _count(before, n), _count(after, n)] for n in asked])
@@ -148,10 +149,9 @@ def retune(
             manifest["config"]["purge_thresholds"] = [f"{name}={value:g}" for name, value in both.items()]
             write_rows_and_figures(target, kept, dropped, manifest)
             if stored is not None:
-                places = [
-                    i for gone in (False, True) for i, d in enumerate(after["dropped_by"]) if (d is not None) == gone
-                ]
-                pq.write_table(pq.read_table(folder / SCORES).take(places), target / SCORES, compression="zstd")
+                out_of_it = np.array([reason is not None for reason in column(after, "dropped_by")], bool)
+                in_order = concatenate_datasets([pick(stored, ~out_of_it), pick(stored, out_of_it)])
+                write_rows(in_order, target / SCORES)
 
 
 def _check_ran(asked: Iterable[str], config: EntpConfig) -> None:
@@ -169,7 +169,9 @@ def _check_ran(asked: Iterable[str], config: EntpConfig) -> None:
 
 
 def _count(rows: Any, rule: str) -> int:
-    return sum(any(f["rule"] == rule and f["action"] != "keep" for f in found) for found in rows["findings"])
+    from ..spool import each
+
+    return sum(any(f["rule"] == rule and f["action"] != "keep" for f in r["findings"]) for r in each(rows, "findings"))
 
 
 def register(app: typer.Typer) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 from datasets import Dataset
 from numpy import float32
 
-from ..spool import column
+from ..schema import Finding
+from ..spool import blocks, column, each, spooled, tables
 from .config_rules import dataset_rules_off, default_threshold
 from .corpus import CORPUS, found_in
 from .registry import DATASET_RULES, RULES
@@ -42,27 +46,26 @@ _DROPS_ABOVE = ("filler_text",)  # their threshold parts flag from drop, so it c
 _ORDER = {name: i for i, name in enumerate(dict.fromkeys((*RULES, "", "contamination", *DATASET_RULES)))}  # "": own
 
 
-def loosest(purge: Purge, rows: Dataset) -> list[list[Row]]:
-    """What the rules of `LOOSEST` would find in purged rows at the loosest thresholds: every score worth a trial.
+def loosest(purge: Purge, rows: Dataset) -> Iterator[list[Row]]:
+    """What the rules of `LOOSEST` would find in each purged row at the loosest thresholds: every score worth a trial.
 
     Rows that a stage before the purge dropped have none, since the purge did not look at them.
     """
     wanted = tuple(name for name in purge.names() if name in LOOSEST)
     loose = tuple((name, limit) for name, limit in LOOSEST.items() if name in RULES)
     if not wanted:
-        return [[] for _ in range(len(rows))]
+        yield from ([] for _ in range(len(rows)))
+        return
     scoring = replace(purge, rules=wanted, thresholds=loose, off=())
     names = [name for name in ("messages", "input", "dropped_by") if name in rows.column_names]
-    found: list[list[Row]] = []
-    for begin in range(0, len(rows), 1000):
-        batch = rows.select_columns(names)[begin : begin + 1000]
-        gone = batch.get("dropped_by") or [None] * len(batch["messages"])
+    for block in blocks(rows, names):
+        batch = block.to_pydict()
+        gone = batch.get("dropped_by") or [None] * len(block)
         batch["dropped_by"] = [reason if reason and not reason.startswith("purge:") else None for reason in gone]
-        found += scoring(batch)["findings"]
-    return found
+        yield from scoring(batch)["findings"]
 
 
-def loosest_of_all(rows: Dataset, config: EntpConfig, drop: Sequence[str] = ()) -> list[list[Row]]:
+def loosest_of_all(rows: Dataset, config: EntpConfig, drop: Sequence[str] = ()) -> Iterator[list[Row]]:
     """The same of the rules of `corpus` that ran, beside all purged rows: those that are kept, then those dropped.
 
     Embeddings and losses come from the cache. Rows that these rules were not given have none.
@@ -70,17 +73,17 @@ def loosest_of_all(rows: Dataset, config: EntpConfig, drop: Sequence[str] = ()) 
     late = {None, *(f"purge:{name}" for name in DATASET_RULES if name != "contamination")}
     alive = np.array([reason in late for reason in column(rows, "dropped_by")], bool)
     off = {*dataset_rules_off(config.purge_rules, config.purge_off), *(set(CORPUS) - set(LOOSEST))}
-    found: list[list[Row]] = [[] for _ in range(len(rows))]
+    found: dict[int, list[Finding]] = defaultdict(list)
     for _, index, finding in found_in(rows, alive, config, LOOSEST, off, drop):
-        found[index].append(finding.as_dict())
-    return found
+        found[index].append(finding)
+    yield from ([finding.as_dict() for finding in found.get(i, ())] for i in range(len(rows)))
 
 
 def rethreshold(
     rows: Dataset,
     thresholds: Mapping[str, float],
     ran: Mapping[str, float] | None = None,
-    scores: Sequence[Sequence[Row]] | None = None,
+    scores: Iterable[Sequence[Row]] | None = None,
 ) -> Dataset:
     """Purged rows as they would be under other thresholds; rows that are no longer dropped come back alive.
 
@@ -92,20 +95,35 @@ def rethreshold(
     from ..stage import set_columns
 
     _check(thresholds, ran or {}, scores is not None)
-    ids = rows["id"][:] if "id" in rows.column_names else [""] * len(rows)
-    findings = [[dict(f) for f in found or ()] for found in rows["findings"][:]]
-    dropped = list(rows["dropped_by"])
     back: set[tuple[str, str]] = set()
-    for index, found in enumerate(findings):
-        given = found if scores is None else _with_stored(found, scores[index], thresholds)
-        kept = [f for f in given if _stands(f, thresholds)]
-        if kept == found and not any(f["rule"] in _DROPS_ABOVE for f in found):
-            continue
-        back |= {(ids[index], f["rule"]) for f in found if f not in kept and f["rule"] in _DUPLICATES}
-        findings[index] = kept
-        if dropped[index] is None or dropped[index].startswith("purge:"):
-            dropped[index] = next((f"purge:{f['rule']}" for f in kept if f["action"] == "drop"), None)
-    return set_columns(rows, {"findings": [_without(found, back) for found in findings], "dropped_by": dropped})
+    dropped: list[str | None] = []
+
+    def judged() -> Iterator[list[Row]]:
+        stored = repeat(None) if scores is None else scores
+        names = [name for name in ("id", "findings", "dropped_by") if name in rows.column_names]
+        for row, ours in zip(each(rows, *names), stored, strict=scores is not None):
+            found = row["findings"] or []
+            given = [dict(f) for f in found]  # `found` stays as it is, to be compared with
+            given = given if ours is None else _with_stored(given, ours, thresholds)
+            kept = [f for f in given if _stands(f, thresholds)]
+            back.update((row.get("id", ""), f["rule"]) for f in found if f["rule"] in _DUPLICATES and f not in kept)
+            gone = row["dropped_by"]
+            if kept != found and (gone is None or gone.startswith("purge:")):
+                gone = next((f"purge:{f['rule']}" for f in kept if f["action"] == "drop"), None)
+            dropped.append(gone)
+            yield kept
+
+    findings = _on_disk(judged(), rows)
+    if back:
+        known = (found for chunk in findings.chunks for found in chunk.to_pylist())
+        findings = _on_disk((_without(found, back) for found in known), rows)
+    return set_columns(rows, {"findings": findings, "dropped_by": dropped})
+
+
+def _on_disk(findings: Iterable[list[Row]], rows: Dataset) -> pa.ChunkedArray:
+    """A column `findings` for the rows."""
+    schema = pa.schema([rows.features.arrow_schema.field("findings")])
+    return spooled(tables(({"findings": found} for found in findings), schema), schema)["findings"]
 
 
 def _with_stored(found: list[Row], stored: Sequence[Row], thresholds: Mapping[str, float]) -> list[Row]:
