@@ -12,7 +12,7 @@ from .config import EntpConfig
 from .groups import defects
 from .mix import Mixed, used
 from .schema import FEATURES, Row, is_single_turn, response_of
-from .spool import column, each, pick
+from .spool import column, each, on_disk, pick, tables
 from .stage import set_columns
 
 T = TypeVar("T")
@@ -88,4 +88,5 @@ def preference_pairs(kept: Sequence[Row], pool: Dataset) -> Dataset | None:
 
 def as_dataset(rows: Sequence[Row]) -> Dataset:
     """Rows with the columns and types of `schema.FEATURES`."""
-    return Dataset.from_dict({name: [row[name] for row in rows] for name in FEATURES}, features=FEATURES)
+    schema = FEATURES.arrow_schema
+    return on_disk(tables(({name: row[name] for name in FEATURES} for row in rows), schema), schema)

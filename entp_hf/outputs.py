@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from datasets import Dataset
 
 from .errors import OutputError
-from .spool import blocks, spooled
+from .spool import blocks, on_disk
 
 if TYPE_CHECKING:
     from .remote import RemoteFolder
@@ -143,4 +143,4 @@ def read_written(path: Path, columns: Sequence[str] | None = None) -> Dataset:
         names = [name for name in file.schema_arrow.names if columns is None or name in columns]
         schema = pa.schema([file.schema_arrow.field(name) for name in names])
         batches = (batch.select(names).cast(schema) for batch in file.iter_batches(ROW_GROUP, columns=names))
-        return Dataset(spooled(batches, schema))
+        return on_disk(batches, schema)

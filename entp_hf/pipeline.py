@@ -117,6 +117,7 @@ def prepare(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Man
         vectors = gathered(space.vectors, at)
         near = space.among(at) if config.semantic_duplicate < 1 and len(rows) > 1 else None
         after, stay, manifest["purge"] = steps.purge(pick(rows, low), vectors, config, contamination, near)
+        del near
         pool, purged = pick(after, stay), pick(after, ~stay)
         stage["rows_out"] = len(pool)
     with manifest.stage("cluster", len(pool)) as stage:
@@ -237,10 +238,5 @@ def _stopped(ledger: Ledger) -> list[str]:
 
 def _tokens(usage: Usage, config: EntpConfig) -> dict[str, Any]:
     cost = (usage.prompt * config.price_in + usage.completion * config.price_out) / 1e6
-    return {
-        "calls": usage.calls,
-        "cached_calls": usage.cached_calls,
-        "prompt": usage.prompt,
-        "completion": usage.completion,
-        "cost": round(cost, 6),
-    }
+    return {"calls": usage.calls, "cached_calls": usage.cached_calls, "prompt": usage.prompt,
+            "completion": usage.completion, "cost": round(cost, 6)}  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 from datasets import Dataset
 
 from .report_text import TEXT_LIMIT
+from .spool import each
 
 MADE = ("fused", "mosaic")
 MOST_ROWS = 300  # made rows that a page embeds (ours)
@@ -24,13 +25,13 @@ def made_rows(kept: Dataset, dropped: Dataset) -> Shown | None:
     """
     if "origin" not in kept.column_names:
         return None
-    origins = _column(kept, "origin")
-    made = [i for i, origin in enumerate(origins) if origin in MADE]
+    made = [i for i, row in enumerate(each(kept, "origin")) if row["origin"] in MADE]
     if not made:
         return None
     picked = [made[i * len(made) // min(MOST_ROWS, len(made))] for i in range(min(MOST_ROWS, len(made)))]
     wanted = {key for index in picked for key in kept[index]["parents"] or ()}
-    where = {key: (rows, i) for rows in (dropped, kept) for i, key in enumerate(_column(rows, "id")) if key in wanted}
+    named = ((rows, i, row["id"]) for rows in (dropped, kept) for i, row in enumerate(each(rows, "id")))
+    where = {key: (rows, i) for rows, i, key in named if key in wanted}
     rows: list[Shown] = []
     parents: dict[str, Shown] = {}
     size = 0
@@ -52,12 +53,6 @@ def script_json(value: Any) -> str:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
-
-
-def _column(rows: Dataset, name: str) -> list[Any]:
-    if not len(rows):
-        return []
-    return list(rows.with_format(None).select_columns([name])[:][name])
 
 
 def _shown(row: Mapping[str, Any], is_made: bool = False) -> Shown:

@@ -61,6 +61,20 @@ def spooled(batches: Iterable[pa.RecordBatch | pa.Table], schema: pa.Schema) -> 
         return spool.table()
 
 
+def on_disk(batches: Iterable[pa.RecordBatch | pa.Table], schema: pa.Schema) -> Dataset:
+    """The batches as a Dataset whose columns are mapped from disk, with a fingerprint of their bytes.
+
+    Without one, `datasets` would pickle all of them in memory to make it.
+    """
+    with Spool(schema) as spool:
+        for batch in batches:
+            spool.write(batch)
+        table = spool.table()
+        with open(spool.path, "rb") as file:
+            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8))
+    return Dataset(table, fingerprint=digest.hexdigest())
+
+
 def tables(rows: Iterable[Row], schema: pa.Schema, size: int = BLOCK) -> Iterator[pa.Table]:
     """The rows as tables of at most `size` rows."""
     source = iter(rows)
@@ -116,14 +130,10 @@ def column(rows: Dataset, name: str) -> list[Any]:
 
 def pick(rows: Dataset, mask: NDArray[np.bool_]) -> Dataset:
     """The rows where `mask` (n,) is true, on disk."""
-    if mask.all():
-        return rows
-    at = np.flatnonzero(mask)
-    digest = hashlib.blake2b(rows._fingerprint.encode() + np.packbits(mask).tobytes(), digest_size=8)
-    return take(rows, at, digest.hexdigest())
+    return rows if mask.all() else take(rows, np.flatnonzero(mask))
 
 
-def take(rows: Dataset, at: NDArray[np.int64], fingerprint: str | None = None) -> Dataset:
+def take(rows: Dataset, at: NDArray[np.int64]) -> Dataset:
     """The rows at the rising places `at` (m,), on disk."""
 
     def taken() -> Iterator[pa.Table]:
@@ -135,7 +145,8 @@ def take(rows: Dataset, at: NDArray[np.int64], fingerprint: str | None = None) -
                 yield block.take(pa.array(here)).cast(schema)
 
     schema = rows.features.arrow_schema
-    return Dataset(spooled(taken(), schema), info=rows.info, fingerprint=fingerprint)
+    digest = hashlib.blake2b(rows._fingerprint.encode() + at.tobytes(), digest_size=8)
+    return Dataset(spooled(taken(), schema), info=rows.info, fingerprint=digest.hexdigest())
 
 
 class Streamed(Sequence[Row]):
