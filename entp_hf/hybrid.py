@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
+import pyarrow as pa
 from datasets import Dataset
 
 from .config import EntpConfig
@@ -20,7 +21,7 @@ PREFERENCE = ("prompt", "chosen", "rejected")
 OVER = "mix:over_target"  # `dropped_by` of rows that are fit for the dataset, but over its size
 
 
-def assemble(mixed: Mixed, pool: Dataset, good: Dataset, config: EntpConfig) -> tuple[list[Row], Dataset, list[Row]]:
+def assemble(mixed: Mixed, pool: Dataset, good: Dataset, config: EntpConfig) -> tuple[Dataset, Dataset, list[Row]]:
     """The rows of the dataset in a seeded order, the pool's rows left out, and the made ones left out.
 
     `mixed` has the rows of `pool` by number; rows left out have `dropped_by` set. Made rows fill up to `fusion_ratio`
@@ -36,12 +37,10 @@ def assemble(mixed: Mixed, pool: Dataset, good: Dataset, config: EntpConfig) -> 
     sound = [i for i in [*mixed.passed, *_best(pool, mixed.unused)] if i not in unsound]
     room = target - round(target * config.fusion_ratio) - round(target * config.high_quality_ratio)
     passed, _ = _take(sound, room)
-    kept = [
-        *made,
-        *({**pool[i], "origin": "passthrough"} for i in passed),
-        *({**good[i], "origin": "high_quality"} for i in high),
-    ]
-    order = np.random.default_rng(config.seed).permutation(len(kept))
+    places = [*((made, i, None) for i in range(len(made))),
+              *((pool, i, "passthrough") for i in passed), *((good, i, "high_quality") for i in high)]  # fmt: skip
+    shuffled = (places[i] for i in np.random.default_rng(config.seed).permutation(len(places)))
+    kept = as_dataset({**rows[i], "origin": origin or rows[i]["origin"]} for rows, i, origin in shuffled)
     reasons = ["mix:defective" if i in unsound else OVER for i in range(len(pool))]
     notes = column(pool, "notes") if mixed.used else []
     for i, by in mixed.used.items():
@@ -50,7 +49,7 @@ def assemble(mixed: Mixed, pool: Dataset, good: Dataset, config: EntpConfig) -> 
     left = set_columns(pool, {"dropped_by": reasons} | ({"notes": notes} if notes else {}))
     out = np.ones(len(pool), bool)
     out[passed] = False
-    return [kept[i] for i in order], pick(left, out), [*mixed.used_made, *_left_out(over, OVER)]
+    return kept, pick(left, out), [*mixed.used_made, *_left_out(over, OVER)]
 
 
 def _take(rows: Sequence[T], number: int) -> tuple[list[T], list[T]]:
@@ -67,26 +66,28 @@ def _best(rows: Dataset, numbers: Iterable[int]) -> list[int]:
     return sorted(numbers, key=lambda i: (-score[i] if score[i] is not None else 0.0, key[i]))
 
 
-def preference_pairs(kept: Sequence[Row], pool: Dataset) -> Dataset | None:
+def preference_pairs(kept: Iterable[Row], pool: Dataset) -> Dataset | None:
     """Pairs for TRL's DPOTrainer: a fused row's prompt, its answer as chosen, its representative's answer as rejected.
 
     Only rows that an LLM fused of rows of `pool` of one turn: a conversation's last answer answers no other
     conversation. None where there are none.
     """
-    pairs: dict[str, list[Any]] = {name: [] for name in PREFERENCE}
-    fused = [row for row in kept if row["origin"] == "fused" and is_single_turn(row)]
-    at = {key: i for i, key in enumerate(column(pool, "id"))} if fused else {}
-    for row in fused:
-        if row["parents"][0] not in at:
-            continue
-        pairs["prompt"].append([m for m in row["messages"] if m["role"] != "assistant"])
-        pairs["chosen"].append([{"role": "assistant", "content": response_of(row)}])
-        rejected = response_of(pool[at[row["parents"][0]]])
-        pairs["rejected"].append([{"role": "assistant", "content": rejected}])
-    return Dataset.from_dict(pairs) if pairs["prompt"] else None
+    at = {key: i for i, key in enumerate(column(pool, "id"))}
+
+    def pairs() -> Iterator[Row]:
+        for row in kept:
+            if row["origin"] == "fused" and is_single_turn(row) and row["parents"][0] in at:
+                asked = [m for m in row["messages"] if m["role"] != "assistant"]
+                texts = response_of(row), response_of(pool[at[row["parents"][0]]])
+                chosen, rejected = ([{"role": "assistant", "content": text}] for text in texts)
+                yield {"prompt": asked, "chosen": chosen, "rejected": rejected}
+
+    schema = pa.schema([(name, FEATURES.arrow_schema.field("messages").type) for name in PREFERENCE])
+    found = on_disk(tables(pairs(), schema), schema)
+    return found if len(found) else None
 
 
-def as_dataset(rows: Sequence[Row]) -> Dataset:
-    """Rows with the columns and types of `schema.FEATURES`."""
+def as_dataset(rows: Iterable[Row]) -> Dataset:
+    """Rows with the columns and types of `schema.FEATURES`, on disk."""
     schema = FEATURES.arrow_schema
     return on_disk(tables(({name: row[name] for name in FEATURES} for row in rows), schema), schema)

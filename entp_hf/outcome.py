@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,10 +23,10 @@ from .spool import column
 Info = dict[str, Any]
 
 
-def varied(came: Floats, kept: Sequence[Mapping[str, Any]], config: EntpConfig) -> Info:
+def varied(came: Floats, kept: Dataset, config: EntpConfig) -> Info:
     """The manifest's `diversity` as its one key, {} where there are too few rows; most embeddings are in the cache."""
     some = np.random.default_rng(config.seed).permutation(len(kept))[:SIDE]
-    made = Embed.from_config(config).encode([text_of(kept[i]) for i in some])
+    made = Embed.from_config(config).encode([text_of(kept[int(i)]) for i in some])
     found = before_and_after(came, made, config.seed)
     return {"diversity": found} if found else {}
 
@@ -55,13 +54,13 @@ def short(rows: int, config: EntpConfig) -> list[str]:
     ]
 
 
-def account(total: int, pool: int, made: int, kept: Sequence[Mapping[str, Any]], dropped: Dataset) -> dict[str, int]:
+def account(total: int, pool: int, made: int, kept: Dataset, dropped: Dataset) -> dict[str, int]:
     """Every row that came in and every row that was made is kept or dropped, once; StageError otherwise.
 
     Returns what became of the `pool` rows of the pool: fused into something, passed through, dropped with a reason, or
     left unused (fit, but over the size asked for); they add up, or that is a StageError too.
     """
-    ids = [row["id"] for row in kept] + column(dropped, "id")
+    ids = column(kept, "id") + column(dropped, "id")
     if len(ids) != total + made or len(set(ids)) != len(ids):
         twice = sorted(key for key, times in Counter(ids).items() if times > 1)
         raise StageError(
@@ -73,7 +72,7 @@ def account(total: int, pool: int, made: int, kept: Sequence[Mapping[str, Any]],
     columns = (column(dropped, name) for name in ("in_pool", "origin", "dropped_by"))
     why = [reason for low, origin, reason in zip(*columns, strict=True) if low and origin == "input"]
     fused, unused = sum(reason in INTO for reason in why), why.count(OVER)
-    passed = sum(row["origin"] == "passthrough" for row in kept)
+    passed = column(kept, "origin").count("passthrough")
     if passed + len(why) != pool:
         raise StageError(
             "assemble",

@@ -33,7 +33,7 @@ from .purge.contamination import Contamination
 from .rate import rate_rows
 from .ray_host import RayHost
 from .sources import Source
-from .spool import column, gathered, pick
+from .spool import column, each, gathered, pick
 from .stage import set_columns
 
 
@@ -141,17 +141,17 @@ def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manife
     manifest["fusion"] = {"fuser": config.fuser, "model": client.name if client else "",
                           "rounds": mixed.rounds, "stopped_by": mixed.stopped_by}  # fmt: skip
     kept, left, over = assemble(mixed, pool, steps.usable(good, config, before.contamination), config)
-    placed = {row["id"] for row in kept}
+    placed = set(column(kept, "id"))
     good = pick(good, np.array([key not in placed for key in column(good, "id")], bool))
     good = set_columns(good, {"dropped_by": ["pool:high_quality"] * len(good)})
     parts = [part for part in (*before.out, left, as_dataset(over), good) if len(part)]
     dropped = concatenate_datasets(parts or [as_dataset([])])
     made = len(mixed.made) + len(mixed.used_made)
     accounts = outcome.account(before.total, manifest["pool"]["rows"], made, kept, dropped)
-    pairs = preference_pairs(kept, pool) if config.emit_preference else None
+    pairs = preference_pairs(each(kept), pool) if config.emit_preference else None
     manifest["dataset"] = {
         "rows": len(kept),
-        "by_origin": dict(Counter(row["origin"] for row in kept)),
+        "by_origin": dict(Counter(column(kept, "origin"))),
         "dropped": len(dropped),
         "dropped_by": dict(Counter(column(dropped, "dropped_by")).most_common()),
         "accounts": accounts,
@@ -161,7 +161,7 @@ def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manife
     manifest.update(outcome.held(before.contamination, dropped, mixed, config))
     manifest["warnings"] += [*manifest["purge"]["warnings"], *manifest["clusters"]["warnings"]]
     manifest["warnings"] += outcome.short(len(kept), config)
-    return Result(as_dataset(kept), dropped, manifest, pairs)
+    return Result(kept, dropped, manifest, pairs)
 
 
 def _scored(
