@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, concatenate_datasets, load_dataset
 
 from entp_hf.errors import OutputError
-from entp_hf.outputs import OutputFolder, write_rows
+from entp_hf.outputs import OutputFolder, read_written, write_rows
 from entp_hf.schema import FEATURES, new_row
+from entp_hf.spool import take
 
 
 def rows(start: int, stop: int, length: int = 1) -> Dataset:
@@ -163,3 +165,20 @@ def test_a_file_that_can_not_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="can't be written"):
         write_rows(rows(0, 1), tmp_path / "file" / "a.parquet")
+
+
+def test_what_is_written_comes_back_on_disk_and_is_never_pickled_for_its_fingerprint(tmp_path, monkeypatch):
+    def pickled(*_):
+        raise AssertionError("datasets would hold all rows as one pickle")
+
+    made = rows(0, 2500)
+    monkeypatch.setattr("datasets.arrow_dataset.generate_fingerprint", pickled)
+    write_rows(made, tmp_path / "a.parquet")
+    back = read_written(tmp_path / "a.parquet")
+    assert back.to_list() == made.to_list() and back.features == FEATURES
+    assert read_written(tmp_path / "a.parquet")._fingerprint == back._fingerprint
+    ids = read_written(tmp_path / "a.parquet", ["id"])
+    assert ids.column_names == ["id"] and ids["id"][:] == made["id"][:]
+    some = take(back, np.array([3, 2400]))
+    assert some["id"][:] == [made["id"][3], made["id"][2400]]
+    assert len({d._fingerprint for d in (back, ids, some, take(back, np.array([3, 2401])))}) == 4

@@ -117,19 +117,20 @@ class View:
     def __init__(
         self, count: int, sketched: Iterable[tuple[dict[str, Any], float | None]], near: float | None, sets: Sets
     ) -> None:
-        self.whole: dict[int, bytes] = {}
-        self.prompt: dict[int, bytes] = {}
+        self.whole, self.prompt = np.zeros((2, count), "S16")  # digests
         self.bands = None if near is None else Bands(count, near)
         self.sets = sets
-        rank = []
+        rank = np.zeros((count, 2))  # of the rows that are there, -score and -length
+        there = np.zeros(count, bool)
         for i, (sketch, score) in enumerate(sketched):
             if sketch["whole"] is None:
                 continue
             self.whole[i], self.prompt[i] = sketch["whole"], sketch["prompt"]
-            rank.append((-(score if score is not None and score == score else -1.0), -sketch["answer"], i))
+            there[i], rank[i] = True, (-(score if score is not None and score == score else -1.0), -sketch["answer"])
             if self.bands is not None and sketch["keys"] is not None:
                 self.bands.add(i, np.frombuffer(sketch["keys"], np.uint64))
-        self.order = [i for _, _, i in sorted(rank)]
+        places = np.flatnonzero(there)
+        self.order: list[int] = places[np.lexsort(rank[places].T[::-1])].tolist()
 
     @classmethod
     def of(cls, rows: Dataset, near: float | None = None, ray: RayHost | None = None) -> View:
@@ -139,13 +140,14 @@ class View:
         sketched = zip(sketches(rows, near, ray), scores, strict=True)
         return cls(len(rows), sketched, near, functools.partial(shingle_sets, rows))
 
-    def equal(self, digests: Mapping[int, bytes], without: Collection[int] = ()) -> Iterator[list[int]]:
-        """Groups of two or more rows with equal digests, the one that stays first."""
-        groups: dict[bytes, list[int]] = defaultdict(list)
-        for index in self.order:
-            if index not in without:
-                groups[digests[index]].append(index)
-        return (group for group in groups.values() if len(group) > 1)
+    def equal(self, digests: Array, without: Collection[int] = ()) -> Iterator[list[int]]:
+        """Groups of two or more rows with equal `digests`, the one that stays first."""
+        places = np.array([index for index in self.order if index not in without], np.int64)
+        places = places[np.argsort(digests[places], kind="stable")]
+        begins = np.flatnonzero(np.r_[True, digests[places[1:]] != digests[places[:-1]], True])
+        for begin, end in zip(begins[:-1], begins[1:], strict=True):
+            if end - begin > 1:
+                yield places[begin:end].tolist()
 
 
 def shingle_sets(rows: Dataset, wanted: Collection[int]) -> dict[int, Hashes]:
