@@ -128,7 +128,10 @@ def _objects(path: Path, items: Iterable[Any], problems: Problems) -> Iterator[t
 
 
 def _items(path: Path) -> Iterator[Any]:
-    """The items of an array; ValueError or RecursionError, maybe after some of them, where the file isn't one."""
+    """The items of an array; ValueError or RecursionError, maybe after some of them, where the file isn't one.
+
+    By the decoder of `json`, as JSON lines are: ijson's puts a question mark in place of half a surrogate pair.
+    """
     decode = json.JSONDecoder().raw_decode
     with io.TextIOWrapper(_opened(path), "utf-8-sig", newline="") as file:
         text = file.read(CHUNK).lstrip(" \t\n\r")
