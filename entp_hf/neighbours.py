@@ -81,7 +81,7 @@ def nearest(embeddings: Floats, k: int, exact_rows: int = EXACT_ROWS) -> Neighbo
 
     Exact up to `exact_rows` rows; beyond, cells of an inverted file are probed until at least 95% of the true
     neighbours of a sample are found, and `recall` says how many were. Self is removed by index, not by position: exact
-    copies tie with it. Beside the index only a block of rows is held in memory.
+    copies tie with it. Held in memory: the vectors where the search is exact, else codes of a sixteenth of their size.
     """
     k = min(k, len(embeddings) - 1)
     flat = len(embeddings) <= exact_rows
@@ -118,31 +118,56 @@ def _flat(embeddings: Floats) -> Any:
     return _filled(faiss.IndexFlatIP(embeddings.shape[1]), embeddings)
 
 
-def _inverted(embeddings: Floats, k: int) -> tuple[Any, float]:
-    """An inverted file of 4-bit product codes, whose best rows are compared exactly, and its measured recall.
+@dataclass
+class _Codes:
+    """An inverted file of 4-bit product codes finds candidates, which are compared exactly by `vectors` (N, d).
 
-    As many cells are probed as the recall needs. Codes are read many times faster than vectors, so that rows without
-    clear clusters, of which hundreds of cells must be probed, are searched in good time, too.
+    Codes take a sixteenth of the vectors' memory and are read many times faster: rows without clear clusters, of which
+    hundreds of cells must be probed, are searched in good time, too.
     """
+
+    index: Any
+    vectors: Floats  # where they lie, in memory or on disk
+    length: Floats  # (N,)
+    compared: int = 0  # rows for each that is asked for
+
+    def search(self, asked: Floats, k: int) -> tuple[Floats, Ints]:
+        """As faiss's: cosine similarities (M, k) and row numbers (M, k), best first, -1 where there are no more."""
+        import faiss
+
+        _, found = self.index.search(asked, k * self.compared)
+        similarity: Floats = np.full(found.shape, -np.inf, np.float32)
+        products = faiss.fvec_inner_products_by_idx  # type: ignore[attr-defined]
+        products(*map(faiss.swig_ptr, (similarity, asked, self.vectors, found)), asked.shape[1], *found.shape)
+        similarity /= self.length[found]
+        best = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
+        best = np.take_along_axis(best, np.argsort(-np.take_along_axis(similarity, best, 1), 1, kind="stable"), 1)
+        return np.take_along_axis(similarity, best, 1), np.take_along_axis(found, best, 1)
+
+
+def _inverted(embeddings: Floats, k: int) -> tuple[_Codes, float]:
+    """As many cells are probed, and rows compared, as the recall needs, which is measured."""
     import faiss
 
     n, d = embeddings.shape
     cells, even = int(4 * np.sqrt(n)), d + d % 2  # a code is of two dimensions
     pad = f"Pad{even}," if even > d else ""
-    index: Any = faiss.index_factory(d, f"{pad}IVF{cells},PQ{even // 2}x4fsr,RFlat", faiss.METRIC_INNER_PRODUCT)
+    index = faiss.index_factory(d, f"{pad}IVF{cells},PQ{even // 2}x4fsr", faiss.METRIC_INNER_PRODUCT)
     index.train(unit(embeddings[:: max(1, n // (40 * cells))]))
     _filled(index, embeddings)
+    blocks = (embeddings[start : start + BATCH] for start in range(0, n, BATCH))
+    length = np.concatenate([np.linalg.norm(block, axis=1) for block in blocks]).astype(np.float32)
+    codes = _Codes(index, np.ascontiguousarray(embeddings, dtype=np.float32), length)
     rows = np.linspace(0, n - 1, min(PROBED, n)).astype(np.int64)
     truth, _ = _exact(embeddings, rows, k)
     recall = 0.0
-    for compared, probe in product(COMPARED, (8, 16, 32, 64, 128, 192, 256, 384, 512, 768, 1024)):
-        index.k_factor = compared
-        faiss.extract_index_ivf(index.base_index).nprobe = min(probe, cells)
-        found, _ = _search(index, embeddings, rows, k)
+    for codes.compared, probe in product(COMPARED, (8, 16, 32, 64, 128, 192, 256, 384, 512, 768, 1024)):
+        faiss.extract_index_ivf(index).nprobe = min(probe, cells)
+        found, _ = _search(codes, embeddings, rows, k)
         recall = float(np.mean([len(np.intersect1d(a, b)) / k for a, b in zip(found, truth, strict=True)]))
         if recall >= RECALL:
             break
-    return index, round(recall, 4)
+    return codes, round(recall, 4)
 
 
 def _search(index: Any, embeddings: Floats, rows: Ints, k: int) -> tuple[Ints, Floats]:

@@ -66,15 +66,18 @@ def test_copies_point_to_the_first_and_share_its_neighbours() -> None:
     assert (found.distance > 1e-4).all()
 
 
-@pytest.mark.parametrize("spread", [0.02, 1.0])
-def test_the_approximate_search_finds_what_it_says(monkeypatch: pytest.MonkeyPatch, spread: float) -> None:
+@pytest.mark.parametrize(("spread", "dim"), [(0.02, 32), (1.0, 32), (1.0, 33)])
+def test_the_approximate_search_finds_what_it_says(spread: float, dim: int) -> None:
     rng = np.random.default_rng(0)
-    centres = rng.standard_normal((60, 32))
-    embeddings = (centres[rng.integers(0, 60, 6000)] + spread * rng.standard_normal((6000, 32))).astype(np.float32)
+    centres = rng.standard_normal((60, dim)) * rng.uniform(0.5, 2, (60, 1))  # of any length
+    embeddings = (centres[rng.integers(0, 60, 6000)] + spread * rng.standard_normal((6000, dim))).astype(np.float32)
     rough, exact = nearest(embeddings, 10, exact_rows=1000), nearest(embeddings, 10)
     hit = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(rough.index, exact.index, strict=True)])
     assert rough.recall >= neighbours.RECALL
     assert hit == pytest.approx(rough.recall, abs=0.03)
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    cosine = np.einsum("nd,nkd->nk", unit, unit[rough.index])
+    assert np.allclose(rough.distance, 1 - cosine, atol=1e-5) and (np.diff(rough.distance, axis=1) >= 0).all()
     assert (rough.index != np.arange(6000)[:, None]).all()
 
 
