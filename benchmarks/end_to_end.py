@@ -74,6 +74,7 @@ def one(path: str, rows: int, num_proc: int) -> dict[str, Any]:
         "own_mb_by_stage": watch.stages,
         "purge": {name: rule["seconds"] for name, rule in result.manifest["purge"]["rules"].items()
                   if rule["seconds"] > seconds / 50},
+        "neighbour_recall": result.manifest["correction"]["neighbour_recall"],
         "pool": result.manifest["pool"]["rows"],
         "kept": len(result.kept),
         "dropped_by": result.manifest["dataset"]["dropped_by"],
