@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,14 @@ def session_cache() -> Iterator[Path]:
     """The folder of $ENTP_CACHE; gone after the session, converted models in ENTP_TEST_CACHE aside."""
     yield _FOLDER
     shutil.rmtree(_FOLDER, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ray_ends() -> Iterator[None]:
+    """A cluster that tests started ends with them: what Ray has to say of workers it lost comes then, not at exit."""
+    yield
+    if "ray" in sys.modules:
+        sys.modules["ray"].shutdown()
 
 
 @pytest.fixture
