@@ -108,11 +108,12 @@ class Embed:
             texts = map(text, each(rows, "messages", "input"))
             size = BLOCK if self.ray is None else RAY_BLOCK
             for start in range(0, len(rows), size):
-                part = self.encode(list(islice(texts, size)))
+                some = list(islice(texts, size))
+                with bar.part(len(some)):
+                    part = self.encode(some, desc)
                 if not start:
                     out = matrix(len(rows), part.shape[1])
                 out[start : start + len(part)] = part
-                bar.update(len(part))
         return out
 
     def renewed(self, vectors: Floats, rows: Dataset) -> Floats:

@@ -107,7 +107,7 @@ class Gate:
         if not made:
             return [], accepted
         purged = self._purged(made)
-        vectors = self.embed.encode([text_of(row) for row in purged])
+        vectors = self.embed.encode([text_of(row) for row in purged], "gate: embed")
         flat = [row for rows in parents for row in rows]
         known = self.embed.encode([text_of(row) for row in flat]) if flat else np.zeros((0, 1), np.float32)
         by_sentence = self._by_sentence(purged, parents)

@@ -219,7 +219,8 @@ def check_models(config: EntpConfig, embeds: bool = True) -> None:
     from .errors import require
     from .models import find
 
-    RayHost.from_config(config)
+    if (ray := RayHost.from_config(config)) is not None:
+        ray.check()
     if embeds:
         Embed.from_config(config).check()
     needs_chat = FUSERS[config.fuser] is not None or "llm" in config.raters

@@ -11,6 +11,7 @@ import os
 import pickle
 import secrets
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -32,6 +33,7 @@ Batch = dict[str, list[Any]]
 Work = Callable[[Batch], Batch]
 BLOCK = 4096  # rows that a worker gets at once: of 1,024 it was idle for half of the time (ours)
 WAVE = 256  # blocks that Ray holds at once: a million rows (ours)
+ANSWERS = 5.0  # seconds within which a cluster's address must take a connection (ours)
 # Ray listens on every interface, and whoever reaches it can run code. This variable, whose name tells of less than it
 # does, keeps it to 127.0.0.1; the token keeps other users of the machine out.
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
@@ -97,6 +99,22 @@ class RayHost:
         except RayError as error:  # ours come in the notes: this is the cluster, or a fault of the program
             raise StageError("ray", f"a worker failed: {error}") from error
 
+    def check(self) -> None:
+        """Raise StageError now where nothing listens at the address: Ray itself would go on trying for minutes."""
+        host, _, port = self.address.removeprefix("ray://").rpartition(":")
+        if host:
+            try:
+                socket.create_connection((host, int(port)), ANSWERS).close()
+            except (OSError, ValueError) as error:
+                raise self._absent(error) from error
+
+    def _absent(self, error: Exception) -> StageError:
+        return StageError(
+            "ray",
+            f"no cluster at {self.address or 'local'!r}: {error}. Start one (ray start --head), or leave "
+            "ray_address empty for one on this machine",
+        )
+
     def connect(self) -> None:
         """Join the cluster, or start one on 127.0.0.1 with a token of its own; once a process."""
         if not self.address and "ray" not in sys.modules:  # these are read when Ray is imported
@@ -115,6 +133,7 @@ class RayHost:
     def _start(self, ray: Any) -> None:
         from .threads import cpu_count
 
+        self.check()
         place: dict[str, Any] = {"address": self.address}
         if not self.address:
             place = {"address": "local", "num_cpus": max(self.workers, cpu_count()), "include_dashboard": False}
@@ -125,11 +144,7 @@ class RayHost:
         try:
             ray.init(**place, log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-            raise StageError(
-                "ray",
-                f"no cluster at {self.address or 'local'!r}: {error}. Start one (ray start --head), or leave "
-                "ray_address empty for one on this machine",
-            ) from error
+            raise self._absent(error) from error
         finally:
             os.environ.pop("PYTHONPATH") if paths is None else os.environ.update(PYTHONPATH=paths)
             if main:

@@ -220,7 +220,7 @@ def _fields(reader: Any) -> list[str] | None:
 
 def _what(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at character {error.colno}"
+        return f"{error.msg.removesuffix(' at')} at character {error.colno}"
     return "nested too deep" if isinstance(error, RecursionError) else str(error)
 
 

@@ -109,6 +109,12 @@ def test_purge_shows_examples_explains_a_row_and_retunes(entp, tmp_path: Path) -
     assert status == 0 and sorted(f["rule"] for found in loose["findings"] for f in found) == [
         "html_entities", "refusal"
     ]  # fmt: skip
+    for given, said in (
+        ("refusel=5", "no rule 'refusel'; did you mean refusal?"),
+        ("refusal=much", "'much' for refusal"),
+    ):
+        status, _, wrong = entp("retune", "tuned", given)
+        assert status == 1 and said in wrong
     status, _, wrong = entp("retune", "tuned", "refusal=500")
     assert status == 1 and "refusal=500 is looser than 400" in wrong
     status, _, wrong = entp("retune", "tuned", "off_topic=2")

@@ -148,6 +148,12 @@ def test_knobs_of_ray_need_the_engine_ray():
     assert RayHost.from_config(EntpConfig(engine="ray", ray_workers=2)) == HOST
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "nohost.invalid:6379"])
+def test_an_address_where_nothing_listens_is_told_before_the_work(address):
+    with pytest.raises(StageError, match=f"no cluster at '{address}'.*ray start --head"):
+        run("pool.jsonl", EntpConfig(engine="ray", ray_address=address, raters=[], pool="all", fuser="none"))
+
+
 def test_without_ray_the_error_is_the_line_to_run(monkeypatch):
     monkeypatch.setattr(errors.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"pip install 'entp-hf\[ray\]'"):

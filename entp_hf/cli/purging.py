@@ -128,6 +128,11 @@ def retune(
     config = EntpConfig.from_dict(manifest["config"])
     ran = {"near_duplicate": config.near_duplicate, "semantic_duplicate": config.semantic_duplicate,
            **dict(parse_thresholds(config.purge_thresholds))}  # fmt: skip
+    if not all((folder / name / "train.parquet").is_file() for name in ("data", "dropped")):
+        raise InputError(
+            f"{folder}: no data/train.parquet and dropped/train.parquet there. What `entp purge --by-file` "
+            "made can't be tried with other thresholds; purge again, without --by-file or with others"
+        )
     parts = [read_written(folder / name / "train.parquet") for name in ("data", "dropped")]
     before = concatenate_datasets([part for part in parts if len(part)] or parts[:1])
     stored = read_written(folder / SCORES) if (folder / SCORES).is_file() else None
@@ -140,7 +145,6 @@ def retune(
         raise InputError(str(error)) from error
     table("Findings", ["rule", "before", "after"], [[n, _count(before, n), _count(after, n)] for n in asked])
     kept, dropped = set_aside(after)
-    out.print(f"{len(parts[0]):,} rows were kept, {len(kept):,} are now" + (f", in {output}" if output else ""))
     with folder_or_none(output, overwrite) as target:
         if target is not None:
             both = {**ran, **asked}
@@ -152,6 +156,7 @@ def retune(
                 out_of_it = np.array([reason is not None for reason in column(after, "dropped_by")], bool)
                 in_order = concatenate_datasets([pick(stored, ~out_of_it), pick(stored, out_of_it)])
                 write_rows(in_order, target / SCORES)
+    out.print(f"{len(parts[0]):,} rows were kept, {len(kept):,} are now" + (f", in {output}" if output else ""))
 
 
 def _check_ran(asked: Iterable[str], config: EntpConfig) -> None:

@@ -59,8 +59,13 @@ def dataset_rules_off(rules: Sequence[str], off: Sequence[str]) -> set[str]:
 
 def parse_thresholds(entries: Sequence[str]) -> tuple[tuple[str, float], ...]:
     """("repetition=0.4",) -> (("repetition", 0.4),). Raises ValueError for what is no number."""
-    pairs = (entry.partition("=") for entry in entries)
-    return tuple((name.strip(), float(value)) for name, _, value in pairs)
+    found = []
+    for entry in entries:
+        name, _, value = entry.partition("=")
+        if not _is_number(value):
+            raise ValueError(f"{value!r} for {name.strip()} is not a number; write {name.strip()}=0.5")
+        found.append((name.strip(), float(value)))
+    return tuple(found)
 
 
 def rule_problems(config: EntpConfig) -> list[str]:

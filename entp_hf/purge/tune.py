@@ -6,6 +6,7 @@ import operator
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +139,9 @@ def _with_stored(found: list[Row], stored: Sequence[Row], thresholds: Mapping[st
 
 def _check(thresholds: Mapping[str, float], ran: Mapping[str, float], stored: bool) -> None:
     for name, value in thresholds.items():
+        if name not in _ORDER and ":" not in name:
+            near = get_close_matches(name, SCORED, n=1)
+            raise ValueError(f"no rule {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
         if name not in SCORED:
             raise ValueError(
                 f"{name} can't be tuned on stored scores: it repairs, or compares more than one number. Rules that "
