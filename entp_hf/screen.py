@@ -23,9 +23,7 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> Non
     made = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False,
                  min_width=min(len(title), out.width))  # fmt: skip  # the title would wrap at the columns' width
     for i, name in enumerate(head):
-        # The first column is to be copied from: names up to 25 letters are whole at any width.
-        least = min(25, max(len(shown(row[0])) for row in rows)) if i == 0 else None
-        made.add_column(name, justify="left" if i == 0 else "right", overflow="fold", min_width=least)
+        made.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
     for row in rows:
         made.add_row(*(escape(shown(value)) for value in row))
     out.print(made)

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
+from rich.padding import Padding
 
 from ..config import EntpConfig
 from ..errors import InputError
 from ..knobs import LENIENT, with_knobs
-from ..screen import out, table
+from ..screen import out, shown, table
 from ..screen_purge import show_explained, show_purge
 from .shared import Folder, Inputs, Overwrite, folder_or_none, given, write_rows_and_figures
 
@@ -25,16 +27,8 @@ def purge(
     by_file: Annotated[bool, typer.Option("--by-file", help="file by file, for pools that no machine holds")] = False,
 ) -> None:  # fmt: skip
     """Run the symbolic rules alone over every row of INPUT; with -o, write kept and dropped rows, and a report."""
-    from ..purge import RULES
-    from ..purge.guide import WHOLE
-    from ..purge.registry import DATASET_OFF
-
     if rules:
-        head = ["rule", "code", "action", "threshold", "on", "what it finds"]
-        table("Purge rules", head, [[r.name, r.code, r.action, r.threshold, r.default_on, r.description]
-                                    for r in RULES.values()]
-              + [[name, code, action, limit, name not in DATASET_OFF, finds]
-                 for name, code, action, limit, finds in WHOLE])  # fmt: skip
+        _list()
         return
     from ..inputs import read_rows
     from ..pipeline import purge_rows
@@ -70,6 +64,18 @@ def purge(
     out.print(
         f"{len(rows):,} rows in, {len(kept):,} kept, {len(dropped):,} dropped" + (f", in {output}" if output else "")
     )
+
+
+def _list() -> None:
+    """Every rule on two lines, so that names are whole at any width."""
+    from ..purge import RULES
+    from ..purge.guide import WHOLE
+
+    own = [(r.name, r.code, r.action + ("" if r.default_on else " (off by default)"), r.threshold, r.description)
+           for r in RULES.values()]  # fmt: skip
+    for name, code, action, limit, finds in [*own, *WHOLE]:
+        out.print(f"[bold]{name}[/bold] ({code}): {action}" + (f", threshold {shown(limit)}" if limit else ""))
+        out.print(Padding(escape(finds), (0, 0, 0, 4)))
 
 
 def _write_scores(folder: Path, kept: Any, dropped: Any, config: EntpConfig) -> None:
