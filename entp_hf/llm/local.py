@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,11 +88,7 @@ class LocalChat:
         `LEAST_MASS`. The text goes in as it is, without a chat template. The keys and values of the tokens of `prefix`
         are computed once for all rows.
         """
-        found = np.full((len(prompts), 2), np.nan)
-        for part in self.digit_stream(prompts, prefix, digits, desc):
-            for i, expected, mass in part:
-                found[i] = expected, mass
-        return found
+        return in_rows(self.digit_stream(prompts, prefix, digits, desc), len(prompts))
 
     def digit_stream(
         self, prompts: Sequence[str], prefix: str, digits: Sequence[int] = range(6), desc: str = ""
@@ -122,6 +118,15 @@ class LocalChat:
 
     def _engine(self) -> Engine:
         return load(self.model, self.device, self.cache_dir)
+
+
+def in_rows(parts: Iterable[list[tuple[int, float, float]]], rows: int) -> NDArray[np.float64]:
+    """What `digit_stream` yields as (rows, 2), each in its place."""
+    found = np.full((rows, 2), np.nan)
+    for part in parts:
+        for i, expected, mass in part:
+            found[i] = expected, mass
+    return found
 
 
 def _expectation(chances: NDArray[np.float64], digits: Sequence[int], model: str) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from ..progress import Bar
 from ..ray_host import WAVE, RayHost
 from . import ChatReply, ChatRequest
 from .budget import current
-from .local import LocalChat
+from .local import LocalChat, in_rows
 
 ANSWERS = pa.schema({"answer": pa.binary()})
 
@@ -58,11 +58,7 @@ class RayChat:
         self, prompts: Sequence[str], prefix: str, digits: Sequence[int] = range(6), desc: str = ""
     ) -> NDArray[np.float64]:
         """As `LocalChat.digit_expectations`."""
-        found = np.full((len(prompts), 2), np.nan)
-        for part in self.digit_stream(prompts, prefix, digits, desc):
-            for i, expected, mass in part:
-                found[i] = expected, mass
-        return found
+        return in_rows(self.digit_stream(prompts, prefix, digits, desc), len(prompts))
 
     def digit_stream(
         self, prompts: Sequence[str], prefix: str, digits: Sequence[int] = range(6), desc: str = ""

@@ -19,6 +19,7 @@ from ..outputs import read_written
 from ..report_sections import ORIGINS
 from ..report_text import squash
 from ..schema import text_of
+from ..spool import column
 
 PAGE = 10  # rows of a page (ours)
 Row = dict[str, Any]
@@ -41,20 +42,20 @@ class Results:
     @functools.cached_property
     def where(self) -> dict[str, tuple[str, int]]:
         """Where each row lies, by its id."""
-        found = {key: ("dropped", i) for i, key in enumerate(_column(self.dropped, "id"))}
-        return found | {key: ("kept", i) for i, key in enumerate(_column(self.kept, "id"))}
+        found = {key: ("dropped", i) for i, key in enumerate(column(self.dropped, "id"))}
+        return found | {key: ("kept", i) for i, key in enumerate(column(self.kept, "id"))}
 
     @functools.cached_property
     def kinds(self) -> dict[str, list[str]]:
         """Origin of each row of the dataset, reason of each row left out."""
-        return {"kept": _column(self.kept, "origin"), "dropped": _column(self.dropped, "dropped_by")}
+        return {"kept": column(self.kept, "origin"), "dropped": column(self.dropped, "dropped_by")}
 
     @functools.cached_property
     def mended(self) -> list[tuple[str, int]]:
         """Rows that a rule has repaired."""
         found = []
         for name, rows in (("kept", self.kept), ("dropped", self.dropped)):
-            for i, findings in enumerate(_column(rows, "findings")):
+            for i, findings in enumerate(column(rows, "findings")):
                 if any(f["action"] == "repair" for f in findings or []):
                     found.append((name, i))
         return [place for place in found if _row(self._part(place[0]), place[1])["original"]]
@@ -134,10 +135,6 @@ def load(folder: Path) -> Results:
 
 def _row(rows: Dataset, index: int) -> Row:
     return dict(rows[index])
-
-
-def _column(rows: Dataset, name: str) -> list[Any]:
-    return list(rows[:][name]) if len(rows) else []
 
 
 def page_of(found: list[Any], page: int) -> tuple[list[Any], int, int]:
