@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from entp_hf.cluster import cluster, default_grid
+from entp_hf.embedding.clustering import cluster, default_grid
 
 COUNTS = 12
 

@@ -17,11 +17,11 @@ from cluster import points
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import normalized_mutual_info_score
 
-import entp_hf.cluster as ours
+import entp_hf.embedding.clustering as ours
 from entp_hf import EntpConfig
-from entp_hf.cluster import Clusters, cluster
-from entp_hf.embed import Embed
-from entp_hf.inputs import read_rows
+from entp_hf.embedding.clustering import Clusters, cluster
+from entp_hf.embedding.embed import Embed
+from entp_hf.io.reader import read_rows
 
 
 def fitted(data: np.ndarray, k: int, most: int, seed: int) -> tuple[Clusters, float]:

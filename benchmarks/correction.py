@@ -20,10 +20,10 @@ import numpy as np
 import pyarrow.parquet as pq
 from synthetic import clusters, error, transition
 
-from entp_hf.correct import CorrectedRatings, correct_ratings
-from entp_hf.gold import reliability
-from entp_hf.neighbours import nearest
-from entp_hf.surroundings import REACH
+from entp_hf.correction.calibration import reliability
+from entp_hf.correction.correct import CorrectedRatings, correct_ratings
+from entp_hf.correction.local_prior import REACH
+from entp_hf.embedding.neighbors import nearest
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:

@@ -18,12 +18,12 @@ import pyarrow.parquet as pq
 from scipy.stats import rankdata
 
 from entp_hf.config import EntpConfig
-from entp_hf.correct import correct_ratings
-from entp_hf.embed import Embed
-from entp_hf.inputs import read_rows
-from entp_hf.neighbours import copies, nearest_distinct
+from entp_hf.correction.correct import correct_ratings
+from entp_hf.correction.local_prior import REACH, lengths
+from entp_hf.embedding.embed import Embed
+from entp_hf.embedding.neighbors import copies, nearest_distinct
+from entp_hf.io.reader import read_rows
 from entp_hf.schema import instruction_of, response_of, text_of
-from entp_hf.surroundings import REACH, lengths
 
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data" / "alpaca_rated_40k.parquet"
 RATERS = ("score_gpt_4o_mini", "score_llama_3_1_8b", "score_mistral_7b_v0_3")

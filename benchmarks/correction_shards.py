@@ -13,14 +13,15 @@ import json
 
 import numpy as np
 
-from entp_hf import EntpConfig, bayes
-from entp_hf.correct import CorrectedRatings, correct_ratings
-from entp_hf.embed import Embed
-from entp_hf.inputs import read_rows
-from entp_hf.neighbours import copies, nearest
+from entp_hf import EntpConfig
+from entp_hf.correction import posterior as bayes
+from entp_hf.correction.correct import CorrectedRatings, correct_ratings
+from entp_hf.correction.local_prior import REACH, lengths
+from entp_hf.embedding.embed import Embed
+from entp_hf.embedding.neighbors import copies, nearest
+from entp_hf.execution.tables import column, each, take
+from entp_hf.io.reader import read_rows
 from entp_hf.schema import instruction_of, response_of
-from entp_hf.spool import column, each, take
-from entp_hf.surroundings import REACH, lengths
 
 
 def compared(whole: CorrectedRatings, found: CorrectedRatings, rows: np.ndarray) -> dict:

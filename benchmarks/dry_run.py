@@ -12,10 +12,10 @@ import json
 import tempfile
 from pathlib import Path
 
+from entp_hf.cli.demo import pool_files
 from entp_hf.config import EntpConfig
-from entp_hf.demo import pool_files
-from entp_hf.pipeline import run
-from entp_hf.plan import plan
+from entp_hf.pipeline.plan import plan
+from entp_hf.pipeline.run import run
 
 
 def main():

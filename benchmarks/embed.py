@@ -21,9 +21,9 @@ import numpy as np
 from repeated import COLUMNS, texts
 
 from entp_hf.config import MINILM
-from entp_hf.embed import Embed
-from entp_hf.models import has_bfloat16, load_encoder, pick_device
-from entp_hf.neighbours import nearest
+from entp_hf.embedding.embed import Embed
+from entp_hf.embedding.neighbors import nearest
+from entp_hf.models.loading import has_bfloat16, load_encoder, pick_device
 
 
 def timed(rows: list[str], encode: Callable[[list[str]], Any]) -> tuple[np.ndarray, dict[str, Any]]:

@@ -50,7 +50,7 @@ def one(path: str, rows: int, num_proc: int) -> dict[str, Any]:
     from datasets import disable_progress_bars
 
     from entp_hf import EntpConfig, run
-    from entp_hf.progress import listening
+    from entp_hf.execution.progress import listening
 
     disable_progress_bars()
     config = EntpConfig.from_dict(SETTINGS | {"target_size": max(30, rows // SHARE), "num_proc": num_proc})

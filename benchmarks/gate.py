@@ -21,13 +21,13 @@ from gate_cases import bad_rows, good_rows, response_of
 from sklearn.metrics import roc_auc_score
 
 from entp_hf.config import EntpConfig
-from entp_hf.embed import Embed
-from entp_hf.fuse import FUSERS, fused_row, fusion_request, read_fused
-from entp_hf.gate import Gate, reason_kind
-from entp_hf.groups import Group
-from entp_hf.inputs import read_rows
-from entp_hf.llm import make_client
-from entp_hf.purge.contamination import Contamination
+from entp_hf.embedding.embed import Embed
+from entp_hf.gate.gate import Gate, reason_kind
+from entp_hf.io.reader import read_rows
+from entp_hf.llm.protocol import make_client
+from entp_hf.mix.fusion import FUSERS, fused_row, fusion_request, read_fused
+from entp_hf.mix.groups import Group
+from entp_hf.purge.contamination.index import Contamination
 from entp_hf.schema import text_of
 
 TUNING = 400

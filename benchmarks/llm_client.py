@@ -98,9 +98,9 @@ class Server:
 
 
 def ours(calls):
-    from entp_hf.llm import ChatRequest
-    from entp_hf.llm.cache import CachedChat
     from entp_hf.llm.hub import HubChat
+    from entp_hf.llm.protocol import ChatRequest
+    from entp_hf.llm.reply_cache import CachedChat
 
     with Server() as server, tempfile.TemporaryDirectory() as folder:
         client = CachedChat(

@@ -17,11 +17,11 @@ from pathlib import Path
 from datasets import Dataset, concatenate_datasets, disable_progress_bars, load_dataset
 
 from entp_hf import EntpConfig
-from entp_hf.demo import pool_files
-from entp_hf.inputs import read_rows
+from entp_hf.cli.demo import pool_files
+from entp_hf.execution.stage import apply
+from entp_hf.io.reader import read_rows
 from entp_hf.purge import Contamination, Purge, mark_duplicates
 from entp_hf.schema import FEATURES, text_of
-from entp_hf.stage import apply
 
 ROOT = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 ALPACA, TESTS = ROOT / "alpaca_rated_40k.parquet", ROOT / "benchmarks"

@@ -4,8 +4,8 @@ import argparse
 import json
 import time
 
+from entp_hf.cli.demo import purge_accuracy
 from entp_hf.config import EntpConfig
-from entp_hf.demo import purge_accuracy
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)

@@ -13,11 +13,11 @@ from importlib.metadata import version
 import numpy as np
 
 from entp_hf import EntpConfig
-from entp_hf.fuse import direct_request
-from entp_hf.groups import Group
-from entp_hf.inputs import read_rows
-from entp_hf.llm import make_client
-from entp_hf.rate import Rate
+from entp_hf.io.reader import read_rows
+from entp_hf.llm.protocol import make_client
+from entp_hf.mix.fusion import direct_request
+from entp_hf.mix.groups import Group
+from entp_hf.rating.rate import Rate
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

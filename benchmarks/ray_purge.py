@@ -20,12 +20,12 @@ from datasets import Dataset, disable_progress_bars
 from purge import peak_mb, rows_to_purge
 
 from entp_hf import EntpConfig
-from entp_hf.by_file import purge_files
-from entp_hf.outputs import write_rows
+from entp_hf.execution.ray_engine import BLOCK, RayHost
+from entp_hf.execution.stage import apply
+from entp_hf.execution.threads import cpu_count
+from entp_hf.io.output_folder import write_rows
 from entp_hf.purge import Purge
-from entp_hf.ray_host import BLOCK, RayHost
-from entp_hf.stage import apply
-from entp_hf.threads import cpu_count
+from entp_hf.purge.sharded import purge_files
 
 
 def cpu_seconds() -> float:

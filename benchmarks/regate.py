@@ -17,8 +17,8 @@ import numpy as np
 from datasets import Dataset
 
 from entp_hf.config import EntpConfig
-from entp_hf.gate import Gate, reason_kind
-from entp_hf.purge.contamination import Contamination
+from entp_hf.gate.gate import Gate, reason_kind
+from entp_hf.purge.contamination.index import Contamination
 
 
 def rows_in(path):

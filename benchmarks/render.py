@@ -12,7 +12,7 @@ from typing import Any
 
 from entp_hf.cards.plots import alone
 
-from entp_hf.plots import line
+from entp_hf.reporting.plots import line
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE, PLOTS = ROOT / "benchmarks" / "results" / "scale", ROOT / "docs" / "scale.md", ROOT / "docs" / "scale"

@@ -16,9 +16,9 @@ from datasets.fingerprint import Hasher
 
 from ..config import EntpConfig
 from ..errors import ConfigError
-from ..files import EXTENSIONS, extension
+from ..execution.stage import source_hash
+from ..io.files import EXTENSIONS, extension
 from ..schema import FEATURES
-from ..stage import source_hash
 
 # `split` and `cache_dir` are load_dataset's own arguments; the pipeline's cache is set by $ENTP_CACHE here.
 _KNOBS = [knob for knob in dataclasses.fields(EntpConfig) if knob.name not in ("split", "cache_dir")]
@@ -61,7 +61,7 @@ class Made(datasets.Dataset):  # type: ignore[misc]
 
     def run_folder(self) -> Path | None:
         """What `entp build` would have written, None where it is gone or the rows are no longer those of the run."""
-        from ..outputs import read_written
+        from ..io.output_folder import read_written
 
         for file in self.cache_files[:1]:
             folder = Path(file["filename"]).parent / RUNS / str(self.split)
@@ -78,7 +78,7 @@ class Made(datasets.Dataset):  # type: ignore[misc]
         """
         from huggingface_hub import CommitInfo
 
-        from ..publish import push_folder
+        from ..pipeline.publish import push_folder
 
         folder = self.run_folder()
         if folder is None or args or options.keys() - {"private", "token"}:
@@ -122,7 +122,7 @@ class Entp(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         ]
 
     def _generate_tables(self, files: tuple[str, ...], split: str) -> Iterator[tuple[Any, pa.Table]]:
-        from ..pipeline import run
+        from ..pipeline.run import run
 
         result = run(list(files), self._knobs())
         if "://" not in str(self._output_dir):

@@ -13,12 +13,12 @@ from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCardData
 
 from ..config import EntpConfig
-from ..purge.guide import WHOLE
-from ..purge.registry import RULES
-from ..report_results import diversity
-from ..report_text import clean, squash
+from ..io.sources import is_hub_name
+from ..reporting.formatting import clean, squash
+from ..reporting.sections.training import diversity
+from ..rules.registry import RULES
+from ..rules.table import WHOLE
 from ..schema import text_of
-from ..sources import is_hub_name
 from .licences import Licence, combine
 from .markdown import inline, render
 from .plots import PLOTS

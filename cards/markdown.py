@@ -9,7 +9,7 @@ from typing import Any
 
 import jinja2
 
-from ..report_text import duration, num, raw, share
+from ..reporting.formatting import duration, num, raw, share
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~$&])")
 _BLOCK = re.compile(r"^(\d*)([-=]|[.)](?=\s|$))")  # at a line's start: a rule, an underlined heading, a list

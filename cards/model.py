@@ -10,8 +10,8 @@ from huggingface_hub import EvalResult, ModelCardData
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined,unused-ignore]
 
-from ..report_results import measures
-from ..report_text import clean, duration, num, squash
+from ..reporting.formatting import clean, duration, num, squash
+from ..reporting.sections.training import measures
 from .licences import combine
 from .markdown import inline, render
 

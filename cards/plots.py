@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..report_results import clusters
-from ..report_sections import correction, purge, ratings, stages
-from ..report_svg import plot_style
-from ..report_text import clean
+from ..reporting.formatting import clean
+from ..reporting.sections.overview import correction, purge, ratings, stages
+from ..reporting.sections.training import clusters
+from ..reporting.svg import plot_style
 
 # File name: what the picture shows, in words for those who can't see it.
 PLOTS = {

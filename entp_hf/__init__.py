@@ -9,13 +9,13 @@ from .registration import register
 
 if TYPE_CHECKING:
     from .config import EntpConfig
-    from .correct import CorrectedRatings, correct_ratings
-    from .embed import Embed
+    from .correction.correct import CorrectedRatings, correct_ratings
+    from .embedding.embed import Embed
     from .errors import EntpError
-    from .gate import Gate
-    from .pipeline import Result, run
-    from .purge import Purge
-    from .rate import Rate
+    from .gate.gate import Gate
+    from .pipeline.run import Result, run
+    from .purge.purge import Purge
+    from .rating.rate import Rate
 
 __version__ = "0.1.0"
 
@@ -35,9 +35,17 @@ __all__ = [
 
 # Imported on first use: `import entp_hf` costs no more than datasets does, in every worker process too.
 _HOME = {
-    "CorrectedRatings": "correct", "Embed": "embed", "EntpConfig": "config", "EntpError": "errors", "Gate": "gate",
-    "Purge": "purge", "Rate": "rate", "Result": "pipeline", "correct_ratings": "correct", "run": "pipeline",
-}  # fmt: skip
+    "CorrectedRatings": "correction",
+    "Embed": "embedding.embed",
+    "EntpConfig": "config",
+    "EntpError": "errors",
+    "Gate": "gate.gate",
+    "Purge": "purge",
+    "Rate": "rating.rate",
+    "Result": "pipeline.run",
+    "correct_ratings": "correction",
+    "run": "pipeline.run",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,5 @@
 """`python -m entp_hf` is `entp`."""
 
-from .cli import main
+from .cli.app import main
 
 main()

@@ -189,7 +189,7 @@ class EntpConfig:
             found += [f"{knob}: given, but engine is {self.engine!r}; set it to ray"] * bool(getattr(self, knob))
         for knob in ("columns", "purge_thresholds"):
             found += [f"{knob}: {entry!r} is not NAME=VALUE" for entry in getattr(self, knob) if "=" not in entry]
-        from .purge import rule_problems  # late: the purge package reads this module's defaults
+        from .rules.selection import rule_problems  # late: the purge package reads this module's defaults
 
         return found + rule_problems(self)
 

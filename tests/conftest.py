@@ -45,7 +45,7 @@ def online(monkeypatch: pytest.MonkeyPatch) -> None:
     """Localhost is reached even with HF_HUB_OFFLINE; no key of the machine is used; waits are short."""
     import huggingface_hub
 
-    from entp_hf.llm import calls
+    from entp_hf.llm import server as calls
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", "/nonexistent")

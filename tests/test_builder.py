@@ -7,9 +7,10 @@ import pytest
 from datasets import load_dataset
 
 import entp_hf
-from entp_hf import registration, stage
-from entp_hf.demo import pool_files
+from entp_hf import registration
+from entp_hf.cli.demo import pool_files
 from entp_hf.errors import ConfigError
+from entp_hf.execution import stage
 
 KNOBS = {"raters": [], "pool": "all", "fuser": "mosaic", "target_size": 6, "limit": 120}
 
@@ -21,7 +22,7 @@ def load(files: str, cache: Path, **knobs):
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How often the pipeline ran."""
-    from entp_hf import pipeline
+    from entp_hf.pipeline import run as pipeline
 
     count: list[int] = []
     real = pipeline.run

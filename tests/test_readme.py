@@ -9,8 +9,8 @@ import pytest
 from tiny import smollm2
 from typer.testing import CliRunner
 
-from entp_hf.cli import app
-from entp_hf.purge.registry import DATASET_RULES, RULES
+from entp_hf.cli.app import app
+from entp_hf.rules.registry import DATASET_RULES, RULES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

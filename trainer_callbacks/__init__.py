@@ -15,9 +15,9 @@ from .benchmark import BenchmarkCallback  # noqa: E402  (after the check, whose 
 from .dataset_report import DatasetReportCallback  # noqa: E402
 from .early_stop import StopOnBenchmarkCallback  # noqa: E402
 from .generations import SampleGenerationsCallback  # noqa: E402
-from .keep import KeepModel  # noqa: E402
+from .keep_model import KeepModel  # noqa: E402
+from .loss_bar import LossBarCallback  # noqa: E402
 from .model_card import ModelCardCallback  # noqa: E402
-from .progress import LossBarCallback  # noqa: E402
 
 __all__ = [
     "BenchmarkCallback",

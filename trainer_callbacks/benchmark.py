@@ -17,7 +17,7 @@ class BenchmarkCallback(PeriodicCallback):
     """Log what `evaluate(model, tokenizer)` returns, or the results of `tasks`: `state.log_history` and reporters.
 
     Figures come as a row of their own: {"step", "epoch", "benchmark_<name>": float}. `tasks` are names for
-    `entp_hf.evals.evaluate_items`: ours, mmlu, truthfulqa, gsm8k, bbh, tydiqa, or lm-eval's own. `options` are its
+    `entp_hf.evaluation.evaluate.evaluate_items`: ours, mmlu, truthfulqa, gsm8k, bbh, tydiqa, or lm-eval's own. `options` are its
     further arguments (limit, batch_size, benchmark_dir, files). Of a benchmark of many tasks only the mean is logged.
     `results` is what the last look found: {task: {metric: value}}, or the figures of `evaluate`.
     """
@@ -41,8 +41,8 @@ class BenchmarkCallback(PeriodicCallback):
         self.results: dict[str, Any] = {}
 
     def _run_tasks(self, model: Any, tokenizer: Any) -> dict[str, float]:
-        from ..benchmarks import parts_of
-        from ..evals import evaluate
+        from ..evaluation.benchmarks import parts_of
+        from ..evaluation.evaluate import evaluate
 
         found = evaluate(model, tokenizer=tokenizer, tasks=self.tasks, **self.options)
         hidden = parts_of(self.tasks, list(found))

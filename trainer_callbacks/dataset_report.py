@@ -51,8 +51,8 @@ class DatasetReportCallback(TrainerCallback):  # type: ignore[misc,unused-ignore
     def _diversity(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         import numpy as np
 
-        from ..diversity import novelsum, vendi_score
-        from ..embed import Embed
+        from ..embedding.diversity import novelsum, vendi_score
+        from ..embedding.embed import Embed
         from ..schema import text_of
 
         picked = np.random.default_rng(self.seed).permutation(len(rows))[:SAMPLE]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..latent import Array
+from ..correction.latent_class import Array
+from ..embedding.neighbors import Floats, Ints
 from ..llm.local import LocalChat
-from ..neighbours import Floats, Ints
 from ..schema import instruction_of
-from .pool import Picked, Pool, Settings, best_first
+from .base import Picked, Pool, Settings, best_first
 
 # The input form that the released scorers were trained on; with any other their scores mean nothing.
 COMPLEXITY_FORM = (

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from ..chat_rows import encode, training_template
+from ..correction.latent_class import Array
+from ..embedding.neighbors import Floats
 from ..errors import require
-from ..latent import Array
 from ..llm.local import LocalChat
 from ..memory import memory_advice
-from ..models import load_tokenizer, new_causal_lm, resolve
-from ..neighbours import Floats
-from .likelihood import Tokens, scored_on_disk
-from .pool import Picked, Pool, Settings, best_first
+from ..models.chat_template import encode, training_template
+from ..models.loading import load_tokenizer, new_causal_lm, resolve
+from .base import Picked, Pool, Settings, best_first
+from .perplexity import Tokens, scored_on_disk
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam
 BLOCK = 65_536  # gradient entries projected at a time: bounds memory for the signs (ours)

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..chat_rows import encode, training_template
 from ..config import EntpConfig
-from ..latent import Array
+from ..correction.latent_class import Array
+from ..embedding.neighbors import Floats, Ints
 from ..llm.local import LocalChat
-from ..models import load_causal_lm, load_tokenizer, resolve
-from ..neighbours import Floats, Ints
+from ..models.chat_template import encode, training_template
+from ..models.loading import load_causal_lm, load_tokenizer, resolve
 from ..schema import Row
-from .likelihood import Tokens, scored_on_disk
-from .pool import Picked, Pool, Settings
+from .base import Picked, Pool, Settings
+from .perplexity import Tokens, scored_on_disk
 
 
 def rds(pool: Pool, n: int, settings: Settings) -> Picked:

@@ -11,8 +11,8 @@ from rich.markup import escape
 
 from ..config import EntpConfig
 from ..errors import InputError
-from ..llm.cache import REPLIES, cache_info, export, prune
-from ..screen import out, table
+from ..llm.reply_cache import REPLIES, cache_info, export, prune
+from .console import out, table
 
 CacheDir = Annotated[str, typer.Option("--cache-dir", help="folder of the cache; empty: $ENTP_CACHE or ~/.cache/entp")]
 

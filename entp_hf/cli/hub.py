@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from ..errors import require
-from ..screen import out
+from .console import out
 
 space_app = typer.Typer(invoke_without_command=True, help="Open the app in a browser; `entp space deploy` hosts it.")
 
@@ -21,7 +21,7 @@ def push(
     collection: Annotated[str, typer.Option(help="also put it into your collection of this title")] = "",
 ) -> None:
     """Push DIR to the Hub as a dataset, with card, manifest, recipe and report. The login is that of `hf auth`."""
-    from ..publish import push_folder
+    from ..pipeline.publish import push_folder
 
     done = push_folder(folder, name, private, collection=collection)
     out.print(f"[bold]{escape(done.url)}[/bold]")

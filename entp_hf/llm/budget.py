@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from . import ChatReply, ChatRequest
+from .protocol import ChatReply, ChatRequest
 
 WINDOW = 60.0  # seconds that requests and tokens per minute are counted over
 OVERHEAD = 64  # most tokens that a chat template adds to a message (ours)

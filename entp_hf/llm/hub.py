@@ -7,9 +7,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from . import ChatReply, ChatRequest
-from .calls import ServerChat
-from .wire import Failure, Verbatim, read_completion, refused, unreached
+from .http import Failure, Verbatim, read_completion, refused, unreached
+from .protocol import ChatReply, ChatRequest
+from .server import ServerChat
 
 
 @dataclass(frozen=True)

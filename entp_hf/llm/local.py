@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EntpError
-from ..progress import Bar
-from . import BUDGET, ChatReply, ChatRequest
+from ..execution.progress import Bar
 from .budget import Claim, current
-from .engine import Engine, digit_ids, generate, load, next_token, prefill, shared_count
+from .generation import Engine, digit_ids, generate, load, next_token, prefill, shared_count
+from .protocol import BUDGET, ChatReply, ChatRequest
 
 BATCH_TOKENS = 16_384  # most tokens in one forward pass, padding included: bounds memory for long prompts (ours)
 LEAST_MASS = 1e-4  # with less probability on all digits together the expectation is noise: NaN (ours)

@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..progress import Bar
-from ..ray_host import WAVE, RayHost
-from . import ChatReply, ChatRequest
+from ..execution.progress import Bar
+from ..execution.ray_engine import WAVE, RayHost
 from .budget import current
 from .local import LocalChat, in_rows
+from .protocol import ChatReply, ChatRequest
 
 ANSWERS = pa.schema({"answer": pa.binary()})
 

@@ -12,11 +12,11 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from . import ChatReply, ChatRequest
-from .calls import ServerChat
+from .http import Failure, refused, unreached
 from .hub import hub_client, hub_failure
+from .protocol import ChatReply, ChatRequest
+from .server import ServerChat
 from .tokens import count_text, local_tokenizer, templated
-from .wire import Failure, refused, unreached
 
 # The client tells kinds of errors, not statuses: these are TGI's own. Its KeyError is an error body without a text.
 _STATUS = {"RateLimitExceededError": 429, "OverloadedError": 429, "ValidationError": 422, "BadRequestError": 400,

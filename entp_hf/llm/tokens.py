@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ModelNotFound
-from . import ChatRequest
+from .protocol import ChatRequest
 
 CHARS_PER_TOKEN = 4.0  # English prose under common tokenizers, where there is none to count with (ours)
 TEMPLATE_TOKENS = 24  # that a chat template adds to a conversation, counted likewise (ours)
@@ -20,7 +20,7 @@ def local_tokenizer(model: str, cache_dir: str) -> Any:
     """The tokenizer of `model` (folder, packaged model, or Hub id in the local cache) if it can chat; else None."""
     if importlib.util.find_spec("transformers") is None:
         return None
-    from .. import models
+    from ..models import loading as models
 
     try:
         known = Path(model).is_dir() or model in models.PACKAGED

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from ..rules.registry import DATASET_RULES, RULES
+from ..rules.row import Fields, Hit, Part, Rule
+from ..rules.selection import resolve, rule_problems
 from .accuracy import accuracy
-from .config_rules import resolve, rule_problems
-from .contamination import Contamination
-from .duplicates import find_duplicates, mark_duplicates, same_prompts
-from .engine import Purge, Purged
+from .contamination.index import Contamination
+from .duplicates.search import find_duplicates, mark_duplicates, same_prompts
 from .explain import explain
-from .registry import DATASET_RULES, RULES
+from .purge import Purge, Purged
 from .report import purge_report
-from .rows import Fields, Hit, Part, Rule
-from .tune import rethreshold
+from .retune import rethreshold
 
 __all__ = [
     "DATASET_RULES",

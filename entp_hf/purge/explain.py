@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..schema import Finding
-from .engine import Purge
+from .purge import Purge
 
 
 @dataclass(frozen=True)

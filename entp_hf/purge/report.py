@@ -8,10 +8,10 @@ from typing import Any
 
 from datasets import Dataset
 
+from ..execution.tables import column, each
+from ..rules.registry import DATASET_RULES, RULES
 from ..schema import instruction_of, response_of
-from ..spool import column, each
 from . import lenient
-from .registry import DATASET_RULES, RULES
 
 EXAMPLES = 5
 _LONGEST = 2000  # characters of an example

@@ -13,18 +13,18 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 
 from ..config import EntpConfig
-from ..report_svg import plot_style
-from .aside import Aside
-from .data import upload_area
-from .downloads import routes
-from .fields import told
-from .limits import Limits, Refused, limits_here
-from .running import RunPage
-from .runs import Run, Runs
-from .safety import size_of
-from .start import StartPage
-from .users import signing_in, user_of
-from .work import cool_down, warm_up
+from ..reporting.svg import plot_style
+from .jobs.process import cool_down, warm_up
+from .jobs.runs import Run, Runs
+from .jobs.sandbox import Aside
+from .pages.downloads import routes
+from .pages.fields import told
+from .pages.input import upload_area
+from .pages.run import RunPage
+from .pages.start import StartPage
+from .security.limits import Limits, Refused, limits_here
+from .security.requests import size_of
+from .security.users import signing_in, user_of
 
 SAID = (
     "Training data that a quality filter would throw away is repaired by rules, and related rows are merged into new "

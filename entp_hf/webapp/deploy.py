@@ -12,7 +12,7 @@ from typing import Any
 from .. import __version__
 from ..cards import space_card
 from ..errors import HubError
-from ..publish import check_name, in_words
+from ..pipeline.publish import check_name, in_words
 
 MAPPED = ("builders", "cards", "trainer_callbacks")  # parts of the package that lie elsewhere in a checkout
 APP = '''"""The Space's program: everything is in the package."""

@@ -11,9 +11,9 @@ from typing import Any
 from ..bounds import CHOICES
 from ..config import SMOLLM2, EntpConfig, section_of
 from ..errors import ConfigError
-from .given import Given
-from .limits import Limits, Refused
-from .safety import check_endpoint
+from .inputs import Given
+from .security.limits import Limits, Refused
+from .security.requests import check_endpoint
 
 MODELS = {
     "none": "No model: rules and composition alone",

@@ -1,0 +1,149 @@
+"""`entp build`, `entp rate`, `entp select`, `entp study`, `entp report`: from rows to rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from ..config import EntpConfig
+from ..errors import ConfigError, InputError
+from ..reporting.formatting import raw
+from .arguments import Folder, Inputs, Overwrite, folder_or_none, given, pairs, settings_of, write_rows_and_figures
+from .console import out, show_plan, show_summary, show_warnings, table
+from .options import LENIENT, with_knobs
+
+
+def build(
+    config: EntpConfig, inputs: Inputs = None, output: Folder = None, overwrite: Overwrite = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be done, and call nothing")] = False,
+    sample: Annotated[int, typer.Option(help="groups that --dry-run asks, to know how long replies are", min=0)] = 0,
+    emit: Annotated[str | None, typer.Option(help="preference: as --emit-preference")] = None,
+) -> None:  # fmt: skip
+    """Make a hybrid dataset of INPUT: rate, correct, purge, cluster, mix. Writes data, manifest, card and report."""
+    if emit is not None and emit != "preference":
+        raise InputError(f"--emit {emit}: only preference can be written beside the dataset")
+    if emit:
+        config = dataclasses.replace(config, emit_preference=True)
+    if dry_run:
+        from ..pipeline.plan import plan
+
+        show_plan(plan(given(inputs, output or "-")[0], config, exact=True, sample=sample), sample)
+        return
+    if sample:
+        raise InputError("--sample: only --dry-run asks a sample; a run asks everything")
+    from ..io.output_folder import output_folder
+    from ..pipeline.run import run
+
+    inputs, output = given(inputs, output)
+    with output_folder(output, overwrite) as folder:
+        result = run(inputs, config)
+        result.write(folder)
+    show_summary(result.manifest)
+    out.print(f"\nDataset, manifest, card and report are in [bold]{escape(str(output))}[/bold]; open report.html.")
+
+
+def rate(
+    config: EntpConfig, inputs: Inputs = None, output: Folder = None, overwrite: Overwrite = False,
+    correct: Annotated[bool, typer.Option("--correct", help="correct the ratings too, with confidence")] = False,
+) -> None:  # fmt: skip
+    """Rate the rows of INPUT, and with --correct correct the ratings; with -o, write them with scores."""
+    from ..pipeline.run import score_rows
+
+    if not inputs:
+        raise InputError("no input given: name files, a folder or a Hub dataset")
+    if correct and config.correction == "none":
+        raise ConfigError(
+            ["correction: 'none' was given beside --correct; name posterior or simifeat, or leave one out"]
+        )
+    with folder_or_none(output, overwrite) as folder:
+        kept, unrated, info = score_rows(inputs, config, corrected=correct)
+        if folder is not None:
+            write_rows_and_figures(folder, kept, unrated, info)
+    ratings = info["ratings"]
+    head = ["score", *map(raw, ratings["names"]), "corrected" if correct and ratings["changed"] else "all together"]
+    table(
+        "Ratings",
+        head,
+        [[level, *(counts[level] for counts in ratings["raw"]), ratings["corrected"][level]] for level in range(6)],
+    )
+    for note in info["correction"].get("notes", []) if correct else []:
+        out.print(escape(note))
+    changed = f"{ratings['changed']:,} ratings changed" if correct else "none corrected (add --correct)"
+    figures = f"{len(kept):,} rows rated, {changed}, {len(unrated):,} rows without a rating"
+    out.print(figures + (f", in {output}" if output else ""))
+
+
+def select(
+    config: EntpConfig, inputs: Inputs = None, output: Folder = None, overwrite: Overwrite = False,
+    method: Annotated[str, typer.Option(help="a baseline's name (--list), or package.module:attr")] = "",
+    number: Annotated[int, typer.Option("-n", "--number", help="rows to select")] = 10_000,
+    target: Annotated[str, typer.Option(help="rows with `messages` that less and rds select for")] = "",
+    setting: Annotated[list[str] | None, typer.Option("--set", help="a setting of the method, as NAME=VALUE")] = None,
+    names: Annotated[bool, typer.Option("--list", help="list the methods and leave")] = False,
+) -> None:  # fmt: skip
+    """Select rows of INPUT by one of the methods that ENTP is compared with; writes data, dropped rows, manifest."""
+    from ..baselines.registry import SELECTORS
+    from ..baselines.select import select_rows
+    from ..io.output_folder import output_folder
+
+    if names:
+        head = ["method", "what it takes", "needs", "settings", "arXiv"]
+        rows = [[name, m.about, m.needs or "-", pairs(m.settings), m.paper] for name, m in SELECTORS.items()]
+        table("Selection methods", head, rows)
+        return
+    inputs, output = given(inputs, output)
+    with output_folder(output, overwrite) as folder:
+        kept, dropped, figures = select_rows(inputs, method, number, config, settings_of(setting or []), target)
+        write_rows_and_figures(folder, kept, dropped, figures)
+    show_warnings(figures["warnings"])
+    out.print(f"{len(kept):,} of {len(kept) + len(dropped):,} rows selected by {method}, in {escape(str(output))}")
+
+
+def study(
+    config: EntpConfig, inputs: Inputs = None, output: Folder = None,
+    name: Annotated[str, typer.Option(help="the study's name, see --list")] = "",
+    models: Annotated[str, typer.Option(help="models that `families` compares, with commas")] = "",
+    seeds: Annotated[int, typer.Option(help="runs of each variant, --seed the first of their seeds")] = 1,
+    names: Annotated[bool, typer.Option("--list", help="list the studies and leave")] = False,
+) -> None:  # fmt: skip
+    """Answer one question about the method on INPUT: a table, plots, and a paragraph computed from the figures."""
+    from ..experiments.ablation.report import markdown
+    from ..experiments.ablation.runner import STUDIES, run_study
+
+    if names:
+        table("Studies", ["study", "what it asks"], [[name, study.about] for name, study in STUDIES.items()])
+        return
+    if inputs and not name:  # `entp study NAME INPUT` reads well; the option is for scripts
+        name, inputs = inputs[0], inputs[1:]
+    inputs, output = given(inputs, output)
+    changed = {k: v for k, v in config.to_dict().items() if v != getattr(EntpConfig(), k) and k != "cache_dir"}
+    flags = {k.replace("_", "-"): ",".join(map(str, v)) if isinstance(v, list) else v for k, v in changed.items()}
+    flags |= {k: v for k, v in {"models": models, "seeds": seeds}.items() if v not in ("", 1)}
+    told = [Path(source).name for source in inputs]  # where they lie is of no use to a reader
+    parts = [part for k, v in flags.items() for part in (f"--{k}", f"{v}")]
+    command = shlex.join(["entp", "study", name, *told, *parts])
+    result = run_study(name, inputs, config, Path(output), [m for m in models.split(",") if m], command, seeds)
+    out.print(markdown(result["lines"]), markup=False, soft_wrap=True)
+    out.print(escape(result["finding"]), soft_wrap=True)
+    out.print(f"\nTable, report and figures are in [bold]{escape(str(output))}[/bold].")
+
+
+def report(folder: Annotated[Path, typer.Argument(help="folder that `entp build` made")]) -> None:
+    """Draw the HTML report of a finished run again."""
+    from ..reporting.report import write_report
+
+    if not (folder / "manifest.json").is_file():
+        raise InputError(f"{folder}: no manifest.json there; give a folder that `entp build` made")
+    out.print(f"{write_report(folder)}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    for command in (build, rate, select, study):
+        app.command(command.__name__, context_settings=LENIENT)(with_knobs(command))
+    app.command()(report)

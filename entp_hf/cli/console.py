@@ -1,0 +1,105 @@
+"""What the command line prints: plans, summaries, errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ..config import EntpConfig
+from ..pipeline.plan import Plan
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def table(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print a table; the first column is text, the others numbers. Nothing for no rows."""
+    if not rows:
+        return
+    made = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False,
+                 min_width=min(len(title), out.width))  # fmt: skip  # the title would wrap at the columns' width
+    for i, name in enumerate(head):
+        made.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
+    for row in rows:
+        made.add_row(*(escape(shown(value)) for value in row))
+    out.print(made)
+    out.print()
+
+
+def shown(value: Any) -> str:
+    """A value as people read it."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer() and abs(value) >= 100):
+        return f"{int(value):,}"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return str(value)
+
+
+def show_plan(plan: Plan, sample: int = 0) -> None:
+    """The dry run's findings; `sample` groups were asked for them."""
+    table("Input", ["file", "form", "rows"], [[f["path"], f["form"], f["rows"]] for f in plan.files])
+    if plan.marked:
+        out.print(f"{plan.marked:,} of {plan.rows:,} rows can't be used as they are; the run marks them.\n")
+    rows = [[what, low, high] for what, low, high in plan.lines]
+    called = f"{sample} groups were asked" if sample else "nothing was called"
+    table(f"What the run would do ({called})", ["", "at least", "at most"], rows)
+    if plan.exact:
+        least, most = next(line[1:] for line in plan.lines if line[0] == "LLM calls")
+        more = "The calls are exact." if least == most else "Retries and later rounds add calls, up to the most told."
+        out.print(f"Groups and prompts of the first round are the run's own. {more}\n")
+
+
+def show_summary(manifest: Mapping[str, Any]) -> None:
+    """A run in tables: rows in and out, drops by rule, clusters, fusion, seconds, tokens."""
+    data, pool = manifest["dataset"], manifest["pool"]
+    rows: list[list[Any]] = [["rows in", manifest["input"]["rows"]]]
+    rows.append([f"low-quality pool ({pool['rule']})", pool["rows"]])
+    rows += [["after the purge", manifest["purge"]["rows_out"]], ["clusters", manifest["clusters"]["k"]]]
+    rounds = manifest["fusion"]["rounds"]
+    for key, text in (("groups", "fusion groups"), ("fused", "fused by the model"), ("mosaic", "composed (mosaic)")):
+        rows.append([text, sum(r[key] for r in rounds)])
+    rows.append(["fusions refused by the gate", sum(r["attempts"] - r["fused"] for r in rounds)])
+    rows += [[f"rows out: {origin}", n] for origin, n in sorted(data["by_origin"].items())] + [
+        ["rows out", data["rows"]]
+    ]
+    table("Result", ["", "rows"], rows)
+    if pool_of := data.get("accounts"):
+        out.print("{pool:,} rows of the pool = {fused:,} fused into others + {passed:,} passed through + "
+                  "{dropped:,} dropped with a reason + {unused:,} left unused.\n".format(**pool_of))  # fmt: skip
+    if data["rows"] < manifest["config"]["target_size"] == EntpConfig.target_size:
+        out.print(f"{data['rows']:,} rows are all that the pool gave; target_size is at its default, "
+                  f"{EntpConfig.target_size:,}.\n")  # fmt: skip
+    rules = manifest["purge"]["rules"]
+    found = [
+        [name, *(r[k] for k in ("found", "repaired", "dropped", "flagged"))] for name, r in rules.items() if r["found"]
+    ]
+    table("Purge", ["rule", "found", "repaired", "dropped", "flagged"], found)
+    reasons: dict[str, int] = {}
+    for entry in rounds:
+        for reason, number in entry["reasons"].items():
+            reasons[reason] = reasons.get(reason, 0) + number
+    table("Refused by the gate", ["reason", "times"], sorted(reasons.items(), key=lambda kv: -kv[1]))
+    table("Rows not in the dataset", ["reason", "rows"], list(data["dropped_by"].items()))
+    table("Stages", ["stage", "rows in", "rows out", "seconds"],
+          [[s["name"], s["rows_in"], s["rows_out"], round(s["seconds"], 1)] for s in manifest["stages"]])  # fmt: skip
+    tokens = manifest["tokens"]
+    out.print(
+        f"LLM calls {tokens['calls']:,} (of them {tokens['cached_calls']:,} from the cache), tokens "
+        f"{tokens['prompt']:,} in and {tokens['completion']:,} out"
+        + (f", cost {tokens['cost']:.4g}" if tokens["cost"] else "") + "."
+    )  # fmt: skip
+    show_warnings(manifest["warnings"])
+
+
+def show_warnings(warnings: Sequence[str]) -> None:
+    """Warnings, if any."""
+    for warning in warnings:
+        out.print(f"[yellow]warning:[/yellow] {escape(warning)}")

@@ -1,0 +1,94 @@
+"""`make demo`: the whole method on the shipped pool with the embedded models, in minutes on two cores."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ..config import EntpConfig
+from ..errors import EntpError
+from ..evaluation.evaluate import evaluate, heldout_loss, heldout_rows
+from ..io.output_folder import OutputFolder
+from ..io.reader import read_rows
+from ..pipeline.run import purge_rows, run
+from ..purge.accuracy import accuracy
+from ..training.options import SFTOptions
+from ..training.sft import train
+from .console import out, show_summary, shown, table
+
+# Small enough for two cores and a model of 135M parameters; everything else is as for any other run.
+DEMO = EntpConfig(max_groups=12, rounds=2, retries=1, max_new_tokens=192, direct_answer=True, emit_preference=True)
+TRAINING = SFTOptions(max_steps=20, batch_size=4, max_length=256, learning_rate=1e-4, logging_steps=5)
+
+
+def pool_files() -> list[str]:
+    """The shipped pool: single turns in Alpaca's form and conversations in the messages form."""
+    return [str(resources.files("entp_hf.data").joinpath(name)) for name in ("pool.jsonl", "chats.jsonl")]
+
+
+def run_demo(output: Path, overwrite: bool = False, config: EntpConfig = DEMO, training: SFTOptions = TRAINING) -> Any:
+    """Run everything and write it to `output`; returns the manifest."""
+    begun = time.perf_counter()
+    with OutputFolder(output, overwrite) as folder:
+        result = run(pool_files(), config)
+        result.manifest["purge_accuracy"] = purge_accuracy(config)
+        options = dataclasses.replace(training, output_dir=str(folder / "adapter"), seed=config.seed)
+        result.manifest["eval"] = {"before": measure(options.model, None, config)}
+        result.manifest["train"] = train(options, result.kept)
+        result.manifest["eval"]["after"] = measure(options.model, str(folder / "adapter"), config)
+        result.manifest["train"]["adapter"] = "adapter"
+        result.manifest["seconds"] = round(time.perf_counter() - begun, 1)
+        result.write(folder)
+    show_summary(result.manifest)
+    show_learning(result.manifest)
+    minutes = shown(round(result.manifest["seconds"] / 60, 1))
+    out.print(f"\n{minutes} minutes. Everything is in [bold]{output}[/bold]; open report.html.")
+    return result.manifest
+
+
+def measure(model: str, adapter: str | None, config: EntpConfig) -> dict[str, dict[str, float]]:
+    """Loss on the held-out good rows and accuracy on our quiz, as {task: {metric: value}}."""
+    cache = str(config.cache_path())
+    heldout = heldout_loss(model, adapter, heldout_rows(), device=config.device, cache_dir=cache)
+    return {"heldout": heldout, **evaluate(model, adapter, ["entp_quiz"], device=config.device, cache_dir=cache)}
+
+
+def purge_accuracy(config: EntpConfig) -> dict[str, Any]:
+    """Precision and recall of the purge on the whole shipped pool, against labels that the pipeline never reads."""
+    rows, _ = read_rows(pool_files(), config)
+    kept, dropped, _ = purge_rows(rows, config)
+    known = {row["id"]: row for part in (kept, dropped) for row in part}
+    labels = [json.loads(text).get("noise") for text in rows["original"]]
+    if any(label is None for label in labels):
+        raise EntpError("the shipped pool has rows without the column 'noise'")
+    return accuracy([known[key] for key in rows["id"]], labels)
+
+
+def show_learning(manifest: dict[str, Any]) -> None:
+    """The purge's accuracy, and what the fine-tune changed."""
+    found = manifest["purge_accuracy"]
+    table("Purge against the pool's labels", ["", "share"],
+          [["precision", found["precision"]], ["recall", found["recall"]]])  # fmt: skip
+    before, after = manifest["eval"]["before"], manifest["eval"]["after"]
+    rows = [
+        ["loss on held-out good rows", before["heldout"]["loss"], after["heldout"]["loss"], None],
+        *(
+            [
+                f"quiz, {name}",
+                before["entp_quiz"][name],
+                after["entp_quiz"][name],
+                after["entp_quiz"].get(f"{name}_stderr"),
+            ]
+            for name in ("acc", "acc_norm")
+        ),
+    ]
+    train = manifest["train"]
+    table(
+        f"Before and after {train['steps']} steps of LoRA on {train['rows']} rows",
+        ["", "before", "after", "std. error"],
+        rows,
+    )

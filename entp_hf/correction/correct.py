@@ -1,0 +1,232 @@
+"""Correct noisy ratings: estimate the score transition matrix, then each row's posterior of the true score.
+
+Method: ENTP section "rating correction" after DS2 (arXiv 2410.10877). Where DS2 fits T by gradient descent on
+consensus counts and re-ranks by votes, the default here fits the same model by EM and applies Bayes' rule:
+P(s | ...) ~ P(s | surroundings) prod_r T_r[s, own rating of r], see `surroundings` for the first factor (ours).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..embedding.neighbors import RECALL, Floats, Ints, Neighbours, check_embeddings, copies, nearest
+from ..errors import StageError
+from ..execution.tables import gathered
+from . import rating_scale as scale
+from .latent_class import Array
+from .local_prior import REACH
+
+METHODS = ("posterior", "simifeat", "none")
+
+
+@dataclass(frozen=True)
+class CorrectedRatings:
+    """Scores of N rows, and the model behind them; L levels, R raters, K = 6 ratings.
+
+    `expected` ranks rows best and is what agrees most with other raters; `score` is its whole-number companion.
+    """
+
+    score: Ints  # (N,) 0..5; -1: unrated
+    expected: Array  # (N,) posterior mean; NaN: unrated
+    confidence: Array  # (N,) posterior probability of the score's level; NaN: unrated, or nothing was corrected
+    changed: NDArray[np.bool_]  # (N,)
+    long_tail: Floats | None  # (N,) or None without embeddings
+    info: dict[str, Any] = field(default_factory=dict)  # the manifest's `correction`, see manifest.py
+    posterior: Array | None = None  # (N, L)
+    neighbours: Neighbours | None = None  # in numbers of these rows, for stages that need them too
+
+    def columns(self) -> dict[str, list[Any]]:
+        """The row columns that this fit fills."""
+        rated = self.score >= 0
+
+        def none_if(values: Array) -> list[float | None]:
+            return [float(v) if r and np.isfinite(v) else None for v, r in zip(values, rated, strict=True)]
+
+        columns: dict[str, list[Any]] = {
+            "score": [int(v) if r else None for v, r in zip(self.score, rated, strict=True)],
+            "expected_score": none_if(self.expected),
+            "confidence": none_if(self.confidence),
+            "rating_changed": self.changed.tolist(),
+        }
+        if self.long_tail is not None:
+            columns["long_tail"] = self.long_tail.tolist()
+        return columns
+
+
+@dataclass(frozen=True)
+class Task:
+    """What there is to correct: M distinct texts, and how the rows map on them."""
+
+    ratings: Array  # (M, R), NaN: missing
+    whole: Ints  # (M, R), -1: missing
+    near: Neighbours | None
+    embeddings: Floats | None
+    features: Array | None
+    gold: Array  # (M,), NaN: not known
+    seed: int
+
+    @property
+    def rated(self) -> NDArray[np.bool_]:
+        """(M,): some rater rated it."""
+        return scale.rated(self.whole)
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """See `correct_ratings`."""
+
+    neighbors: int
+    damping: float
+    levels: int
+    change_confidence: float
+
+
+def correct_ratings(
+    ratings: Array,
+    embeddings: Floats | None = None,
+    *,
+    copy_of: Ints | None = None,
+    features: Array | None = None,
+    gold: Array | None = None,
+    neighbours: Neighbours | None = None,
+    method: str = "posterior",
+    neighbors: int = 10,
+    damping: float = -1.0,
+    levels: int = 0,
+    change_confidence: float = 0.5,
+    seed: int = 0,
+    paper_compat: bool = False,
+) -> CorrectedRatings:
+    """Correct `ratings` (N,) or (N, R) on 0..5, NaN where a rater gave none.
+
+    `embeddings` (N, d) are needed for fewer than three raters, whose missing votes the neighbours lend, and help any
+    number. `copy_of` (N,) names the first row of each set of exact copies, by default rows of the same embedding:
+    copies count once and get one score. `features` (N, F): what else may bear on quality, see `surroundings.lengths`.
+    `gold` (N,): trusted scores, NaN where there are none; 30 or more calibrate. `neighbours`: those of an earlier
+    result on the same rows, or your own index's; else they are searched for, once. `levels` 0: the most, up to 6, on
+    which split halves agree. `damping` < 0: the weight of neighbours, their number and the use of predictions under
+    which the rows' own ratings are most likely; else the plain posterior with that weight. `paper_compat`: simifeat
+    doubles every row, as DS2's code does. Raises StageError for ratings off the scale, fewer than three distinct rated
+    rows, or embeddings that are not finite.
+    """
+    ratings = np.asarray(ratings, dtype=float)
+    ratings = ratings[:, None] if ratings.ndim == 1 else ratings
+    whole = scale.as_levels(ratings)
+    given = {"embeddings": embeddings, "features": features, "gold": gold, "copy_of": copy_of}
+    _check(len(ratings), {**given, "neighbours": None if neighbours is None else neighbours.index}, method)
+    if copy_of is None:
+        copy_of = np.arange(len(ratings)) if embeddings is None else copies(embeddings)
+    originals, back = np.unique(copy_of, return_inverse=True)
+    _enough(whole, embeddings, originals, back)
+    near = None if neighbours is None else neighbours.among(originals)
+    if near is None and embeddings is not None:
+        near = nearest(gathered(embeddings, originals), max(REACH, neighbors))
+    distinct = scale.one_per_text(ratings, originals, back)
+    truth = np.full((len(ratings), 1), np.nan) if gold is None else np.asarray(gold, dtype=float)[:, None]
+    task = Task(
+        distinct,
+        scale.as_levels(distinct),
+        near,
+        None if embeddings is None else gathered(embeddings, originals),
+        None if features is None else np.asarray(features, dtype=float)[originals],
+        scale.one_per_text(truth, originals, back)[:, 0],
+        seed,
+    )
+    found = _run(task, method, Knobs(neighbors, damping, levels, change_confidence), paper_compat)
+    return _to_rows(found, ratings, whole, near, originals, back)
+
+
+def _run(task: Task, method: str, knobs: Knobs, paper_compat: bool) -> CorrectedRatings:
+    if method == "none":
+        return as_they_came(task, ["ratings were taken as they came"], "none")
+    raters = task.whole.shape[1]
+    if task.near is None and (raters < 3 or method == "simifeat"):
+        raise StageError(
+            "correct",
+            f"{raters} rater(s) and method {method} need embeddings: neighbours lend the missing votes. Give "
+            "embeddings, at least three raters, or set correction to none",
+        )
+    if method == "simifeat":
+        from .simifeat import vote
+
+        return vote(task, knobs, paper_compat)
+    from .posterior import correct
+
+    return correct(task, knobs)
+
+
+def as_they_came(task: Task, notes: list[str], method: str, **more: Any) -> CorrectedRatings:
+    """No correction: the reference rating, its mean over raters as the expected score, no confidence at all."""
+    rated = task.rated
+    info: dict[str, Any] = {"method": method, "basis": "none", "notes": notes, **more}
+    expected = np.where(rated, scale.mean_rating(task.ratings), np.nan)
+    return CorrectedRatings(
+        scale.reference(task.ratings, task.whole), expected, np.full(len(rated), np.nan),
+        np.zeros(len(rated), bool), None, info,
+    )  # fmt: skip
+
+
+def _to_rows(
+    found: CorrectedRatings, ratings: Array, whole: Ints, near: Neighbours | None, originals: Ints, back: Ints
+) -> CorrectedRatings:
+    """From distinct texts to rows: a copy gets its original's result, unless it was not rated at all."""
+    rated = (whole >= 0).any(axis=1)
+    score = np.where(rated, found.score[back], -1)
+    raw = scale.reference(ratings, whole) if len(originals) < len(back) else None
+    changed = found.changed[back] if raw is None else (score != raw) & rated
+    return CorrectedRatings(
+        score,
+        np.where(rated, found.expected[back], np.nan),
+        np.where(rated, found.confidence[back], np.nan),
+        changed & rated,
+        None if near is None else near.long_tail()[back],
+        found.info if near is None else found.info | _searched(near, found.info),
+        None if found.posterior is None else found.posterior[back],
+        near if near is None or len(originals) == len(back) else near.of(originals, back),
+    )
+
+
+def _searched(near: Neighbours, info: dict[str, Any]) -> dict[str, Any]:
+    """How many of the true neighbours were found, and in words where not all were."""
+    said = f"The search among many rows found {near.recall:.1%} of the nearest (aim {RECALL:.0%})."
+    return {"neighbour_recall": near.recall, "notes": info["notes"] + [said] * (near.recall < 1)}
+
+
+def _check(rows: int, given: Mapping[str, NDArray[Any] | None], method: str) -> None:
+    if method not in METHODS:
+        raise StageError("correct", f"method {method!r} is none of {', '.join(METHODS)}")
+    for name, values in given.items():
+        if values is not None and len(values) != rows:
+            raise StageError("correct", f"{len(values)} rows of {name} for {rows} rows of ratings")
+    embeddings, features, gold = given["embeddings"], given["features"], given["gold"]
+    if embeddings is not None:
+        check_embeddings(embeddings, "correct")
+    if features is not None and not np.isfinite(features).all():
+        bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
+        raise StageError("correct", "features are not finite; fill them in", [str(i) for i in bad])
+    if gold is not None:
+        scale.as_levels(np.asarray(gold, dtype=float)[:, None])
+
+
+def _enough(whole: Ints, embeddings: Floats | None, originals: Ints, back: Ints) -> None:
+    rated = np.unique(back[(whole >= 0).any(axis=1)])
+    places = len(rated) if embeddings is None else _places(embeddings[originals[rated[:1000]]])
+    if places < 3 and embeddings is not None:
+        places = _places(embeddings[originals[rated]])
+    if places < 3:
+        raise StageError("correct", f"{places} distinct rated rows; at least 3 are needed to "
+                         "tell noise from quality. Add rows, or set correction to none")  # fmt: skip
+
+
+def _places(embeddings: Floats) -> int:
+    """Number of distinct rows, up to 3."""
+    for count in range(3):
+        if not len(embeddings):
+            return count
+        embeddings = embeddings[(embeddings != embeddings[0]).any(axis=1)]
+    return 3

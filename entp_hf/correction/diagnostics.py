@@ -1,0 +1,202 @@
+"""What the ratings can tell: counted patterns for the fit, how many levels repeat, whether neighbours agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..embedding.neighbors import Ints, Neighbours
+from ..schema import LEVELS
+from . import latent_class as latent
+from .latent_class import Array, Block, Latent
+
+COUNTED = 2**16  # rows whose patterns are counted at once (ours)
+SPLITS = 2  # random halvings that the stability of a number of levels is averaged over (ours)
+
+
+def blocks_of(whole: Ints, near: Neighbours | None, rows: Ints) -> list[Block]:
+    """Patterns of ratings of `rows`: the raters' own where `near` is None, else triples that neighbours complete.
+
+    One rater: own and every pair among the neighbours, symmetrised, all of one T. Two: both own and one neighbour's,
+    which has an emission of its own (view 2 or 3, by whose it is), so that T does not rest on neighbours being alike.
+    Every row weighs 1, however many patterns it gives. Counted by parts of the rows and added up, so that no more than
+    a part's patterns are held.
+    """
+    starts = range(0, max(len(rows), 1), COUNTED)
+    parts = [_part(whole, near, rows[start : start + COUNTED]) for start in starts]
+    return [_added(same) for same in zip(*parts, strict=True)]
+
+
+def _added(blocks: Sequence[Block]) -> Block:
+    """The counts of several parts as one."""
+    unique, _, which = unique_rows(np.concatenate([block.ratings for block in blocks]))
+    weight = np.zeros(len(unique))
+    np.add.at(weight, which, np.concatenate([block.weight for block in blocks]))
+    return Block(unique, weight, blocks[0].raters)
+
+
+def _part(whole: Ints, near: Neighbours | None, rows: Ints) -> list[Block]:
+    if near is None:
+        return [_counted(whole[rows], tuple(range(whole.shape[1])))]
+    if whole.shape[1] == 1:
+        return [_triples(whole[:, 0], near.index, rows)]
+    blocks = []
+    own, index = whole[rows], near.index[rows]
+    for lender in (0, 1):
+        stacked = np.concatenate([np.column_stack([own, whole[index[:, j], lender]]) for j in range(index.shape[1])])
+        block = _counted(stacked, (0, 1, 2 + lender))
+        blocks.append(Block(block.ratings, block.weight / (2 * index.shape[1]), block.raters))
+    return blocks
+
+
+def views(raters: int, by_neighbours: bool) -> int:
+    """Emissions in the model: the raters', and with two raters also those of their neighbours."""
+    return 4 if by_neighbours and raters == 2 else raters
+
+
+def triples(whole: Ints, index: Ints, rows: Ints) -> Array:
+    """Mean histogram (K, K, K) of (own, neighbour, other neighbour) over all ordered pairs of the neighbours.
+
+    `whole` (N,), -1 where missing; `index` (N, k). Every row with two rated neighbours weighs 1. Not symmetrised.
+    """
+    own, lent = whole[rows], whole[index[rows]]
+    ballots = np.zeros((len(rows), LEVELS))
+    for rating in range(LEVELS):
+        ballots[:, rating] = (lent == rating).sum(axis=1)
+    count = ballots.sum(axis=1)
+    cube = np.zeros((LEVELS, LEVELS, LEVELS))
+    for rating in range(LEVELS):
+        mine = (own == rating) & (count >= 2)
+        votes, weight = ballots[mine], 1 / (count[mine] * (count[mine] - 1))
+        cube[rating] = (votes * weight[:, None]).T @ votes - np.diag(weight @ votes)
+    return np.maximum(cube, 0)
+
+
+def _triples(whole: Ints, index: Ints, rows: Ints) -> Block:
+    cube = triples(whole, index, rows)
+    axes = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]
+    weight: Array = np.mean([cube.transpose(axis) for axis in axes], axis=0).ravel()
+    patterns = np.array(list(np.ndindex(cube.shape)))
+    return Block(patterns[weight > latent.TINY], weight[weight > latent.TINY], (0, 0, 0))
+
+
+def _counted(patterns: Ints, raters: tuple[int, ...]) -> Block:
+    patterns = patterns[(patterns >= 0).any(axis=1)]
+    unique, counts, _ = unique_rows(patterns)
+    return Block(unique, counts.astype(float), raters)
+
+
+def unique_rows(patterns: Ints) -> tuple[Ints, Ints, Ints]:
+    """Distinct rows of `patterns` (N, V), how often each comes, and which one each row is."""
+    if patterns.shape[1] > 20:  # the code would not fit into 64 bits
+        unique, back, counts = np.unique(patterns, axis=0, return_inverse=True, return_counts=True)
+        return unique, counts, back.ravel()
+    code = np.zeros(len(patterns), dtype=np.int64)
+    for view in range(patterns.shape[1]):
+        code = code * (LEVELS + 1) + patterns[:, view] + 1
+    _, first, back, counts = np.unique(code, return_index=True, return_inverse=True, return_counts=True)
+    return patterns[first], counts, back
+
+
+def choose_levels(
+    whole: Ints, near: Neighbours | None, rows: Ints, marginal: Array, seed: int, stable: float
+) -> tuple[int, list[dict[str, float]]]:
+    """The most levels whose T repeats on random halves of `rows` (mean row L1 at most `stable`), 2 at the least.
+
+    More levels fit better without end on large data, and mean nothing: DS2's published 6 x 6 matrices do not repeat.
+    Also returns the error of each number tried.
+    """
+    rng = np.random.default_rng(seed)
+    halves = []
+    for _ in range(SPLITS):
+        parts = np.array_split(rng.permutation(rows), 2)
+        halves.append([blocks_of(whole, near, np.sort(part)) for part in parts])
+    raters = whole.shape[1]
+    most = max(2, int((marginal > 0).sum()))
+    tried = []
+    for levels in range(2, most + 1):
+        begin = latent.starts(marginal, LEVELS if levels == most else levels, views(raters, near is not None))
+        errors = [
+            latent.distance(latent.best(a, begin, 1e-8, 1000), latent.best(b, begin, 1e-8, 1000), raters)
+            for a, b in halves
+        ]
+        tried.append({"levels": levels, "error": round(float(np.mean(errors)), 4)})
+    steady = [int(entry["levels"]) for entry in tried if entry["error"] <= stable]
+    return max(steady, default=2), tried
+
+
+def agreement(whole: Ints, near: Neighbours, rows: Ints, seed: int) -> dict[str, float]:
+    """How often a row's rating (the first rater's) is that of other rows: four shares, and `z`.
+
+    `near`: of its nearest row; `far`: of the farthest of its neighbours; `shuffled`: of the nearest row of some other
+    row, as if features were shuffled; `chance`: of a random row. `z`: by how many standard errors the ten nearest
+    agree more often than random rows do, or vary together with the row, whichever is more.
+    """
+    own = whole[rows, 0]
+    rated = own >= 0
+    counts = np.bincount(own[rated], minlength=LEVELS)
+    share = counts / max(counts.sum(), 1)
+    mixed = np.random.default_rng(seed).permutation(rows)
+    columns = {"near": near.index[rows, 0], "far": near.index[rows, -1], "shuffled": near.index[mixed, 0]}
+    found: dict[str, float] = {}
+    for name, column in columns.items():
+        other = whole[column, 0]
+        both = rated & (other >= 0)
+        found[name] = round(float((own == other)[both].mean()), 4) if both.any() else 0.0
+    found["chance"] = round(float((share**2).sum()), 4)
+    mean = float(own[rated].mean()) if rated.any() else 0.0
+    equal, together = np.zeros(len(rows)), np.zeros(len(rows))
+    for part in (slice(start, start + COUNTED) for start in range(0, len(rows), COUNTED)):
+        lent = whole[near.index[rows[part], :10], 0]
+        equal[part] = (lent == own[part, None]).sum(axis=1) - share[own[part]] * (lent >= 0).sum(axis=1)
+        together[part] = (own[part] - mean) * np.where(lent >= 0, lent - mean, 0).sum(axis=1)
+    found["z"] = round(max(_errors_above_zero(equal[rated]), _errors_above_zero(together[rated])), 2)
+    return found
+
+
+def _errors_above_zero(excess: Array) -> float:
+    """Mean of `excess` (n,) in standard errors; 0 where it does not vary."""
+    error = float(excess.std()) / np.sqrt(max(len(excess), 1))
+    return float(excess.mean()) / error if error > 0 else 0.0
+
+
+def rater_agreement(whole: Ints) -> tuple[float, float]:
+    """Share of equal ratings over pairs of raters; and by how many standard errors they are equal more often than by
+    chance, or vary together, whichever is more: raters of different severity seldom agree, and still say the same.
+    """
+    equal, excess, pairs, together = 0.0, np.zeros(len(whole)), np.zeros(len(whole)), np.zeros(len(whole))
+    for a in range(whole.shape[1]):
+        for b in range(a):
+            both = (whole[:, a] >= 0) & (whole[:, b] >= 0)
+            if not both.any():
+                continue
+            shares = [np.bincount(whole[both, r], minlength=LEVELS) / both.sum() for r in (a, b)]
+            same = both & (whole[:, a] == whole[:, b])
+            equal += same.sum()
+            pairs += both
+            excess += same - both * float(shares[0] @ shares[1])
+            one, other = whole[:, a] - whole[both, a].mean(), whole[:, b] - whole[both, b].mean()
+            spread = float(one[both].std() * other[both].std())
+            together += both * one * other / (spread or 1.0)
+    some = pairs > 0
+    z = max(_errors_above_zero(excess[some]), _errors_above_zero(together[some]))
+    return round(float(equal) / max(float(pairs.sum()), 1), 4), round(z, 2)
+
+
+def same_level(whole: Ints, near: Neighbours, rows: Ints, model: Latent) -> float:
+    """Share of rows whose nearest row is of the same level, by EM over pairs under `model` (two raters or more).
+
+    This is clusterability itself, which one rater's triples cannot show.
+    """
+    raters = min(whole.shape[1], 3)  # more would make a table of patterns that is too large
+    patterns, _, code = unique_rows(whole[:, :raters])
+    likely = np.exp(sum(latent.log_votes(patterns[:, r], model.transition[r]) for r in range(raters)))
+    pairs = np.zeros((len(patterns), len(patterns)))
+    np.add.at(pairs, (code[rows], code[near.index[rows, 0]]), 1)
+    joint = model.prior[:, None] * model.prior[None]
+    for _ in range(300):
+        chance = likely @ joint @ likely.T
+        joint = joint * (likely.T @ (pairs / np.maximum(chance, latent.TINY)) @ likely)
+        joint /= joint.sum()
+    return float(np.trace(joint))

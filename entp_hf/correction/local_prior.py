@@ -1,0 +1,237 @@
+"""What is known of a row's level before its own rating is looked at: a local prior from neighbours and features.
+
+Two sources, and their product: neighbours' votes, prod_j T[l, r_j]^(d w_j), which is Bayes' rule where neighbours
+share a level; and a regression of ratings on embeddings, neighbours' means and features, which needs no such thing
+(ours). Which, how many neighbours, and how damped is chosen by the likelihood of the rows' own ratings: no other
+rater is needed, and no truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..embedding.neighbors import Floats, Ints, Neighbours, unit
+from ..schema import LEVELS
+from . import latent_class as latent
+from .diagnostics import unique_rows
+from .latent_class import Array, Latent
+from .rating_scale import rated
+
+REACH = 30  # neighbours searched for, of which fewer may vote (ours)
+DAMPINGS = (1.0, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.0)
+EARNS = 1e-4  # nats a row by which a later option must be likelier than an earlier one (ours)
+COUNTS = (5, 10, 20, 30)  # neighbours that vote
+SHARPNESS = (0.0, 10.0)  # weight of neighbour j: exp(-sharpness * (distance_j - distance_1))
+FOLDS = 5
+RIDGES = (30.0, 300.0, 3000.0, 30000.0)
+SAMPLE = 20_000  # rows on which the choice is made
+FEWEST = 250  # rows for one bin of predictions; with fewer than two bins there is no regression (ours)
+MOST_BINS = 40
+BLOCK = 8192  # rows of embeddings that the regression holds at once
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How the surroundings speak; `gain`: mean log-likelihood of a row's own ratings over not looking around, nats."""
+
+    predicted: bool = False  # begin with the regression's prior, else with the model's
+    votes: int = 10
+    sharpness: float = 0.0
+    damping: float = 0.0
+    gain: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the manifest."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Ratings (N, R) and neighbours of N distinct rows, the model, and the regression's log prior (N, L) or None."""
+
+    whole: Ints
+    near: Neighbours
+    model: Latent
+    predicted: Array | None
+
+    def log_prior(self, choice: Choice, rows: Ints) -> Array:
+        """Log prior of the level of `rows` under `choice`, own ratings not used, not normalised; (n, L)."""
+        begin = np.log(self.model.prior + latent.TINY)[None]
+        if choice.predicted and self.predicted is not None:
+            begin = self.predicted[rows]
+        if not choice.damping:
+            return np.repeat(begin, len(rows) // len(begin), axis=0)
+        index, weight = self.near.index[rows, : choice.votes], self._weights(choice.sharpness, rows, choice.votes)
+        votes = np.zeros((len(rows), len(self.model.prior)))
+        for rater in range(self.whole.shape[1]):
+            cast = latent.log_votes(self.whole[index, rater], self.model.transition[rater])
+            votes += (cast * weight[:, :, None]).sum(axis=1)
+        out: Array = begin + choice.damping * votes
+        return out
+
+    def _weights(self, sharpness: float, rows: Ints, votes: int) -> Array:
+        distance = self.near.distance[rows, :votes].astype(float)
+        weight: Array = np.exp(-sharpness * (distance - distance[:, :1]))
+        return weight
+
+    def ballots(self, choice: Choice) -> Array:
+        """The first rater's votes by rating among the neighbours that vote, damped, (N, K)."""
+        rows = np.arange(len(self.whole))
+        votes, weight = (
+            self.whole[self.near.index[:, : choice.votes], 0],
+            choice.damping * self._weights(choice.sharpness, rows, choice.votes),
+        )
+        return np.column_stack([(weight * (votes == rating)).sum(axis=1) for rating in range(LEVELS)])
+
+    def own_likelihood(self, rows: Ints) -> Array:
+        """P(own ratings | level), (n, L)."""
+        raters = range(self.whole.shape[1])
+        return np.exp(sum(latent.log_votes(self.whole[rows, r], self.model.transition[r]) for r in raters))
+
+    def choose(self, rows: Ints, target: Array) -> Choice:
+        """The choice under which `target` (n, L), the likelihood of what is known of `rows`, is most likely."""
+        reach = self.near.index.shape[1]
+        counts = sorted({min(count, reach) for count in COUNTS})
+        options = [Choice(predicted, counts[0]) for predicted in sorted({False, self.predicted is not None})]
+        base = float(np.log(target @ self.model.prior + latent.TINY).mean())
+        best = replace(options[0], gain=0.0)
+        for count in counts:
+            for sharpness in SHARPNESS:
+                unit = self.log_prior(Choice(False, count, sharpness, 1.0), rows)
+                unit = unit - np.log(self.model.prior + latent.TINY)
+                for option in options:
+                    begin = self.log_prior(option, rows)
+                    for damping in DAMPINGS:
+                        belief = latent.posterior(begin + damping * unit)
+                        gain = float(np.log((belief * target).sum(axis=1) + latent.TINY).mean()) - base
+                        if gain > best.gain + EARNS:
+                            best = Choice(option.predicted, count, sharpness, damping, gain)
+        return replace(best, gain=round(best.gain, 5))
+
+
+def sample(rows: Ints, seed: int) -> Ints:
+    """At most 20,000 of `rows`, in order."""
+    if len(rows) <= SAMPLE:
+        return rows
+    return np.sort(np.random.default_rng(seed).choice(rows, SAMPLE, replace=False))
+
+
+def predict(
+    whole: Ints, near: Neighbours, embeddings: Floats, features: Array | None, rows: Ints, seed: int
+) -> tuple[Array, Ints] | None:
+    """Every row's mean rating, predicted without its own, shape (N,), and the fold that it was left out with.
+
+    Two ridge regressions, cross-fitted: on embeddings; then on what that predicts, neighbours' means at three widths,
+    and `features` (N, F) with their squares and products. None where there are too few rated `rows`.
+    """
+    if len(rows) < 2 * FEWEST:
+        return None
+    fold = np.random.default_rng(seed).integers(0, FOLDS, len(whole))
+    seen = whole >= 0
+    mean = np.where(seen, whole, 0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
+    target = np.where(seen, whole - mean, 0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
+    used = np.zeros(len(whole), bool)
+    used[rows] = True
+
+    def scaled(part: slice) -> NDArray[Any]:
+        return unit(embeddings[part]) * np.float32(np.sqrt(embeddings.shape[1]))
+
+    first = _ridge(scaled, embeddings.shape[1], target, fold, used)
+    columns = [first, *_neighbours_means(near, target, rated(whole)).T]
+    if features is not None:
+        extra = _standard(np.asarray(features, dtype=float))
+        pairs = [extra[:, i] * extra[:, j] for i in range(extra.shape[1]) for j in range(i, extra.shape[1])]
+        columns += [*extra.T, *pairs]
+    wide = _standard(np.column_stack(columns))
+    return _ridge(wide.__getitem__, wide.shape[1], target, fold, used), fold
+
+
+def _neighbours_means(near: Neighbours, target: Array, some: NDArray[np.bool_]) -> Array:
+    """Weighted means (N, 3) of the `target` (N,) of the 10, 20 and 30 nearest rows, of those that are rated."""
+    out = np.empty((len(target), 3))
+    for part in (slice(start, start + BLOCK) for start in range(0, len(target), BLOCK)):
+        index, distance = near.index[part], near.distance[part]
+        weight = np.exp(-10 * (distance - distance[:, :1])) * some[index]
+        lent = weight * target[index]
+        for column, count in enumerate((10, 20, REACH)):
+            total = np.maximum(weight[:, :count].sum(axis=1), 1e-9)
+            out[part, column] = lent[:, :count].sum(axis=1) / total
+    return out
+
+
+def _standard(columns: Array) -> Array:
+    spread = columns.std(axis=0)
+    out: Array = (columns - columns.mean(axis=0)) / np.where(spread > 1e-9, spread, 1)
+    return out
+
+
+def _ridge(
+    columns: Callable[[slice], NDArray[Any]], width: int, target: Array, fold: Ints, used: NDArray[np.bool_]
+) -> Array:
+    """Cross-fitted predictions, (N,), from `columns` (N, width), a block of rows at a time; the penalty is the one
+    that predicts best.
+    """
+    grams, sides = np.zeros((FOLDS, width + 1, width + 1)), np.zeros((FOLDS, width + 1))
+    parts = [slice(start, start + BLOCK) for start in range(0, len(target), BLOCK)]
+    for part in parts:
+        wide = _with_one(columns(part))
+        for f in range(FOLDS):
+            mine = wide[used[part] & (fold[part] == f)]
+            grams[f] += mine.T @ mine
+            sides[f] += mine.T @ target[part][used[part] & (fold[part] == f)].astype(wide.dtype)
+    penalty = np.diag(np.r_[np.ones(width), 1e-6])
+    weights = np.array([
+        [np.linalg.solve(grams.sum(axis=0) - grams[f] + ridge * penalty, sides.sum(axis=0) - sides[f])
+         for f in range(FOLDS)] for ridge in RIDGES
+    ])  # fmt: skip
+    guess = np.empty((len(RIDGES), len(target)))
+    for part in parts:
+        wide = _with_one(columns(part))
+        for f in range(FOLDS):
+            mine = np.flatnonzero(fold[part] == f)
+            guess[:, part.start + mine] = weights[:, f] @ wide[mine].T
+    wrong = ((guess - target) ** 2)[:, used].mean(axis=1)
+    best: Array = guess[wrong.argmin()]
+    return best
+
+
+def _with_one(columns: NDArray[Any]) -> NDArray[Any]:
+    return np.hstack([columns, np.ones((len(columns), 1), columns.dtype)])
+
+
+def levels_given(prediction: Array, fold: Ints, whole: Ints, rows: Ints, model: Latent) -> Array:
+    """Log P(level | prediction), (N, L): predictions in bins, and in each the levels that explain the others' ratings.
+
+    T is held; a row's own fold does not count for it. Two rows' worth of the prior are added to each bin.
+    """
+    bins = int(np.clip(len(rows) // FEWEST, 2, MOST_BINS))
+    edges = np.quantile(prediction[rows], np.arange(1, bins) / bins)
+    place = np.searchsorted(edges, prediction)
+    patterns, _, code = unique_rows(whole[rows])
+    votes = sum(latent.log_votes(patterns[:, r], model.transition[r]) for r in range(whole.shape[1]))
+    likely = np.exp(votes)  # (M, L)
+    table = np.zeros((FOLDS, bins, len(patterns)))
+    np.add.at(table, (fold[rows], place[rows], code), 1)
+    out = np.empty((len(prediction), len(model.prior)))
+    for f in range(FOLDS):
+        counted = table.sum(axis=0) - table[f]
+        share = np.tile(model.prior, (bins, 1))
+        for _ in range(200):
+            scale = counted / np.maximum(share @ likely.T, latent.TINY)
+            share = share * (scale @ likely) + 2 * model.prior
+            share /= share.sum(axis=1, keepdims=True)
+        mine = fold == f
+        out[mine] = np.log(share + latent.TINY)[place[mine]]
+    return out
+
+
+def lengths(instructions: Iterable[str], responses: Iterable[str]) -> Array:
+    """Log characters of instruction, response and both, (N, 3): cheap features that raters' scores follow closely."""
+    sizes = [(len(a), len(b), len(a) + len(b)) for a, b in zip(instructions, responses, strict=True)]
+    out: Array = np.log1p(np.array(sizes, float).reshape(-1, 3))
+    return out

@@ -1,0 +1,1 @@
+"""Vectors: encode, search, cluster, measure diversity."""

@@ -1,0 +1,194 @@
+"""Sentence embeddings, L2-normalised, kept in a cache on disk so that a second run embeds only new texts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from datasets import Dataset
+
+from ..config import MINILM, EntpConfig
+from ..errors import ConfigError, StageError, require
+from ..execution.progress import Bar
+from ..execution.ray_engine import RayHost
+from ..execution.stage import Batch, resolve, rows_of
+from ..execution.tables import each, gathered, matrix, take
+from ..models.loading import find, has_bfloat16, load_encoder, pick_device
+from ..schema import Row, text_of
+from .neighbors import Floats, check_embeddings
+
+BATCH_TOKENS = 2048  # tokens, padding included, in one pass of the model on the CPU: more don't fit its cache (ours)
+GPU_TOKENS = 32_768  # on another device (ours; not measured)
+CHUNK = 1024  # texts between two writes to the cache
+BLOCK = 8192  # rows whose texts are held at once, sorted by length (ours)
+RAY_BLOCK = 2**18  # the same where Ray's workers embed: each time they load the model (ours)
+
+
+@dataclass(frozen=True)
+class Embed:
+    """Embeds whole conversations. As a `datasets.map` transform it adds the column `embedding` (d floats a row).
+
+    `model`: a sentence-transformers model; or by dotted path a function of one's own, from texts to an array (N, d),
+    whose embeddings are not cached.
+    """
+
+    model: str = MINILM
+    device: str = "auto"
+    cache_dir: str = ""  # "": no cache
+    ray: RayHost | None = None  # whose workers embed; the cache stays with this process
+    dtype: str = "float32"  # of the products in the model: float32, or bfloat16; results are float32
+
+    @classmethod
+    def from_config(cls, config: EntpConfig) -> Embed:
+        """The embedder that the configuration asks for."""
+        return cls(config.embedder, config.device, str(config.cache_path()), RayHost.from_config(config),
+                   config.embedder_dtype)  # fmt: skip
+
+    @property
+    def own(self) -> bool:
+        """The model is a function of the user's own."""
+        return ":" in self.model and not Path(self.model).is_dir()
+
+    @property
+    def half(self) -> bool:
+        """Products are in bfloat16."""
+        return self.dtype == "bfloat16"
+
+    def check(self) -> None:
+        """Raise ModelNotFound, MissingExtra or ConfigError now where the model can't be had; nothing is loaded."""
+        if self.own:
+            resolve(self.model, "embedder", [MINILM])
+            return
+        require("sentence_transformers", "models", f"the embedder {self.model}")
+        find(self.model)
+        if self.ray is None and self.half:  # workers may have what this machine lacks
+            self._check_dtype(pick_device(self.device))
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Add `embedding`; texts are the turns of `messages`, parted by blank lines."""
+        return {**batch, "embedding": list(self.encode([text_of(row) for row in rows_of(batch)]))}
+
+    def encode(self, texts: Sequence[str], desc: str = "") -> Floats:
+        """Embeddings of `texts`, float32 of shape (N, d), unit length; a progress bar where `desc` is given.
+
+        Texts beyond the model's own limit (256 word pieces for all-MiniLM-L6-v2) are embedded by their beginning.
+        """
+        keys = [self._key(text) for text in texts]
+        vectors = self._load(keys)
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
+        if missing:
+            order = sorted(missing, key=lambda key: (len(missing[key]), key))  # like lengths together: little padding
+            with Bar(len(order), desc, "rows", disable=not desc) as bar:
+                chunks = [order[start : start + CHUNK] for start in range(0, len(order), CHUNK)]
+                texts_of = [[missing[key] for key in chunk] for chunk in chunks]
+                for chunk, matrix in zip(chunks, self._matrices(texts_of), strict=True):
+                    self._store(chunk, matrix)
+                    vectors.update(zip(chunk, matrix, strict=True))
+                    bar.update(len(chunk))
+        return np.stack([vectors[key] for key in keys]) if keys else np.zeros((0, 1), dtype=np.float32)
+
+    def _matrices(self, chunks: Sequence[list[str]]) -> Iterable[Floats]:
+        """Embeddings of each chunk of texts; on Ray the same chunks, so that the same rows share a batch."""
+        if self.ray is None:
+            return map(self._embed, chunks)
+        tables = (pa.table({"text": chunk}) for chunk in chunks)
+        schema = pa.schema({"embedding": pa.list_(pa.float32())})
+        found = self.ray.run(_Encode(replace(self, ray=None)), tables, schema)
+        return (np.stack(table["embedding"].to_numpy()) for table in found)
+
+    def encode_rows(self, rows: Dataset, desc: str = "", text: Callable[[Row], str] = text_of) -> Floats:
+        """Embeddings (N, d) of a `text` of each row, mapped from disk; texts go by in blocks."""
+        out: Floats = np.zeros((len(rows), 0), np.float32)
+        with Bar(len(rows), desc, "rows", disable=not desc) as bar:
+            texts = map(text, each(rows, "messages", "input"))
+            size = BLOCK if self.ray is None else RAY_BLOCK
+            for start in range(0, len(rows), size):
+                some = list(islice(texts, size))
+                with bar.part(len(some)):
+                    part = self.encode(some, desc)
+                if not start:
+                    out = matrix(len(rows), part.shape[1])
+                out[start : start + len(part)] = part
+        return out
+
+    def renewed(self, vectors: Floats, rows: Dataset) -> Floats:
+        """`vectors` (N, d) with those of the rows that a rule repaired made anew."""
+        mended = (any(f["action"] == "repair" for f in row["findings"]) for row in each(rows, "findings"))
+        at = np.array([i for i, so in enumerate(mended) if so], np.int64)
+        if len(at):
+            vectors = gathered(vectors, np.arange(len(vectors)), fresh=True)
+            vectors[at] = self.encode_rows(take(rows, at), desc="embed repaired rows")
+        return vectors
+
+    def _embed(self, texts: list[str]) -> Floats:
+        if self.own:
+            return self._own(texts)
+        require("sentence_transformers", "models", f"the embedder {self.model}")
+        import torch
+
+        encoder = load_encoder(self.model, self.device, self.cache_dir)
+        lengths = [0] * len(texts)  # of a static encoder, which pads nothing
+        if callable(encoder.tokenizer):
+            lengths = [len(ids) for ids in encoder.tokenizer(texts, truncation=True)["input_ids"]]
+        order = sorted(range(len(texts)), key=lambda i: -lengths[i])  # by tokens: hardly any padding
+        budget = BATCH_TOKENS * (1 + self.half) if encoder.device.type == "cpu" else GPU_TOKENS
+        if self.half:
+            self._check_dtype(encoder.device.type)
+        out: Floats | None = None
+        while order:
+            size = max(1, budget // max(1, lengths[order[0]]))
+            some, order = order[:size], order[size:]
+            with torch.autocast(encoder.device.type, torch.bfloat16, enabled=self.half):
+                part = encoder.encode([texts[i] for i in some], batch_size=size, normalize_embeddings=True,
+                                      show_progress_bar=False)  # fmt: skip
+            out = np.empty((len(texts), part.shape[1]), np.float32) if out is None else out
+            out[some] = part
+        assert out is not None
+        return out
+
+    def _own(self, texts: list[str]) -> Floats:
+        matrix = np.asarray(resolve(self.model, "embedder", [MINILM])(texts), dtype=np.float32)
+        if matrix.ndim != 2 or len(matrix) != len(texts):
+            raise StageError("embed", f"{self.model} returned an array of shape {matrix.shape} for {len(texts)} "
+                             "texts; it must be (texts, width)")  # fmt: skip
+        check_embeddings(matrix, "embed")
+        unit: Floats = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+        return unit
+
+    @staticmethod
+    def _check_dtype(device: str) -> None:
+        if not has_bfloat16(device):
+            raise ConfigError([f"embedder_dtype: this {device} has no instructions for bfloat16, and would be many "
+                               "times slower with it; set float32"])  # fmt: skip
+
+    def _key(self, text: str) -> str:
+        model = f"{self.model} in {self.dtype}" if self.half else self.model
+        return hashlib.blake2b(f"{model}\x1f{text}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+    def _load(self, keys: Sequence[str]) -> dict[str, Floats]:
+        if not self.cache_dir or self.own:
+            return {}
+        from ..io.sqlite_cache import get_vectors
+
+        return get_vectors(f"{self.cache_dir}/vectors.sqlite", list(dict.fromkeys(keys)))
+
+    def _store(self, keys: Sequence[str], matrix: Floats) -> None:
+        if self.cache_dir and not self.own:
+            from ..io.sqlite_cache import put_vectors
+
+            put_vectors(f"{self.cache_dir}/vectors.sqlite", list(keys), matrix)
+
+
+@dataclass(frozen=True)
+class _Encode:
+    """An embedder's work without its cache, as a stage on Ray: a column `text` becomes a column `embedding`."""
+
+    embed: Embed
+
+    def __call__(self, batch: Batch) -> Batch:
+        return {"embedding": list(self.embed._embed(batch["text"]))}

@@ -1,0 +1,243 @@
+"""Nearest neighbours by cosine similarity: one search shared by all stages that need them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import StageError
+from ..execution.tables import gathered
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+EXACT_ROWS = 60_000  # rows up to which the search is exact: 50,000 x 384 take 12 s, 300,000 would take 7 min (ours)
+RECALL = 0.95  # share of the true neighbours that the approximate search must find (ours)
+PROBED = 400  # rows on which its recall is measured
+COMPARED = (8, 32)  # rows compared exactly for each asked for; more where rows lie so close that codes are one (ours)
+BATCH = 8192  # rows searched at a time
+LONG_TAIL = 10  # neighbours of the long-tail score (DS2)
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """`index` (N, k): row numbers, nearest first, self and exact copies left out. `distance` (N, k): 1 - cosine."""
+
+    index: Ints
+    distance: Floats
+    recall: float = 1.0  # measured share of the true neighbours that were found; 1: the search was exact
+
+    def long_tail(self) -> Floats:
+        """Mean cosine distance to the 10 nearest rows, shape (N,) (DS2's long-tail score, with 10 true neighbours)."""
+        mean: Floats = self.distance[:, :LONG_TAIL].mean(axis=1)
+        return mean
+
+    def of(self, rows: Ints, back: Ints) -> Neighbours:
+        """The neighbours of a subset seen from all rows: `rows` (M,) are the subset's, `back` (N,) places in it."""
+        return Neighbours(rows[self.index][back], self.distance[back], self.recall)
+
+    def among(self, rows: Ints) -> Neighbours:
+        """The inverse of `of`: places in the subset `rows` (M,), sorted. StageError where it lacks a neighbour."""
+        if len(rows) == len(self.index):
+            return self
+        place = np.searchsorted(rows, self.index[rows])
+        if (rows[np.minimum(place, len(rows) - 1)] != self.index[rows]).any():
+            raise StageError(
+                "correct",
+                "neighbours name rows that are copies of others or out of range; give those of an earlier result on "
+                "the same rows, or leave them out",
+            )
+        return Neighbours(place, self.distance[rows], self.recall)
+
+
+def check_embeddings(embeddings: Floats, stage: str) -> None:
+    """Raise StageError naming the rows whose embedding is not finite or is zero."""
+    bad = []
+    for start in range(0, len(embeddings), BATCH):
+        part = embeddings[start : start + BATCH]
+        wrong = ~np.isfinite(part).all(axis=1) | (np.abs(part).max(axis=1, initial=0) == 0)
+        bad += (start + np.flatnonzero(wrong)).tolist()
+    if bad:
+        raise StageError(stage, "embeddings are not finite or are zero, so cosine similarity is undefined; "
+                         "embed these rows again or leave them out", [str(i) for i in bad])  # fmt: skip
+
+
+def copies(embeddings: Floats) -> Ints:
+    """For each row the number of the first row with the very same embedding, shape (N,)."""
+    rows = np.ascontiguousarray(embeddings)
+    keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
+    _, first, back = np.unique(keys, return_index=True, return_inverse=True)
+    found: Ints = first[back].astype(np.int64)
+    return found
+
+
+def nearest(embeddings: Floats, k: int, exact_rows: int = EXACT_ROWS) -> Neighbours:
+    """The k nearest rows of every row of `embeddings` (N, d); fewer where there are fewer other rows.
+
+    Exact up to `exact_rows` rows; beyond, cells of an inverted file are probed until at least 95% of the true
+    neighbours of a sample are found, and `recall` says how many were. Self is removed by index, not by position: exact
+    copies tie with it. Held in memory: the vectors where the search is exact, else codes of a sixteenth of their size.
+    """
+    k = min(k, len(embeddings) - 1)
+    flat = len(embeddings) <= exact_rows
+    index, recall = (_flat(embeddings), 1.0) if flat else _inverted(embeddings, k)
+    found = np.empty((len(embeddings), k), dtype=np.int64)
+    distance = np.empty((len(embeddings), k), dtype=np.float32)
+    short = []
+    for start in range(0, len(embeddings), BATCH):
+        rows = np.arange(start, min(start + BATCH, len(embeddings)))
+        found[rows], distance[rows] = _search(index, embeddings, rows, k)
+        short += (start + np.flatnonzero((found[rows] < 0).any(axis=1))).tolist()
+    if short:  # the cells probed held fewer than k rows
+        rows = np.array(short)
+        found[rows], distance[rows] = _exact(embeddings, rows, k)
+    return Neighbours(found, distance, recall)
+
+
+def unit(vectors: Floats) -> Floats:
+    """Rows of unit length, float32, as a new array."""
+    part = np.array(vectors, dtype=np.float32, order="C")
+    part /= np.linalg.norm(part, axis=1, keepdims=True)
+    return part
+
+
+def _filled(index: Any, embeddings: Floats) -> Any:
+    for start in range(0, len(embeddings), BATCH):
+        index.add(unit(embeddings[start : start + BATCH]))
+    return index
+
+
+def _flat(embeddings: Floats) -> Any:
+    import faiss
+
+    return _filled(faiss.IndexFlatIP(embeddings.shape[1]), embeddings)
+
+
+@dataclass
+class _Codes:
+    """An inverted file of 4-bit product codes finds candidates, which are compared exactly by `vectors` (N, d).
+
+    Codes take a sixteenth of the vectors' memory and are read many times faster: rows without clear clusters, of which
+    hundreds of cells must be probed, are searched in good time, too.
+    """
+
+    index: Any
+    vectors: Floats  # where they lie, in memory or on disk
+    length: Floats  # (N,)
+    compared: int = 0  # rows for each that is asked for
+
+    def search(self, asked: Floats, k: int) -> tuple[Floats, Ints]:
+        """As faiss's: cosine similarities (M, k) and row numbers (M, k), best first, -1 where there are no more."""
+        import faiss
+
+        _, found = self.index.search(asked, k * self.compared)
+        similarity: Floats = np.full(found.shape, -np.inf, np.float32)
+        products = faiss.fvec_inner_products_by_idx  # type: ignore[attr-defined]
+        products(*map(faiss.swig_ptr, (similarity, asked, self.vectors, found)), asked.shape[1], *found.shape)
+        similarity /= self.length[found]
+        best = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
+        best = np.take_along_axis(best, np.argsort(-np.take_along_axis(similarity, best, 1), 1, kind="stable"), 1)
+        return np.take_along_axis(similarity, best, 1), np.take_along_axis(found, best, 1)
+
+
+def _inverted(embeddings: Floats, k: int) -> tuple[_Codes, float]:
+    """As many cells are probed, and rows compared, as the recall needs, which is measured."""
+    import faiss
+
+    n, d = embeddings.shape
+    cells, even = int(4 * np.sqrt(n)), d + d % 2  # a code is of two dimensions
+    pad = f"Pad{even}," if even > d else ""
+    index = faiss.index_factory(d, f"{pad}IVF{cells},PQ{even // 2}x4fsr", faiss.METRIC_INNER_PRODUCT)
+    index.train(unit(embeddings[:: max(1, n // (40 * cells))]))
+    _filled(index, embeddings)
+    blocks = (embeddings[start : start + BATCH] for start in range(0, n, BATCH))
+    length = np.concatenate([np.linalg.norm(block, axis=1) for block in blocks]).astype(np.float32)
+    codes = _Codes(index, np.ascontiguousarray(embeddings, dtype=np.float32), length)
+    rows = np.linspace(0, n - 1, min(PROBED, n)).astype(np.int64)
+    truth, _ = _exact(embeddings, rows, k)
+    recall = 0.0
+    for codes.compared, probe in product(COMPARED, (8, 16, 32, 64, 128, 192, 256, 384, 512, 768, 1024)):
+        faiss.extract_index_ivf(index).nprobe = min(probe, cells)
+        found, _ = _search(codes, embeddings, rows, k)
+        recall = float(np.mean([len(np.intersect1d(a, b)) / k for a, b in zip(found, truth, strict=True)]))
+        if recall >= RECALL:
+            break
+    return codes, round(recall, 4)
+
+
+def _search(index: Any, embeddings: Floats, rows: Ints, k: int) -> tuple[Ints, Floats]:
+    similarity, found = index.search(unit(embeddings[rows]), k + 1)
+    return _without_self(similarity, found, rows, k)
+
+
+def _exact(embeddings: Floats, rows: Ints, k: int) -> tuple[Ints, Floats]:
+    """Neighbours of a few rows among all, without an index."""
+    import faiss
+
+    asked = unit(embeddings[rows])
+    heap = faiss.ResultHeap(len(rows), k + 1, keep_max=True)
+    for start in range(0, len(embeddings), BATCH):
+        part = unit(embeddings[start : start + BATCH])
+        near, index = faiss.knn(asked, part, min(k + 1, len(part)), metric=faiss.METRIC_INNER_PRODUCT)
+        heap.add_result(near, index + start)
+    heap.finalize()
+    return _without_self(heap.D, heap.I, rows, k)
+
+
+def _without_self(similarity: Floats, found: Ints, rows: Ints, k: int) -> tuple[Ints, Floats]:
+    keep = found != rows[:, None]
+    keep[keep.all(axis=1), -1] = False  # more than k exact copies: self did not make the list
+    shape = (len(rows), k)
+    distance = np.clip(1 - similarity[keep], 0, 2).reshape(shape).astype(np.float32)
+    return found[keep].reshape(shape), distance
+
+
+def nearest_distinct(embeddings: Floats, copy_of: Ints, k: int) -> Neighbours:
+    """Like `nearest`, over one row of each set of exact copies; a copy gets the neighbours of its original.
+
+    `copy_of` (N,): for each row the number of the first row with the same text. Copies are no independent evidence.
+    """
+    originals, back = np.unique(copy_of, return_inverse=True)
+    if len(originals) == len(embeddings):
+        return nearest(embeddings, k)
+    return nearest(gathered(embeddings, originals), k).of(originals, back)
+
+
+@dataclass(eq=False)
+class Space:
+    """Embeddings (N, d) of a run's rows and the k nearest of each, searched for once, by whoever asks first.
+
+    Correction, long-tail score, semantic duplicates and the fusion groups' context share them. `copy_of` as in
+    `nearest_distinct`.
+    """
+
+    vectors: Floats
+    copy_of: Ints
+    k: int
+
+    @cached_property
+    def near(self) -> Neighbours:
+        """Neighbours of all rows."""
+        return nearest_distinct(self.vectors, self.copy_of, self.k)
+
+    def among(self, rows: Ints) -> Among:
+        """Neighbours within the subset `rows` (M,), in its numbers; -1 for others."""
+        first = np.full(len(self.vectors), -1, np.int64)
+        first[self.copy_of[rows][::-1]] = np.arange(len(rows))[::-1]
+        index = first[self.near.index[rows]]
+        return Among(index, self.near.distance[rows], self.near.recall, first[self.copy_of[rows]])
+
+
+@dataclass(frozen=True)
+class Among(Neighbours):
+    """Neighbours of a subset of M rows in its own numbers, -1 for rows outside. Of copies only the first is named.
+
+    `first` (M,): the first copy of each row in the subset.
+    """
+
+    first: Ints = field(default_factory=lambda: np.zeros(0, np.int64))

@@ -1,0 +1,1 @@
+"""A model measured: tasks, held-out loss, paired comparison."""

@@ -1,0 +1,59 @@
+"""Calls and tokens of a run: whoever has the replies records them, whoever opened a meter reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ..llm.protocol import BUDGET, ChatReply
+
+
+@dataclass(eq=False)  # meters are told apart by identity
+class Usage:
+    """Sums over replies; tokens of replies from the cache are counted too, since they tell what the run is worth."""
+
+    calls: int = 0
+    cached_calls: int = 0
+    prompt: int = 0
+    completion: int = 0
+
+    def add(self, replies: Iterable[ChatReply]) -> None:
+        """Count these replies; calls that were not made are none."""
+        for reply in replies:
+            if reply.finish_reason == BUDGET:
+                continue
+            self.calls += 1
+            self.cached_calls += reply.cached
+            self.prompt += reply.prompt_tokens
+            self.completion += reply.completion_tokens
+
+
+_open: list[Usage] = []
+
+
+@contextmanager
+def metered() -> Iterator[Usage]:
+    """Everything recorded inside the block is added to the usage that it yields. Meters nest."""
+    usage = Usage()
+    _open.append(usage)
+    try:
+        yield usage
+    finally:
+        _open.remove(usage)
+
+
+def record(replies: Iterable[ChatReply]) -> None:
+    """Add `replies` to every open meter."""
+    replies = list(replies)
+    for usage in _open:
+        usage.add(replies)
+
+
+def record_usage(other: Usage) -> None:
+    """Add what another process counted to every open meter."""
+    for usage in _open:
+        usage.calls += other.calls
+        usage.cached_calls += other.cached_calls
+        usage.prompt += other.prompt
+        usage.completion += other.completion

@@ -1,0 +1,1 @@
+"""`entp study`: runs the variants of a study and compares them."""

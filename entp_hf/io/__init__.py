@@ -1,0 +1,1 @@
+"""Rows in, folders out: readers, formats, file systems, the output folder, the run record, the SQLite file."""

@@ -1,0 +1,146 @@
+"""The output folder, which appears whole or not at all, and Parquet files with the same bytes for the same rows."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Dataset
+
+from ..errors import OutputError
+from ..execution.tables import blocks, on_disk
+
+if TYPE_CHECKING:
+    from .remote import RemoteFolder
+
+MANIFEST = "manifest.json"
+ROW_GROUP = 1000  # rows; small groups let the Hub's viewer page through a file (ours)
+
+
+def output_folder(path: str | Path, overwrite: bool = False) -> OutputFolder | RemoteFolder:
+    """The context to write a folder in: on this machine, or by its URL wherever fsspec or the Hub can be written."""
+    from .remote import RemoteFolder, is_remote
+
+    return RemoteFolder(str(path), overwrite) if is_remote(path) else OutputFolder(path, overwrite)
+
+
+class OutputFolder:
+    """Context manager: gives a temporary folder beside `path` to write to, and renames it to `path` at the end.
+
+    On an exception, Ctrl-C included, the temporary folder goes and `path` is as it was. With `overwrite`, a folder
+    is replaced only if it holds a manifest.json, as those that this package wrote do.
+    """
+
+    def __init__(self, path: str | Path, overwrite: bool = False) -> None:
+        self.path = Path(path).expanduser().resolve()
+        self.overwrite = overwrite
+        self._temporary: Path | None = None
+        self._made: list[Path] = []
+
+    def check(self) -> None:
+        """Raise OutputError if the folder can't be written, or may not be replaced. Writes nothing."""
+        path = self.path
+        if path == Path.cwd() or path in Path.cwd().parents:
+            raise OutputError(f"{path} is or holds the working directory; name a folder to be made")
+        if path.exists() and not path.is_dir():
+            raise OutputError(f"{path} is a file; name a folder to be made")
+        if path.is_dir() and any(path.iterdir()):
+            if not self.overwrite:
+                raise OutputError(f"{path} exists and is not empty; name another folder, or replace it by --overwrite")
+            if not (path / MANIFEST).is_file():
+                raise OutputError(f"{path} holds no {MANIFEST}, so it is none of ours and is not replaced")
+        parent = next(p for p in path.parents if p.exists())
+        if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+            raise OutputError(f"{path} can't be made: {parent} is not a folder that can be written to")
+
+    def __enter__(self) -> Path:
+        self.check()
+        parent = self.path.parent
+        self._made = [p for p in (parent, *parent.parents) if not p.exists()]
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            self._temporary = self._beside("part")
+            self._temporary.mkdir()
+        except OSError as error:
+            self._discard()
+            raise OutputError(f"{self.path} can't be made: {error}") from error
+        return self._temporary
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        if self._temporary is None or kind is not None:
+            self._discard()
+            return
+        try:
+            self._swap(self._temporary)
+        except (OSError, OutputError) as failure:  # the results are whole, so they are not thrown away
+            raise OutputError(f"{self.path} can't be put in place: {failure}. {self._temporary} holds it") from failure
+        except BaseException:
+            self._discard()
+            raise
+
+    def _beside(self, kind: str) -> Path:
+        """A new name in the same folder, for a rename is atomic only within one file system."""
+        return self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.{kind}")
+
+    def _swap(self, new: Path) -> None:
+        """Put `new` in place; an old folder is moved aside first, for a rename needs an empty place."""
+        if not self.path.exists():
+            new.rename(self.path)
+            return
+        self.check()  # it may have been filled since
+        old = self._beside("old")
+        self.path.rename(old)
+        try:
+            new.rename(self.path)
+        except BaseException:
+            old.rename(self.path)
+            raise
+        shutil.rmtree(old)
+
+    def _discard(self) -> None:
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+        for folder in self._made:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def write_rows(dataset: Dataset, path: Path) -> None:
+    """Write as Parquet, making its folder: the same rows give the same bytes, however they lie in memory.
+
+    Raises OutputError.
+    """
+    write_tables(blocks(dataset, size=ROW_GROUP), dataset.features.arrow_schema, path)
+
+
+def write_tables(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> None:
+    """Write tables of the schema as Parquet, each as a row group or several. Raises OutputError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with pq.ParquetWriter(path, schema, compression="zstd", compression_level=3) as writer:
+            for table in tables:
+                writer.write_table(table.cast(schema).combine_chunks(), row_group_size=ROW_GROUP)
+    except (OSError, pa.ArrowException) as error:
+        if path.is_file():
+            path.unlink()
+        raise OutputError(f"{path} can't be written: {error}") from error
+
+
+def read_written(path: Path, columns: Sequence[str] | None = None) -> Dataset:
+    """The rows that `write_rows` wrote, or some of their columns, on disk; none included: `Dataset.from_parquet` fails
+    on those.
+    """
+    with pq.ParquetFile(path) as file:
+        names = [name for name in file.schema_arrow.names if columns is None or name in columns]
+        schema = pa.schema([file.schema_arrow.field(name) for name in names])
+        batches = (batch.select(names).cast(schema) for batch in file.iter_batches(ROW_GROUP, columns=names))
+        return on_disk(batches, schema)

@@ -1,0 +1,1 @@
+"""Stage 4: fusion groups, fusion by an LLM, composition without one, the hybrid dataset."""

@@ -1,0 +1,148 @@
+"""One round of fusion: every group is asked for, judged, asked again with the reason, and composed where it failed."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..config import EntpConfig
+from ..embedding.neighbors import Floats
+from ..execution.usage import metered, record
+from ..gate.gate import Gate, Verdict, reason_kind
+from ..llm.protocol import BUDGET, ChatClient, make_client
+from ..rating.rate import judge
+from ..schema import Row
+from .fusion import FUSERS, asks_directly, direct_request, form_of, fused_row, fusion_request, read_fused
+from .groups import Group
+from .mosaic import mosaic
+
+
+class Round:
+    """One round of fusion: `rows` holds a made row for each group, or None where its representative goes through."""
+
+    def __init__(self, groups: Sequence[Group], config: EntpConfig, gate: Gate, accepted: Floats, number: int) -> None:
+        self.groups, self.config, self.gate, self.accepted, self.number = groups, config, gate, accepted, number
+        self.rows: list[Row | None] = [None] * len(groups)
+        self.verdicts: dict[int, Verdict] = {}  # of the rows that passed, by group number
+        self.vectors: dict[int, Floats] = {}
+        self.reasons: Counter[str] = Counter()
+        self.attempts = 0
+        self.stopped = ""  # which limit forbade calls
+
+    def run(self, client: ChatClient | None) -> dict[str, Any]:
+        """Ask the model, compose what it could not fuse, and return the round's figures (manifest.py)."""
+        begun = time.perf_counter()
+        with metered() as usage:
+            if FUSERS[self.config.fuser] is not None and client is not None:
+                self._ask(client)
+            if "mosaic" in (self.config.on_reject, self.config.fuser):
+                self._compose()
+        origins = Counter(row["origin"] for row in self.rows if row is not None)
+        return {
+            "round": self.number,
+            "groups": len(self.groups),
+            "fused": origins["fused"],
+            "mosaic": origins["mosaic"],
+            "passthrough": len(self.groups) - len(self.verdicts),
+            "attempts": self.attempts,
+            "reasons": dict(self.reasons.most_common()),
+            "similarity": self._mean("similarity"),
+            "novelty": self._mean("novelty"),
+            "reject_rate": round(1 - origins["fused"] / self.attempts, 4) if self.attempts else None,
+            "prompt_tokens": usage.prompt,
+            "completion_tokens": usage.completion,
+            "seconds": round(time.perf_counter() - begun, 3),
+        }
+
+    def new_vectors(self) -> Floats:
+        """Embeddings of the made rows, (m, d), in the order of their groups."""
+        passed = [self.vectors[i] for i in sorted(self.vectors)]
+        return np.stack(passed) if passed else self.accepted[:0]
+
+    def _mean(self, figure: str) -> float | None:
+        values = [verdict.figures[figure] for verdict in self.verdicts.values()]
+        return round(float(np.mean(values)), 4) if values else None
+
+    def _ask(self, client: ChatClient) -> None:
+        """Let the model fuse each group; what the gate refuses is asked again with the reason, `retries` times."""
+        fuser = FUSERS[self.config.fuser]
+        assert fuser is not None
+        todo = list(range(len(self.groups)))
+        direct = self._direct_answers(todo, client) if asks_directly(fuser, self.config) else {}
+        why = dict.fromkeys(todo, "")
+        for attempt in range(self.config.retries + 1):
+            asks = {
+                i: fusion_request(self.groups[i], fuser, self.config, direct.get(i, ""), why[i], attempt) for i in todo
+            }
+            replies = client.chat(list(asks.values()), desc=f"fuse (round {self.number}, attempt {attempt + 1})")
+            record(replies)
+            found = {}
+            for i, reply in zip(asks, replies, strict=True):
+                fused, why[i] = read_fused(reply, form_of(self.groups[i]))
+                if reply.finish_reason == BUDGET:
+                    self.stopped = reply.error
+                    continue
+                self.attempts += 1
+                if fused is not None:
+                    version = asks[i].prompt_version
+                    found[i] = fused_row(self.groups[i], fused, client.name, version, self.number)
+            why |= self._judge(found)
+            why |= self._rerate(list(found), client)
+            todo = [i for i in todo if self.rows[i] is None]
+            self.reasons.update(reason_kind(why[i]) for i in todo)
+            if not todo or self.stopped:
+                break
+
+    def _direct_answers(self, todo: Sequence[int], client: ChatClient) -> dict[int, str]:
+        replies = client.chat([direct_request(self.groups[i], self.config) for i in todo], desc="direct answers")
+        record(replies)
+        # One that was cut off still holds knowledge; the fusion prompt says that it must be checked.
+        return {i: reply.text for i, reply in zip(todo, replies, strict=True) if not reply.error}
+
+    def _rerate(self, numbers: Sequence[int], client: ChatClient) -> dict[int, str]:
+        """Rate what passed the gate (`gate_rerate`), and take back rows below their best parent, with the reason.
+
+        A row whose rating failed stays, with a note: the gate found nothing wrong with it.
+        """
+        passed = {i: row for i in numbers if (row := self.rows[i]) is not None}
+        if not self.config.gate_rerate or not passed:
+            return {}
+        model = self.config.rater_model
+        values, notes = judge(list(passed.values()), make_client(self.config, model) if model else client,
+                              self.config.prompt_dir)  # fmt: skip
+        why = {}
+        for (i, row), value, note in zip(passed.items(), values, notes, strict=True):
+            best = max((row["score"] for row in self.groups[i].rows if row["score"] is not None), default=0)
+            if value is not None and value < best:
+                why[i] = f"rated below its best parent (rating {value:g}, parent {best})"
+                self.rows[i] = None
+                del self.verdicts[i], self.vectors[i]
+            else:
+                score = None if value is None else int(value)
+                self.rows[i] = {**row, "ratings": [value], "score": score, "notes": note}
+        return why
+
+    def _compose(self) -> None:
+        """Mosaics for the groups that have no row yet."""
+        open_groups = [i for i, row in enumerate(self.rows) if row is None]
+        styles, seed = self.config.mosaic_styles, self.config.seed
+        made = {i: mosaic(self.groups[i], self.number, styles, seed) for i in open_groups}
+        found = {i: row for i, row in made.items() if row is not None}
+        why = self._judge(found)
+        self.reasons.update(f"mosaic: {reason_kind(reason)}" for reason in why.values() if reason)
+
+    def _judge(self, found: Mapping[int, Row]) -> dict[int, str]:
+        """Let the gate judge rows, by group number; keeps those that pass and returns every row's reason."""
+        order = sorted(found)
+        parents = [[row for row in self.groups[i].rows if row["id"] in found[i]["parents"]] for i in order]
+        before = np.concatenate([self.accepted, self.new_vectors()])
+        judged, now = self.gate.judge([found[i] for i in order], parents, before)
+        new = iter(now[len(before) :])
+        for i, verdict in zip(order, judged, strict=True):
+            if not verdict.reason:
+                self.rows[i], self.verdicts[i], self.vectors[i] = verdict.row, verdict, next(new)
+        return {i: verdict.reason for i, verdict in zip(order, judged, strict=True)}

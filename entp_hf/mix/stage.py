@@ -1,0 +1,139 @@
+"""Mix: rounds of fusion over a shrinking corpus, then the hybrid dataset (method sections 6 and 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import EntpConfig
+from ..embedding.clustering import Clusters, representatives
+from ..gate.gate import Gate
+from ..llm.protocol import ChatClient
+from ..schema import Row
+from .fusion import FUSERS
+from .groups import Group, add_context, build_groups, has_neighbour
+from .pool import Around, Corpus
+from .round import Round
+
+INTO = ("mix:fused", "mix:mosaic")  # `dropped_by` of rows that a made row replaced
+
+
+@dataclass
+class Mixed:
+    """What the rounds left: made rows, and for each row of the pool, by number, what became of it."""
+
+    made: list[Row] = field(default_factory=list)
+    passed: list[int] = field(default_factory=list)  # could not be fused: they go through as they are
+    used: dict[int, Row] = field(default_factory=dict)  # row of the pool: the made row that replaced it
+    used_made: list[Row] = field(default_factory=list)  # made rows that a later one replaced, `dropped_by` set
+    unused: list[int] = field(default_factory=list)
+    rounds: list[dict[str, Any]] = field(default_factory=list)
+    stopped_by: str = ""
+
+
+def made_wanted(config: EntpConfig) -> int:
+    """How many made rows the hybrid dataset asks for."""
+    return 0 if config.fuser == "none" else round(config.target_size * config.fusion_ratio)
+
+
+def group_size(config: EntpConfig) -> int:
+    """Rows in a full fusion group, the representative included."""
+    fuser = FUSERS[config.fuser]
+    return 1 + (fuser.size if fuser and fuser.size is not None else config.group_neighbors)
+
+
+def groups_possible(rows: int, have: int, config: EntpConfig) -> int:
+    """Fusion groups of a round over `rows` rows that may be fused, when `have` made rows are there already."""
+    return max(0, min(made_wanted(config) - have, config.max_groups or rows, rows // group_size(config)))
+
+
+def round_groups(
+    corpus: Corpus, clusters: Clusters, done: set[str], around: Around, config: EntpConfig
+) -> tuple[list[Group], str]:
+    """The groups of a round over `corpus`, and "round limit"; or none, and what is lacking.
+
+    `done` are ids of rows that are not to be fused. The model has no part in this, so a plan can know it.
+    """
+    vectors, least = corpus.embeddings(), config.group_similarity
+    can = corpus.alive & np.array(
+        [bool(kind) and key not in done for kind, key in zip(corpus.kinds, corpus.ids, strict=True)], bool
+    )
+    if group_size(config) > 1:
+        can &= has_neighbour(vectors, corpus.label, _where(can, corpus.kinds), least)
+    have = int((corpus.alive & ~corpus.fresh).sum())
+    wanted = groups_possible(int(can.sum()), have, config)
+    if not wanted:
+        return [], "enough rows made" if have >= made_wanted(config) else "no rows left to fuse"
+    seeds = representatives(vectors, replace(clusters, label=corpus.label), wanted, list(can & corpus.fresh))
+    if not seeds:
+        return [], "no rows left to fuse"
+    kinds = _where(can, corpus.kinds)
+    groups = build_groups(corpus, vectors, corpus.label, kinds, seeds, group_size(config) - 1, least)
+    fuser = FUSERS[config.fuser]
+    if config.context_row and fuser is not None and fuser.context:
+        groups = add_context(groups, around.near(seeds))
+    return groups, "round limit"
+
+
+def _where(mask: NDArray[np.bool_], kinds: Sequence[str]) -> list[str]:
+    return [kind if there else "" for kind, there in zip(kinds, mask, strict=True)]
+
+
+def run_rounds(
+    corpus: Corpus, clusters: Clusters, around: Around, config: EntpConfig, client: ChatClient | None, gate: Gate
+) -> Mixed:
+    """Fuse until enough rows are made, nothing new comes of it (`min_novelty`), rows or rounds run out.
+
+    `corpus` are the purged rows, and takes in what is made of them; `around` all rows that may be shown beside a
+    group. Made rows replace the rows that they used up, are embedded, and may be fused further; compositions (mosaic)
+    are not, and a representative that failed is not tried again.
+    """
+    mixed = Mixed()
+    accepted = corpus.vectors[:0]
+    done: set[str] = set()
+    for number in range(1, config.rounds + 1):
+        groups, mixed.stopped_by = round_groups(corpus, clusters, done, around, config)
+        if not groups:
+            break
+        fusion = Round(groups, config, gate, accepted, number)
+        figures = fusion.run(client)
+        mixed.rounds.append(figures)
+        at = {key: i for i, key in enumerate(corpus.ids)}
+        for group, row in zip(groups, fusion.rows, strict=True):
+            if row is None or group.representative["id"] not in row["parents"]:
+                done.add(group.representative["id"])
+            if row is None:
+                continue
+            for parent in row["parents"]:
+                corpus.alive[at[parent]] = False
+                if at[parent] < len(corpus.pool):
+                    mixed.used[at[parent]] = row
+                else:
+                    mixed.used_made.append(used(corpus[at[parent]], row))
+            if row["origin"] == "mosaic":
+                done.add(row["id"])
+        new = fusion.new_vectors()
+        corpus.add([row for row in fusion.rows if row is not None], new)
+        accepted = np.concatenate([accepted, new])
+        if figures["novelty"] is not None and figures["novelty"] < config.min_novelty:
+            mixed.stopped_by = f"mean novelty {figures['novelty']} under {config.min_novelty}"
+            break
+        if fusion.stopped:
+            mixed.stopped_by = fusion.stopped
+            break
+    for i in np.flatnonzero(corpus.alive).tolist():
+        if i >= len(corpus.pool):
+            mixed.made.append(corpus[i])
+        else:
+            (mixed.passed if corpus.ids[i] in done else mixed.unused).append(i)
+    return mixed
+
+
+def used(row: Row, made: Row) -> Row:
+    """The row as one that `made` replaced."""
+    notes = "; ".join(filter(None, [row["notes"], f"into {made['id']}"]))
+    return {**row, "dropped_by": f"mix:{made['origin']}", "notes": notes}

@@ -1,0 +1,1 @@
+"""Models in this process: find, load, chat template, losses."""

@@ -1,0 +1,83 @@
+"""What a run came to: the account of its rows, diversity before and after, and the benchmark items found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+
+from ..config import EntpConfig
+from ..embedding.diversity import SIDE, before_and_after
+from ..embedding.embed import Embed
+from ..embedding.neighbors import Floats
+from ..errors import StageError
+from ..execution.tables import column
+from ..mix.assembly import OVER
+from ..mix.stage import INTO, Mixed
+from ..purge.contamination.index import Contamination
+from ..rules.selection import dataset_rules_off
+from ..schema import text_of
+
+Info = dict[str, Any]
+
+
+def varied(came: Floats, kept: Dataset, config: EntpConfig) -> Info:
+    """The manifest's `diversity` as its one key, {} where there are too few rows; most embeddings are in the cache."""
+    some = np.random.default_rng(config.seed).permutation(len(kept))[:SIDE]
+    made = Embed.from_config(config).encode([text_of(kept[int(i)]) for i in some])
+    found = before_and_after(came, made, config.seed)
+    return {"diversity": found} if found else {}
+
+
+def held(contamination: Contamination | None, dropped: Dataset, mixed: Mixed, config: EntpConfig) -> Info:
+    """The manifest's `contamination` as its one key, {} where no benchmark was looked for."""
+    if contamination is None or "contamination" in dataset_rules_off(config.purge_rules, config.purge_off):
+        return {}
+    out = [i for i, reason in enumerate(column(dropped, "dropped_by")) if reason == "purge:contamination"]
+    worst = [next(f["detail"] for f in row if f["rule"] == "contamination") for row in dropped.select(out)["findings"]]
+    found = Counter(detail.rpartition(", ")[0].rpartition(":")[0] for detail in worst)
+    refused = sum(n for figures in mixed.rounds for reason, n in figures["reasons"].items() if "benchmark" in reason)
+    items = len(set(contamination.items))
+    return {"contamination": {"items": items, "coverage": contamination.coverage, "rows": len(worst),
+                              "by_benchmark": dict(found.most_common()), "refused": refused}}  # fmt: skip
+
+
+def short(rows: int, config: EntpConfig) -> list[str]:
+    """A warning where the dataset is smaller than asked for; nobody asked for the default, so it warns of none."""
+    if rows >= config.target_size or config.target_size == EntpConfig.target_size:
+        return []
+    return [
+        f"{rows:,} rows are in the dataset, target_size is {config.target_size:,}: the pool gave no more at "
+        f"fusion_ratio {config.fusion_ratio:g}"
+    ]
+
+
+def account(total: int, pool: int, made: int, kept: Dataset, dropped: Dataset) -> dict[str, int]:
+    """Every row that came in and every row that was made is kept or dropped, once; StageError otherwise.
+
+    Returns what became of the `pool` rows of the pool: fused into something, passed through, dropped with a reason, or
+    left unused (fit, but over the size asked for); they add up, or that is a StageError too.
+    """
+    ids = column(kept, "id") + column(dropped, "id")
+    if len(ids) != total + made or len(set(ids)) != len(ids):
+        twice = sorted(key for key, times in Counter(ids).items() if times > 1)
+        raise StageError(
+            "assemble",
+            f"{total} rows came in and {made} were made, but {len(kept)} were kept and {len(dropped)} dropped, "
+            f"{len(ids) - len(set(ids))} of them twice; this is a fault of the program, please report it",
+            twice,
+        )
+    columns = (column(dropped, name) for name in ("in_pool", "origin", "dropped_by"))
+    why = [reason for low, origin, reason in zip(*columns, strict=True) if low and origin == "input"]
+    fused, unused = sum(reason in INTO for reason in why), why.count(OVER)
+    passed = column(kept, "origin").count("passthrough")
+    if passed + len(why) != pool:
+        raise StageError(
+            "assemble",
+            f"the pool had {pool} rows, of which {passed} were passed through and {len(why)} dropped or used; this is "
+            "a fault of the program, please report it",
+        )
+    left = len(why) - fused - unused
+    return {"pool": pool, "fused": fused, "passed": passed, "dropped": left, "unused": unused}

@@ -1,0 +1,244 @@
+"""The whole method, in the order of the paper: rate, correct, pool, purge, cluster, mix, gate, hybrid dataset."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset, concatenate_datasets
+
+from ..config import EntpConfig
+from ..embedding.clustering import Clusters
+from ..embedding.diversity import SIDE
+from ..embedding.embed import Embed
+from ..embedding.neighbors import Floats, Space
+from ..execution.ray_engine import RayHost
+from ..execution.stage import set_columns
+from ..execution.tables import column, each, gathered, pick
+from ..execution.usage import Usage, metered
+from ..gate.gate import Gate
+from ..io.manifest import Manifest
+from ..io.output_folder import OutputFolder, write_rows
+from ..io.reader import read_rows
+from ..io.sources import Source
+from ..llm.budget import Ledger, Limits, spending
+from ..llm.protocol import make_client
+from ..mix.assembly import as_dataset, assemble, preference_pairs
+from ..mix.fusion import FUSERS
+from ..mix.pool import Around, Corpus
+from ..mix.stage import run_rounds
+from ..purge.contamination.index import Contamination
+from ..rating.rate import rate_rows
+from . import accounting as outcome
+from . import steps
+
+
+@dataclass(frozen=True)
+class Result:
+    """`kept`: the hybrid dataset. `dropped`: every other row, `dropped_by` saying why. Columns: `schema.FEATURES`."""
+
+    kept: Dataset
+    dropped: Dataset
+    manifest: Manifest
+    preference: Dataset | None = None
+
+    def save(self, folder: str | Path, overwrite: bool = False) -> Path:
+        """Write dataset, manifest, recipe, card and report to a new folder; it appears whole or not at all."""
+        with OutputFolder(folder, overwrite) as path:
+            self.write(path)
+        return Path(folder)
+
+    def write(self, path: Path) -> None:
+        """Write all files into an existing folder."""
+        from ..cards import dataset_card, write_plots
+        from ..reporting.report import write_report
+
+        write_rows(self.kept, path / "data" / "train.parquet")
+        write_rows(self.dropped, path / "dropped" / "train.parquet")
+        if self.preference is not None:
+            write_rows(self.preference, path / "preference" / "train.parquet")
+        self.manifest.save(path / "manifest.json")
+        (path / "config.yaml").write_text(EntpConfig.from_dict(self.manifest["config"]).to_yaml(), encoding="utf-8")
+        plots = write_plots(self.manifest, path / "plots")
+        card = dataset_card(self.manifest, self.kept, self.dropped, plots=plots, preference=self.preference)
+        (path / "README.md").write_text(card, encoding="utf-8")
+        write_report(path)
+
+    def push_to_hub(self, repo_id: str, private: bool = False, token: str | None = None, collection: str = "") -> Any:
+        """Push as a dataset that loads without this package; see `publish.push_folder`."""
+        from .publish import push_folder
+
+        with tempfile.TemporaryDirectory(prefix="entp-push-") as folder:
+            self.write(Path(folder))
+            return push_folder(folder, repo_id, private, token, collection)
+
+
+def run(inputs: Source | Sequence[Source], config: EntpConfig | None = None) -> Result:
+    """Turn a pool of SFT rows into a hybrid dataset.
+
+    `inputs`: files, folders, globs, Hub ids, or datasets in memory. Raises ConfigError, InputError, ModelNotFound or
+    MissingExtra before anything expensive, and StageError where a stage can't go on.
+    """
+    config = (config or EntpConfig()).validate()
+    check_models(config)
+    manifest = Manifest.start(config.to_dict())
+    with metered() as usage, spending(Limits.from_config(config)) as ledger:
+        result = _run(inputs, config, manifest)
+    manifest["tokens"] = _tokens(usage, config)
+    manifest["warnings"] += _stopped(ledger)
+    return result
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is there before the first fusion. `corpus`: the purged low-quality rows."""
+
+    total: int  # rows that came in
+    corpus: Corpus
+    clusters: Clusters
+    good: Dataset
+    around: Around
+    out: list[Dataset]  # rows that a stage dropped
+    contamination: Contamination | None
+    came: Floats  # embeddings of a sample of the low-quality rows as they came in
+
+
+def prepare(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manifest) -> Prepared:
+    """Read, rate, correct, purge, embed, cluster. A model is asked only by the raters that need one."""
+    rows, out, space = _scored(inputs, config, manifest)
+    contamination = Contamination.from_config(config)
+    rows, low, manifest["pool"] = steps.choose_pool(rows, config)
+    good, at = pick(rows, ~low), np.flatnonzero(low)
+    with manifest.stage("purge", len(at)) as stage:
+        vectors = gathered(space.vectors, at)
+        near = space.among(at) if config.semantic_duplicate < 1 and len(rows) > 1 else None
+        after, stay, manifest["purge"] = steps.purge(pick(rows, low), vectors, config, contamination, near)
+        del near
+        pool, purged = pick(after, stay), pick(after, ~stay)
+        stage["rows_out"] = len(pool)
+    with manifest.stage("cluster", len(pool)) as stage:
+        vectors = Embed.from_config(config).renewed(gathered(vectors, np.flatnonzero(stay)), pool)
+        corpus, clusters, manifest["clusters"] = steps.find_clusters(pool, vectors, config)
+        stage["rows_out"] = manifest["clusters"]["representatives"]
+    around = Around(space, corpus.pool, good, at[stay], np.flatnonzero(~low))
+    total = len(rows) + sum(len(part) for part in out)
+    came = gathered(space.vectors, np.random.default_rng(config.seed).permutation(at)[: 2 * SIDE])
+    return Prepared(total, corpus, clusters, good, around, [*out, purged], contamination, came)
+
+
+def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manifest) -> Result:
+    before = prepare(inputs, config, manifest)
+    pool, good = before.corpus.pool, before.good
+    client = make_client(config) if FUSERS[config.fuser] is not None else None
+    with manifest.stage("mix", len(pool)) as stage:
+        gate = Gate.from_config(config, before.contamination)
+        mixed = run_rounds(before.corpus, before.clusters, before.around, config, client, gate)
+        stage["rows_out"] = len(mixed.made)
+    manifest["fusion"] = {"fuser": config.fuser, "model": client.name if client else "",
+                          "rounds": mixed.rounds, "stopped_by": mixed.stopped_by}  # fmt: skip
+    kept, left, over = assemble(mixed, pool, steps.usable(good, config, before.contamination), config)
+    placed = set(column(kept, "id"))
+    good = pick(good, np.array([key not in placed for key in column(good, "id")], bool))
+    good = set_columns(good, {"dropped_by": ["pool:high_quality"] * len(good)})
+    parts = [part for part in (*before.out, left, as_dataset(over), good) if len(part)]
+    dropped = concatenate_datasets(parts or [as_dataset([])])
+    made = len(mixed.made) + len(mixed.used_made)
+    accounts = outcome.account(before.total, manifest["pool"]["rows"], made, kept, dropped)
+    pairs = preference_pairs(each(kept), pool) if config.emit_preference else None
+    manifest["dataset"] = {
+        "rows": len(kept),
+        "by_origin": dict(Counter(column(kept, "origin"))),
+        "dropped": len(dropped),
+        "dropped_by": dict(Counter(column(dropped, "dropped_by")).most_common()),
+        "accounts": accounts,
+        "preference": len(pairs) if pairs is not None else 0,
+    }
+    manifest.update(outcome.varied(before.came, kept, config))
+    manifest.update(outcome.held(before.contamination, dropped, mixed, config))
+    manifest["warnings"] += [*manifest["purge"]["warnings"], *manifest["clusters"]["warnings"]]
+    manifest["warnings"] += outcome.short(len(kept), config)
+    return Result(kept, dropped, manifest, pairs)
+
+
+def _scored(
+    inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manifest, embeds: bool = True
+) -> tuple[Dataset, list[Dataset], Space]:
+    """Read, rate, embed, correct: rows that can be used, those that can't, and the embeddings of the former."""
+    with manifest.stage("read", 0) as stage:
+        rows, manifest["input"] = read_rows(inputs, config)
+        stage["rows_in"] = stage["rows_out"] = len(rows)
+    rows, unusable = steps.set_aside(rows)
+    with manifest.stage("rate", len(rows)) as stage:
+        rows, names = rate_rows(rows, config)
+        rows, unrated = steps.set_aside(steps.mark_unrated(rows) if names else rows)
+        stage["rows_out"] = len(rows)
+    vectors = np.zeros((len(rows), 0), np.float32)
+    if embeds:
+        with manifest.stage("embed", len(rows)):
+            vectors = Embed.from_config(config).encode_rows(rows, desc="embed")
+    with manifest.stage("correct", len(rows)):
+        space = steps.space_of(rows, vectors, config)
+        rows, found = steps.correct(rows, space if embeds else None, names, config)
+    manifest.update(found)
+    return rows, [unusable, unrated], space
+
+
+def score_rows(
+    inputs: Source | Sequence[Source], config: EntpConfig, corrected: bool = True
+) -> tuple[Dataset, Dataset, Manifest]:
+    """Rate alone, or rate and correct: rows with scores, rows without, and the figures.
+
+    Ratings that are not `corrected` become scores as they came, and nothing is embedded.
+    """
+    if not corrected:
+        config = replace(config, correction="none", gold_column="")
+    check_models(replace(config.validate(), fuser="none"), embeds=corrected)
+    manifest = Manifest.start(config.to_dict())
+    with metered() as usage, spending(Limits.from_config(config)) as ledger:
+        rows, out, _ = _scored(inputs, config, manifest, embeds=corrected)
+    manifest["tokens"] = _tokens(usage, config)
+    manifest["warnings"] += _stopped(ledger)
+    return rows, concatenate_datasets(out), manifest
+
+
+def purge_rows(rows: Dataset, config: EntpConfig) -> tuple[Dataset, Dataset, dict[str, Any]]:
+    """The symbolic rules alone, over all rows of `schema.FEATURES`: kept, dropped, and the manifest's `purge`.
+
+    Without embeddings, so semantic duplicates are not looked for.
+    """
+    after, stay, report = steps.purge(rows, None, config, Contamination.from_config(config))
+    return pick(after, stay), pick(after, ~stay), report
+
+
+def check_models(config: EntpConfig, embeds: bool = True) -> None:
+    """Raise ModelNotFound or MissingExtra now, for every model that this run will need, before anything expensive."""
+    from ..errors import require
+    from ..models.loading import find
+
+    if (ray := RayHost.from_config(config)) is not None:
+        ray.check()
+    if embeds:
+        Embed.from_config(config).check()
+    needs_chat = FUSERS[config.fuser] is not None or "llm" in config.raters
+    in_process = not (config.endpoint or config.provider)
+    if "logits" in config.raters or (needs_chat and in_process):
+        require("transformers", "models", "a model in this process")
+        for name in {config.model if needs_chat else "", config.rater_model or config.model} - {""}:
+            if find(name).endswith(".gguf"):
+                require("gguf", "demo", f"reading {name}")
+
+
+def _stopped(ledger: Ledger) -> list[str]:
+    return [f"some calls were not made: {ledger.refused}. Raise the limit and run again: no reply is paid for twice"
+            ] * bool(ledger.refused)  # fmt: skip
+
+
+def _tokens(usage: Usage, config: EntpConfig) -> dict[str, Any]:
+    cost = (usage.prompt * config.price_in + usage.completion * config.price_out) / 1e6
+    return {"calls": usage.calls, "cached_calls": usage.cached_calls, "prompt": usage.prompt,
+            "completion": usage.completion, "cost": round(cost, 6)}  # fmt: skip

@@ -1,0 +1,1 @@
+"""K1, K2: rows that hold items of benchmarks."""

@@ -1,0 +1,1 @@
+"""D1-D4: exact, prompt, near and semantic duplicates."""

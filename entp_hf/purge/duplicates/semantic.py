@@ -1,0 +1,97 @@
+"""D4: semantic duplicates, by cosine similarity of embeddings (SemDeDup, arXiv 2303.09540, without its clusters)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...embedding.neighbors import Among
+
+Array = npt.NDArray[Any]
+BLOCK = 1024  # rows of embeddings compared at once
+ROUNDING = 1e-5  # of a distance in single precision: such pairs are looked at again
+
+
+def semantic_pairs(
+    order: Sequence[int], embeddings: Array, least: float, near: Among | None = None
+) -> dict[int, tuple[int, float]]:
+    """Row -> (the row before it in `order` that stays for it, their cosine), where it is at least `least`.
+
+    `near`: neighbours of the rows of `embeddings`; rows with more neighbours that near than it holds are compared with
+    one another. Without it, every row is compared with all that stay.
+    """
+    if not len(order):
+        return {}
+    if near is None:
+        return _all_pairs(order, embeddings, least)
+    heads: dict[int, int] = {}  # first copy in the data: first one in `order`, which stands for all
+    for index in order:
+        heads.setdefault(int(near.first[index]), index)
+    chosen = list(heads.values())
+    place = {index: at for at, index in enumerate(chosen)}
+    rivals = _rivals(place, heads, near, least)
+    last = near.distance[:, -1:]  # (N, 0) where all rows are copies of one
+    crowded = {index for index in chosen if (last[index] <= 1 - least + ROUNDING).any()}
+    found: dict[int, tuple[int, float]] = {}
+    standing: list[int] = []  # crowded rows that stay
+    for index in chosen:
+        mine = [rival for rival in rivals.get(index, ()) if rival not in found]
+        mine += [other for other in standing if index in crowded]
+        if mine:
+            cosine = embeddings[mine] @ embeddings[index]
+            best = max(range(len(mine)), key=lambda i: (cosine[i], -place[mine[i]]))
+            if cosine[best] >= least:
+                found[index] = mine[best], float(cosine[best])
+                continue
+        if index in crowded:
+            standing.append(index)
+    for index in order:
+        head = heads[int(near.first[index])]
+        if index != head:
+            found[index] = found.get(head, (head, 1.0))
+    return found
+
+
+def _rivals(place: Mapping[int, int], heads: Mapping[int, int], near: Among, least: float) -> dict[int, set[int]]:
+    """For each row that others stand before: those that may be as near as `least`, by either one's neighbours."""
+    rows = np.fromiter(place, np.int64, len(place))
+    at, slot = np.nonzero(near.distance[rows] <= 1 - least + ROUNDING)
+    rivals: dict[int, set[int]] = defaultdict(set)
+    for one, first in zip(rows[at].tolist(), near.index[rows[at], slot].tolist(), strict=True):
+        other = heads.get(first, -1)
+        if other >= 0:
+            early, late = (one, other) if place[one] < place[other] else (other, one)
+            rivals[late].add(early)
+    return rivals
+
+
+def _all_pairs(order: Sequence[int], embeddings: Array, least: float) -> dict[int, tuple[int, float]]:
+    """Greedy, best rows first: a row goes if a row that stays is at least as near. Blocks of faiss searches."""
+    import faiss
+
+    vectors = np.ascontiguousarray(embeddings[np.asarray(order)], np.float32)
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    stay: list[int] = []
+    found: dict[int, tuple[int, float]] = {}
+    for begin in range(0, len(vectors), BLOCK):
+        block = vectors[begin : begin + BLOCK]
+        keeper, score = np.full(len(block), -1), np.zeros(len(block), np.float32)
+        if stay:
+            cosines, nearest = index.search(block, 1)
+            keeper = np.where(cosines[:, 0] >= least, np.asarray(stay)[nearest[:, 0]], -1)
+            score = cosines[:, 0]
+        inside = block @ block.T
+        for row in range(len(block)):
+            rivals = np.flatnonzero((inside[row, :row] >= least) & (keeper[:row] < 0))
+            if keeper[row] < 0 and len(rivals):
+                keeper[row], score[row] = begin + int(rivals[0]), inside[row, rivals[0]]
+        for row in np.flatnonzero(keeper >= 0).tolist():
+            found[order[begin + row]] = order[int(keeper[row])], float(score[row])
+        kept = np.flatnonzero(keeper < 0)
+        stay += (begin + kept).tolist()
+        index.add(np.ascontiguousarray(block[kept]))
+    return found

@@ -1,0 +1,1 @@
+"""One module for the report's section of each stage."""

@@ -1,0 +1,184 @@
+"""R1-R7: characters, blank lines and escapes that went wrong on the way; each is mended in place."""
+
+from __future__ import annotations
+
+import functools
+import html
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from html.entities import html5
+from typing import Any
+
+from ..text.prompt_intent import ASKS_MEANING, CODE, ESCAPES, MARKUP, SHOWS_MARKUP
+from .masks import FILLER
+from .row import Fields, Hit, Part, has_any, shown
+
+# Noncharacters go too, but for the one that masks code.
+_CONTROL = re.compile(
+    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"
+)
+_INVISIBLE = re.compile("[\u200b\u2060-\u2064\ufeff\u00ad\u202a-\u202e\u2066-\u2069\u180e]")
+_JOINERS = re.compile("(?<=[A-Za-z])[\u200c\u200d]+(?=[A-Za-z])")
+# What ftfy's badness can count at all: two neighbours beyond ASCII, or one of the few that it takes alone.
+_ODD = re.compile("[^\x00-\x7f]{2}|[\x80-\x9fÂÃŒœ]")
+_LOST = re.compile("[\ufffd\ue000-\uf8ff]|□{3,}")
+_BLANKS = re.compile(r"\r\n?|[ \t\u3000]{3,}(?=\n|\Z)|[ \t]+(?=\n[ \t]*\n[ \t]*\n[ \t]*\n)|\n(?:[ \t]*\n){3,}")
+_EDGES = re.compile(r"\A(?:[ \t]*\n){2,}|(?:\s*\n){2,}\Z|\s{3,}\Z")
+_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|[ntr\"'])")
+# A literal \n that starts no LaTeX command (\nabla, \neq, \nu ...).
+_LITERAL = re.compile(
+    r"\\n(?!abla|eq|eg|u\b|ot|mid|i\b|e\b|ex|leq|geq|sub|sup|um|orm|ew|onu|at|warr|earr)|\\u[0-9a-fA-F]{4}"
+)
+_WINDOWS = re.compile(r"\b[A-Za-z]:\\\w")
+_ENTITY = re.compile(r"(?:&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,24});)")
+_SHOWN_TAG = re.compile(r"&lt;/?[A-Za-z!]")
+
+
+@functools.cache
+def _fixer() -> Any:
+    import ftfy
+
+    return ftfy.TextFixerConfig(
+        unescape_html=False, remove_terminal_escapes=False, fix_latin_ligatures=False, fix_character_width=False,
+        uncurl_quotes=False, fix_line_breaks=False, remove_control_chars=False, normalization=None, explain=False,
+    )  # fmt: skip
+
+
+def mojibake(row: Fields, threshold: float) -> Iterator[Hit]:
+    """Text decoded with the wrong encoding; mended by ftfy, flagged where still bad. `threshold`: least badness."""
+    if row.ascii:
+        return
+    import ftfy
+    from ftfy.badness import badness
+
+    for part in row.parts:
+        if part.text.isascii() or not _ODD.search(part.text) or badness(part.prose) < threshold:
+            continue
+        new = _outside(part, lambda piece: ftfy.fix_text(piece, _fixer()))
+        if new != part.text:
+            at = next((i for i, (a, b) in enumerate(zip(part.text, new, strict=False)) if a != b), 0)
+            yield Hit(part, at, len(part.text), shown(part.text[at : at + 12]), text=new)
+        elif badness(part.prose) >= threshold + 2 and not _LOST.search(part.prose):
+            yield Hit(part, detail="unreadable characters that no known encoding explains", action="flag")
+
+
+def _outside(part: Part, change: Any) -> str:
+    pieces, at = [], 0
+    for start, end in part.mask.spans:
+        pieces += [change(part.text[at:start]), part.text[start:end]]
+        at = end
+    return "".join(pieces) + str(change(part.text[at:]))
+
+
+def control_chars(row: Fields, threshold: float) -> Iterator[Hit]:
+    """Control characters and terminal escapes. Form feeds, vertical tabs and NEL were line breaks."""
+    if not row.plain and _CONTROL.search(row.text):
+        for part in row.parts:
+            hit = part.replaced(_CONTROL, lambda m: "\n" if m.group() in "\x0b\x0c\x85" else "")
+            if hit:
+                yield hit
+
+
+def invisible_chars(row: Fields, threshold: float) -> Iterator[Hit]:
+    """Zero-width, soft-hyphen and bidi-override characters; joiners stay in emoji, Arabic and Indic text.
+
+    The score is their share of the text's characters.
+    """
+    if row.ascii:
+        return
+    for part in row.parts:
+        if part.text.isascii():
+            continue
+        for pattern in (_INVISIBLE, _JOINERS):
+            # A zero-width space marks word ends in Thai, Khmer, Burmese.
+            hit = part.replaced(pattern, "") if part.script.stops else None
+            if hit and hit.text is not None:
+                yield replace(hit, score=1 - len(hit.text) / len(part.text))
+                break
+
+
+def replacement_chars(row: Fields, threshold: float) -> Iterator[Hit]:
+    """Characters lost for good (U+FFFD, private use, boxes): 5 of them over a share of `threshold` drop the row."""
+    if row.ascii:
+        return
+    for part in row.prose_parts:
+        found = list(_LOST.finditer(part.prose))
+        if not found:
+            continue
+        share = len(found) / len(part.text)
+        hopeless = len(found) >= 5 and share > threshold
+        yield Hit(part, *found[0].span(), f"{len(found)} lost characters", share, "drop" if hopeless else "flag")
+
+
+def blank_runs(row: Fields, threshold: float) -> Iterator[Hit]:
+    """Carriage returns, three or more blank lines, blanks left over at the ends of lines and of the text."""
+    for part in row.parts:
+        text = part.text
+        if has_any(text, ("\r", "\n\n\n", "   ", "\n \n", "\n\t\n")) or text[-1:].isspace() or text[:1] == "\n":
+            hit = part.replaced(_BLANKS, _thinner)
+            thinned = Part(part.field, part.turn, hit.text or "") if hit else part
+            edged = thinned.replaced(_EDGES, "")
+            if hit and edged:
+                yield replace(hit, text=edged.text)
+            elif hit:
+                yield hit
+            elif edged:
+                yield replace(edged, part=part)
+
+
+def _thinner(match: re.Match[str]) -> str:
+    blank = match.group()
+    if "\r" in blank:
+        return "\n"
+    return "\n\n" if "\n" in blank else ""
+
+
+def double_escaped(row: Fields, threshold: float) -> Iterator[Hit]:
+    r"""Literal \n, \t, \" and \u00e9 in a text without real line breaks. `threshold`: least number of escapes."""
+    if "\\" not in row.text or row.asks(ESCAPES):
+        return
+    for part in row.prose_parts:
+        text = part.prose
+        if "\\" not in text or "\n" in text or FILLER in text or _WINDOWS.search(text):
+            continue
+        if len(_LITERAL.findall(text)) >= threshold:
+            hit = part.replaced(_ESCAPE, lambda m: _unescaped(m.group()))
+            if hit:
+                yield hit
+
+
+def _unescaped(escape: str) -> str:
+    if escape[1] == "u":
+        char = chr(int(escape[2:], 16))
+        return char if char.isprintable() else escape
+    return {"n": "\n", "t": "\t", "r": ""}.get(escape[1], escape[1])
+
+
+def html_entities(row: Fields, threshold: float) -> Iterator[Hit]:
+    """Entities such as &nbsp; and &#39; in prose; left alone where the prompt is about markup or code shows tags."""
+    if "&" not in row.text or ";" not in row.text:
+        return
+    about_markup = row.asks(MARKUP)
+    for part in row.prose_parts:
+        if "&" not in part.prose or (found := _ENTITY.search(part.prose)) is None:
+            continue
+        if part.field == "response" and SHOWS_MARKUP.search(row.question_before(part)):
+            continue  # the prompt's own turn first: if it is mended, this one follows
+        if part.field == "instruction" and len(part.words) < 15 and ASKS_MEANING.search(part.lower):
+            continue
+        if about_markup or _SHOWN_TAG.search(part.prose):
+            if not about_markup and not row.asks(CODE):
+                yield Hit(part, *found.span(), shown(found.group()), action="flag")
+            continue
+        hit = part.replaced(_ENTITY, _character)
+        if hit:
+            yield hit
+
+
+def _character(match: re.Match[str]) -> str:
+    entity = match.group()
+    if entity[1] != "#" and entity[1:] not in html5:
+        return entity
+    char = html.unescape(entity)
+    return " " if char == "\xa0" else char if char.isprintable() else ""

@@ -1,0 +1,1 @@
+"""Measures over a text that rules, gate and mix share: language, words, overlap, what a prompt asks for."""

@@ -1,0 +1,1 @@
+"""The TRL recipe and what it leaves in its folder."""

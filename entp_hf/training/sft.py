@@ -1,0 +1,245 @@
+"""Fine-tune a chat model on a dataset's `messages` with TRL, on the assistant's tokens only.
+
+    python -m entp_hf.training.sft --model HuggingFaceTB/SmolLM2-135M-Instruct --dataset out --output_dir out/sft
+
+`--dataset` is a folder that `entp build` wrote, a Parquet or JSONL file, or a Hub id.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datasets import Dataset
+from datasets.utils import are_progress_bars_disabled
+
+from ..config import EntpConfig
+from ..errors import ConfigError, EntpError, OutputError, require
+from ..evaluation.evaluate import heldout_loss
+from ..evaluation.tasks import task_specs
+from ..memory import memory_advice
+from ..models.chat_template import check_lengths, given_template, load_rows, messages_only, training_template
+from ..models.loading import new_causal_lm, new_tokenizer, pick_device, pick_dtype, resolve
+from .artifacts import is_ours, push, write_record
+from .options import SFTOptions
+
+if TYPE_CHECKING:
+    from transformers import TrainerCallback
+
+__all__ = ["SFTOptions", "heldout_loss", "load_rows", "main", "train"]
+
+logger = logging.getLogger(__name__)
+OUT_OF_MEMORY = (
+    "Lower batch_size and raise gradient_accumulation by as much, lower max_length, or turn on gradient_checkpointing"
+)
+_OURS = ("adapter_*", "checkpoint-*", "merged", "model*.safetensors*", "training.json")  # what `overwrite` removes
+
+
+def train(
+    options: SFTOptions, rows: Dataset | None = None, callbacks: Sequence[TrainerCallback] = ()
+) -> dict[str, Any]:
+    """Train, save to `options.output_dir` with a model card, return the figures that training.json holds too.
+
+    Keys: rows, rows_too_long (cut at max_length), rows_unusable (no assistant token left by the cut; not trained on),
+    steps, loss_first, loss_last, seconds, trainable_parameters, model, adapter (folder; "" with full).
+    Raises ConfigError, InputError, OutputError, ModelNotFound or MissingExtra before any training.
+    """
+    if problems := options.problems():
+        raise ConfigError(problems)
+    for package in ("trl", "peft"):
+        require(package, "train", "fine-tuning")
+    checkpoint = _check_output(options)
+    callbacks = [*callbacks, *_evaluation(options)]
+    rows = messages_only(load_rows(options.dataset) if rows is None else rows)
+    path = resolve(options.model, options.cache_dir or str(EntpConfig().cache_path()))
+    tokenizer = new_tokenizer(path)
+    if options.chat_template:
+        tokenizer.chat_template = given_template(options.chat_template)
+    own_template, tokenizer.chat_template = tokenizer.chat_template, training_template(tokenizer)
+    lengths = check_lengths(rows, tokenizer, options.max_length)
+    trainer = _trainer(options, rows, path, tokenizer, callbacks)
+    trainable = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
+    if options.overwrite and not options.resume and trainer.is_world_process_zero():
+        _remove_earlier(Path(options.output_dir))
+    begun = time.perf_counter()
+    with memory_advice("training", OUT_OF_MEMORY):
+        trainer.train(resume_from_checkpoint=checkpoint)
+    seconds = round(time.perf_counter() - begun, 3)
+    losses = _finite_losses(trainer)
+    tokenizer.chat_template = own_template
+    _save(trainer, tokenizer, options)
+    figures = {
+        "rows": len(rows), **lengths, "steps": trainer.state.global_step, "loss_first": losses[0][1],
+        "loss_last": losses[-1][1], "seconds": seconds, "trainable_parameters": trainable,
+        "model": options.model, "adapter": "" if options.full else options.output_dir,
+    }  # fmt: skip
+    if trainer.is_world_process_zero():
+        seen = [getattr(callback, "results", {}) for callback in callbacks]  # those of benchmark callbacks
+        evaluation = {name: value for results in seen for name, value in results.items()}
+        record = {**figures, "options": dataclasses.asdict(options), "evaluation": evaluation, "losses": losses}
+        write_record(Path(options.output_dir), record, path)
+        if options.push_to:
+            push(options.output_dir, options.push_to, options.private)
+    return figures
+
+
+def _evaluation(options: SFTOptions) -> list[TrainerCallback]:
+    """The callback that evaluates the trained model, where `eval_tasks` asks for it. Raises for unknown tasks."""
+    if not options.tasks():
+        return []
+    require("lm_eval", "eval", "eval_tasks")
+    from ..trainer_callbacks import BenchmarkCallback
+
+    task_specs(options.tasks(), {}, options.benchmark_dir)
+    given = {"limit": options.eval_limit or None, "benchmark_dir": options.benchmark_dir}
+    return [BenchmarkCallback(tasks=options.tasks(), cache_dir=options.cache_dir, **given)]
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint in `folder` that is whole; one that a kill left half-written is passed over.
+
+    A checkpoint's trainer_state.json is written last.
+    """
+    found = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
+    for path in sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True):
+        try:
+            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            logger.warning("%s was not written to its end and is passed over", path)
+            continue
+        return str(path)
+    return None
+
+
+def _check_output(options: SFTOptions) -> str | None:
+    """Check the output folder; return the checkpoint to go on from."""
+    folder = Path(options.output_dir)
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"output_dir {folder}: is a file; give a folder")
+    if options.resume:
+        checkpoint = last_checkpoint(folder)
+        if checkpoint is None:
+            raise OutputError(f"output_dir {folder}: holds no checkpoint to resume from; train with save_steps first")
+        return checkpoint
+    if folder.is_dir() and any(folder.iterdir()) and not options.overwrite:
+        raise OutputError(f"output_dir {folder}: is not empty; give another folder, or overwrite, or resume")
+    return None
+
+
+def _remove_earlier(folder: Path) -> None:
+    for path in [path for pattern in _OURS for path in folder.glob(pattern)]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _trainer(
+    options: SFTOptions, rows: Dataset, path: str, tokenizer: Any, callbacks: Sequence[TrainerCallback]
+) -> Any:
+    from transformers import set_seed
+    from transformers.trainer_callback import ProgressCallback
+    from trl import SFTTrainer  # type: ignore[attr-defined,unused-ignore]
+
+    from ..trainer_callbacks import LossBarCallback
+
+    device = pick_device(options.device)
+    set_seed(options.seed)  # before LoRA's first matrix is drawn
+    model = new_causal_lm(path, device)
+    trainer = SFTTrainer(
+        model=model.float() if options.full else model,  # bf16 weights are too coarse for full training's small steps
+        args=_sft_config(options, device),
+        train_dataset=rows,
+        processing_class=tokenizer,
+        peft_config=None if options.full else _lora_config(options),
+        callbacks=list(callbacks),
+    )
+    if trainer.pop_callback(ProgressCallback):
+        trainer.add_callback(LossBarCallback)
+    return trainer
+
+
+def _finite_losses(trainer: Any) -> list[tuple[int, float]]:
+    losses = [(entry["step"], entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
+    for step, loss in losses:
+        if not math.isfinite(loss):
+            raise EntpError(f"training: the loss is {loss} at step {step}, so nothing is saved; lower learning_rate")
+    return losses
+
+
+def _sft_config(options: SFTOptions, device: str) -> Any:
+    import torch
+    from trl import SFTConfig  # type: ignore[attr-defined,unused-ignore]
+
+    known = {field.name for field in dataclasses.fields(SFTConfig)}
+    name = "activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing"
+    checkpointing: dict[str, Any] = {name: options.gradient_checkpointing}
+    return SFTConfig(
+        output_dir=options.output_dir, max_steps=options.max_steps or -1, num_train_epochs=options.epochs,
+        per_device_train_batch_size=options.batch_size, gradient_accumulation_steps=options.gradient_accumulation,
+        learning_rate=options.learning_rate, lr_scheduler_type=options.scheduler, warmup_steps=options.warmup_steps,
+        max_length=options.max_length, packing=options.packing, assistant_only_loss=True, seed=options.seed,
+        logging_steps=options.logging_steps, logging_nan_inf_filter=False,  # or a NaN is shown as the mean of the rest
+        logging_first_step=True, save_strategy="steps" if options.save_steps else "no",
+        save_steps=options.save_steps or 500, report_to=options.report_to, use_cpu=device == "cpu",
+        **checkpointing, bf16=pick_dtype(device) is torch.bfloat16,
+        dataloader_pin_memory=device.startswith("cuda"),
+        disable_tqdm=are_progress_bars_disabled(),  # theirs would go with the command line's TRANSFORMERS_VERBOSITY
+    )  # fmt: skip
+
+
+def _lora_config(options: SFTOptions) -> Any:
+    from peft import LoraConfig
+
+    names = options.lora_targets.split(",")
+    return LoraConfig(
+        r=options.lora_r, lora_alpha=options.lora_alpha, lora_dropout=options.lora_dropout, task_type="CAUSAL_LM",
+        target_modules=names[0] if names == ["all-linear"] else names,
+    )  # fmt: skip
+
+
+def _save(trainer: Any, tokenizer: Any, options: SFTOptions) -> None:
+    folder = Path(options.output_dir)
+    card = folder / "README.md"
+    theirs = card.read_bytes() if card.exists() and not is_ours(card) else None
+    trainer.save_model(options.output_dir)  # on every process: sharded weights are gathered
+    if not trainer.is_world_process_zero():
+        return
+    if not options.full and not Path(options.model).is_dir():
+        config = trainer.model.peft_config["default"]
+        config.base_model_name_or_path = options.model  # what others can load, not the folder on this machine
+        config.save_pretrained(folder)
+    card.unlink(missing_ok=True)  # PEFT's draft, nothing but headings; it writes into a card that is there as well
+    if theirs is not None:
+        card.write_bytes(theirs)
+    tokenizer.save_pretrained(folder)  # over the trainer's copy, whose template has the training marks
+    if options.merge:
+        trainer.model.merge_and_unload().save_pretrained(folder / "merged")
+        tokenizer.save_pretrained(folder / "merged")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line: the fields of SFTOptions are its flags. Returns the exit status."""
+    require("transformers", "train", "fine-tuning")
+    from transformers import HfArgumentParser
+
+    kind: Any = SFTOptions
+    (options,) = HfArgumentParser(kind, prog="python -m entp_hf.training.sft").parse_args_into_dataclasses(arguments)
+    try:
+        figures = train(options)
+        if os.environ.get("RANK", "0") == "0":  # of several processes the main one tells
+            sys.stdout.write(json.dumps(figures, indent=1) + "\n")
+    except EntpError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Runs of the app in processes of their own."""

@@ -1,0 +1,1 @@
+"""Limits, checks and sign-in of a hosted app."""

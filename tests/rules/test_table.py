@@ -1,0 +1,28 @@
+"""docs/purge.md: its table is that of the registry, and its example of an own rule works as printed."""
+
+import re
+import sys
+from pathlib import Path
+
+from entp_hf.purge import DATASET_RULES, RULES, Purge
+from entp_hf.rules.table import WHOLE, table
+
+GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "purge.md").read_text(encoding="utf-8")
+
+
+def test_the_table_is_that_of_the_registry():
+    printed = re.search(r"<!-- table: [^>]*-->\n(.*?)\n<!-- end of table -->", GUIDE, re.S)
+    assert printed is not None and printed.group(1) == table()
+    assert [entry[0] for entry in WHOLE] == list(DATASET_RULES)
+    assert all(f"`{name}`" in table() for name in RULES)
+
+
+def test_the_rule_of_ones_own_works_as_printed(tmp_path, monkeypatch):
+    code = re.search(r"```python\n(# my_rules\.py\n.*?)```", GUIDE, re.S)
+    assert code is not None
+    (tmp_path / "my_rules.py").write_text(code.group(1))
+    monkeypatch.syspath_prepend(tmp_path)
+    messages = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "It is the gluten."}]
+    found = Purge(rules=("my_rules:gluten",)).row(messages).findings
+    assert [(f.rule, f.action, f.start, f.end) for f in found] == [("gluten", "flag", 10, 16)]
+    sys.modules.pop("my_rules", None)
