@@ -21,8 +21,9 @@ import pyarrow.parquet as pq
 from synthetic import clusters, error, transition
 
 from entp_hf.correction.calibration import reliability
-from entp_hf.correction.correct import CorrectedRatings, correct_ratings
+from entp_hf.correction.correct import correct_ratings
 from entp_hf.correction.local_prior import REACH
+from entp_hf.correction.task import CorrectedRatings
 from entp_hf.embedding.neighbors import nearest
 
 

@@ -15,8 +15,9 @@ import numpy as np
 
 from entp_hf import EntpConfig
 from entp_hf.correction import posterior as bayes
-from entp_hf.correction.correct import CorrectedRatings, correct_ratings
+from entp_hf.correction.correct import correct_ratings
 from entp_hf.correction.local_prior import REACH, lengths
+from entp_hf.correction.task import CorrectedRatings
 from entp_hf.embedding.embed import Embed
 from entp_hf.embedding.neighbors import copies, nearest
 from entp_hf.execution.tables import column, each, take

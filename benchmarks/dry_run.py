@@ -12,8 +12,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from entp_hf.cli.demo import pool_files
 from entp_hf.config import EntpConfig
+from entp_hf.data import pool_files
 from entp_hf.pipeline.plan import plan
 from entp_hf.pipeline.run import run
 

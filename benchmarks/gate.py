@@ -24,7 +24,7 @@ from entp_hf.config import EntpConfig
 from entp_hf.embedding.embed import Embed
 from entp_hf.gate.gate import Gate, reason_kind
 from entp_hf.io.reader import read_rows
-from entp_hf.llm.protocol import make_client
+from entp_hf.llm.factory import make_client
 from entp_hf.mix.fusion import FUSERS, fused_row, fusion_request, read_fused
 from entp_hf.mix.groups import Group
 from entp_hf.purge.contamination.index import Contamination

@@ -27,8 +27,8 @@ from datasets import Dataset
 from repeated import embed, write
 
 from entp_hf.config import EntpConfig
+from entp_hf.execution.tables import as_dataset
 from entp_hf.io.reader import read_rows
-from entp_hf.mix.assembly import as_dataset
 from entp_hf.purge import find_duplicates
 from entp_hf.purge.duplicates.fingerprints import look_at
 from entp_hf.purge.duplicates.minhash import shingles

@@ -17,7 +17,7 @@ from pathlib import Path
 from datasets import Dataset, concatenate_datasets, disable_progress_bars, load_dataset
 
 from entp_hf import EntpConfig
-from entp_hf.cli.demo import pool_files
+from entp_hf.data import pool_files
 from entp_hf.execution.stage import apply
 from entp_hf.io.reader import read_rows
 from entp_hf.purge import Contamination, Purge, mark_duplicates

@@ -14,7 +14,7 @@ import numpy as np
 
 from entp_hf import EntpConfig
 from entp_hf.io.reader import read_rows
-from entp_hf.llm.protocol import make_client
+from entp_hf.llm.factory import make_client
 from entp_hf.mix.fusion import direct_request
 from entp_hf.mix.groups import Group
 from entp_hf.rating.rate import Rate

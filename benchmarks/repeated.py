@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from entp_hf.cli.demo import pool_files
+from entp_hf.data import pool_files
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 ALPACA, TULU = DATA / "alpaca_rated_40k.parquet", DATA / "tulu_300k_scores.parquet"

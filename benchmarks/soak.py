@@ -29,7 +29,7 @@ os.environ.pop("HF_HUB_OFFLINE", None)  # with it huggingface_hub calls no serve
 
 
 def rated_pool(path: Path) -> str:
-    from entp_hf.cli.demo import pool_files
+    from entp_hf.data import pool_files
 
     rng = np.random.default_rng(0)
     rows = [json.loads(line) for line in Path(pool_files()[0]).read_text(encoding="utf-8").splitlines()]

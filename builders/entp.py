@@ -16,7 +16,7 @@ from datasets.fingerprint import Hasher
 
 from ..config import EntpConfig
 from ..errors import ConfigError
-from ..execution.stage import source_hash
+from ..execution.source_hash import source_hash
 from ..io.files import EXTENSIONS, extension
 from ..schema import FEATURES
 

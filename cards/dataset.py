@@ -15,7 +15,7 @@ from huggingface_hub import DatasetCardData
 from ..config import EntpConfig
 from ..io.sources import is_hub_name
 from ..reporting.formatting import clean, squash
-from ..reporting.sections.training import diversity
+from ..reporting.sections.mix import diversity
 from ..rules.registry import RULES
 from ..rules.table import WHOLE
 from ..schema import text_of

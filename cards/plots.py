@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ..reporting.formatting import clean
-from ..reporting.sections.overview import correction, purge, ratings, stages
-from ..reporting.sections.training import clusters
+from ..reporting.sections.mix import clusters
+from ..reporting.sections.overview import stages
+from ..reporting.sections.purge import purge
+from ..reporting.sections.ratings import correction, ratings
 from ..reporting.svg import plot_style
 
 # File name: what the picture shows, in words for those who can't see it.

@@ -9,11 +9,13 @@ from .registration import register
 
 if TYPE_CHECKING:
     from .config import EntpConfig
-    from .correction.correct import CorrectedRatings, correct_ratings
+    from .correction.correct import correct_ratings
+    from .correction.task import CorrectedRatings
     from .embedding.embed import Embed
     from .errors import EntpError
     from .gate.gate import Gate
-    from .pipeline.run import Result, run
+    from .pipeline.result import Result
+    from .pipeline.run import run
     from .purge.purge import Purge
     from .rating.rate import Rate
 

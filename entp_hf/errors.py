@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+_SIGNS = ("out of memory", "can't allocate memory", "not enough memory")  # of CUDA, of the CPU on Linux, on Windows
 
 
 class EntpError(Exception):
@@ -70,3 +73,15 @@ def require(package: str, extra: str, what: str) -> None:
     """Raise `MissingExtra` unless `package` (an import name) can be found. The one place that checks extras."""
     if importlib.util.find_spec(package) is None:
         raise MissingExtra(package, extra, what)
+
+
+@contextmanager
+def memory_advice(what: str, knobs: str) -> Iterator[None]:
+    """Turn an allocation that failed inside into an EntpError that names `what` ran and which `knobs` to turn."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError, as is the CPU's
+        if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _SIGNS):
+            first = (str(error).strip().splitlines() or ["MemoryError"])[0]
+            raise EntpError(f"{what}: out of memory ({first}). {knobs}") from error
+        raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datasets import packaged_modules
 
-from .execution.stage import source_hash
+from .execution.source_hash import source_hash
 
 MODULE = "entp_hf.builders.entp"
 

@@ -9,6 +9,14 @@ from typing import Any
 
 from datasets import Features, List, Value
 
+INTO = ("mix:fused", "mix:mosaic")  # `dropped_by` of rows that a made row replaced
+OVER = "mix:over_target"  # `dropped_by` of rows that are fit for the dataset, but over its size
+ORIGINS = {
+    "input": "purged rows", "fused": "fused by the model", "mosaic": "composed, no model",
+    "passthrough": "repaired only", "high_quality": "high-quality rows",
+}  # fmt: skip
+MADE = {"fused": "merged", "mosaic": "composed"}
+
 Message = dict[str, str]
 Row = dict[str, Any]
 

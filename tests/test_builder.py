@@ -8,7 +8,7 @@ from datasets import load_dataset
 
 import entp_hf
 from entp_hf import registration
-from entp_hf.cli.demo import pool_files
+from entp_hf.data import pool_files
 from entp_hf.errors import ConfigError
 from entp_hf.execution import stage
 

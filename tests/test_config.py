@@ -10,8 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entp_hf.bounds import BOUNDS, CHOICES, SECTIONS
-from entp_hf.config import EntpConfig, section_of
+from entp_hf.config import BOUNDS, CHOICES, SECTIONS, EntpConfig, section_of
 from entp_hf.errors import ConfigError
 
 
@@ -30,7 +29,7 @@ def test_every_problem_is_reported_at_once():
     found = problems(
         rounds=99, fuser="blend", temprature=0.5, near_duplicate=0.2, endpoint="http://e.example", provider="auto",
         raters=["llm", "lgits"], columns=["instruction:question"], fusion_ratio=0.8, high_quality_ratio=0.4, levels=1,
-        benchmark_files=["nowhere.jsonl"], purge_rules=["mojibak"], purge_thresholds=["echo=much"],
+        purge_rules=["mojibak"], purge_thresholds=["echo=much"],
         cluster_counts=[8, 0], rating_columns=["stars"], target_size=0,
     )  # fmt: skip
     assert found[0] == "temprature: no such knob; did you mean temperature?"
@@ -45,7 +44,6 @@ def test_every_problem_is_reported_at_once():
         "columns: 'instruction:question' is not NAME=VALUE",
         "fusion_ratio + high_quality_ratio is 1.2, over 1",
         "levels: 1 can't tell rows apart; give 0 (chosen by the data) or 2 to 6",
-        "benchmark_files: nowhere.jsonl does not exist",
         "cluster_counts: 0 is no number of clusters; give 1 or more",
         "purge_rules: no rule is called 'mojibak'; did you mean mojibake?",
         "purge_thresholds: 'much' for echo is not a number; write echo=0.5",

@@ -17,9 +17,9 @@ class BenchmarkCallback(PeriodicCallback):
     """Log what `evaluate(model, tokenizer)` returns, or the results of `tasks`: `state.log_history` and reporters.
 
     Figures come as a row of their own: {"step", "epoch", "benchmark_<name>": float}. `tasks` are names for
-    `entp_hf.evaluation.evaluate.evaluate_items`: ours, mmlu, truthfulqa, gsm8k, bbh, tydiqa, or lm-eval's own. `options` are its
-    further arguments (limit, batch_size, benchmark_dir, files). Of a benchmark of many tasks only the mean is logged.
-    `results` is what the last look found: {task: {metric: value}}, or the figures of `evaluate`.
+    `evaluation.evaluate.evaluate_items`: entp_quiz, mmlu, truthfulqa, gsm8k, bbh, tydiqa, or any of lm-eval's.
+    `options` are its further arguments (limit, batch_size, benchmark_dir, files). Of a benchmark of many tasks only
+    the mean is logged. `results` holds the latest figures: {task: {metric: value}}, or those of `evaluate`.
     """
 
     def __init__(

@@ -9,14 +9,14 @@ from functools import cached_property
 import numpy as np
 from datasets import Dataset
 
+from ..arrays import Array, Floats, Ints
 from ..config import EntpConfig
 from ..correction import rating_scale as scale
-from ..correction.latent_class import Array
+from ..correction.stage import correct, space_of
 from ..embedding.embed import Embed
-from ..embedding.neighbors import Floats, Ints, Neighbours, Space
+from ..embedding.neighbors import Neighbours, Space
 from ..errors import ConfigError
-from ..pipeline import steps
-from ..rating.rate import rate_rows
+from ..rating.stage import rate_rows
 from ..schema import Row
 
 Settings = Mapping[str, float | str]
@@ -59,7 +59,7 @@ class Pool:
     @cached_property
     def space(self) -> Space:
         """The embeddings and the nearest distinct rows of each."""
-        return steps.space_of(self.rows, self.vectors, self.config)
+        return space_of(self.rows, self.vectors, self.config)
 
     @cached_property
     def neighbours(self) -> Neighbours:
@@ -100,7 +100,7 @@ class Pool:
     def corrected(self) -> Array:
         """Scores 0..5 after the correction of ratings, (N,); NaN: unrated."""
         rows, names = self._rated
-        rows, _ = steps.correct(rows, self.space, names, self.config)
+        rows, _ = correct(rows, self.space, names, self.config)
         return np.array([np.nan if v is None else v for v in rows["score"][:]], dtype=float)
 
     def needs_target(self, method: str) -> list[Row]:

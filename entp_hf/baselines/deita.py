@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..correction.latent_class import Array
-from ..embedding.neighbors import Floats, Ints
+from ..arrays import Array, Floats, Ints
 from ..llm.local import LocalChat
 from ..schema import instruction_of
 from .base import Picked, Pool, Settings, best_first

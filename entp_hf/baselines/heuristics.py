@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..correction.latent_class import Array
+from ..arrays import Array
 from ..embedding.neighbors import nearest
 from ..schema import response_of
 from .base import Picked, Pool, Settings, best_first

@@ -10,15 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ..correction.latent_class import Array
-from ..embedding.neighbors import Floats
-from ..errors import require
-from ..llm.local import LocalChat
-from ..memory import memory_advice
+from ..arrays import Array, Floats
+from ..errors import memory_advice, require
 from ..models.chat_template import encode, training_template
-from ..models.loading import load_tokenizer, new_causal_lm, resolve
+from ..models.loading import fingerprint, load_tokenizer, new_causal_lm, resolve
+from ..models.losses import Tokens, scored_on_disk
 from .base import Picked, Pool, Settings, best_first
-from .perplexity import Tokens, scored_on_disk
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam
 BLOCK = 65_536  # gradient entries projected at a time: bounds memory for the signs (ours)
@@ -89,7 +86,7 @@ def _features(
     knobs = {name: value for name, value in settings.items() if name != "dimensions"}
     with memory_advice("less", "Lower rank, dimensions or max_length"):
         model = _with_lora(path, config.device, settings, config.seed)
-        known = f"{LocalChat(config.model).name}\x1f{sorted(knobs.items())}\x1f{config.seed}\x1f{warm}"
+        known = f"{fingerprint(config.model)}\x1f{sorted(knobs.items())}\x1f{config.seed}\x1f{warm}"
         name = hashlib.blake2b(known.encode(), digest_size=8).hexdigest()
         for number, checkpoint in enumerate(
             _checkpoints(model, warm, settings, config.cache_path() / "less" / f"{name}.pt", config.seed)

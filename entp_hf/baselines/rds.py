@@ -6,15 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..arrays import Array, Floats, Ints
 from ..config import EntpConfig
-from ..correction.latent_class import Array
-from ..embedding.neighbors import Floats, Ints
-from ..llm.local import LocalChat
 from ..models.chat_template import encode, training_template
-from ..models.loading import load_causal_lm, load_tokenizer, resolve
+from ..models.loading import fingerprint, load_causal_lm, load_tokenizer, resolve
+from ..models.losses import Tokens, scored_on_disk
 from ..schema import Row
 from .base import Picked, Pool, Settings
-from .perplexity import Tokens, scored_on_disk
 
 
 def rds(pool: Pool, n: int, settings: Settings) -> Picked:
@@ -57,7 +55,7 @@ def representations(rows: Sequence[Row], config: EntpConfig, max_length: int) ->
     def score(part: Sequence[Tokens]) -> Floats:
         return pooled(load_causal_lm(path, config.device), [ids for ids, _ in part])
 
-    return scored_on_disk(pairs, f"rds\x1f{LocalChat(config.model).name}", score, config, "representations")
+    return scored_on_disk(pairs, f"rds\x1f{fingerprint(config.model)}", score, config, "representations")
 
 
 def pooled(model: object, rows: Sequence[Sequence[int]]) -> Floats:

@@ -10,12 +10,12 @@ from datasets import Dataset
 
 from ..config import EntpConfig
 from ..execution.stage import set_columns
+from ..execution.tables import set_aside
 from ..io.manifest import Manifest
 from ..io.reader import read_rows
 from ..io.sources import Source
-from ..models.chat_template import load_rows, messages_only
-from ..pipeline import steps
 from ..schema import Row
+from ..training.data import load_rows, messages_only
 from .base import Picked, Pool, Settings
 from .registry import method_of, select
 
@@ -37,7 +37,7 @@ def select_rows(
     with manifest.stage("read", 0) as stage:
         rows, manifest["input"] = read_rows(inputs, config)
         stage["rows_in"] = stage["rows_out"] = len(rows)
-    usable, unusable = steps.set_aside(rows)
+    usable, unusable = set_aside(rows)
     pool = Pool(usable, config, target_rows(target))
     with manifest.stage("select", len(usable)) as stage:
         picked = select(pool, method, n, settings)

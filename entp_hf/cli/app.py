@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
 import os
 import signal
@@ -17,7 +18,6 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import typer
 from rich.markup import escape
 
-from .. import __version__
 from ..config import EntpConfig
 from ..errors import EntpError
 from . import build as data
@@ -71,7 +71,7 @@ def demo(
 @app.command()
 def version() -> None:
     """Print the version."""
-    out.print(__version__)
+    out.print(importlib.metadata.version("entp-hf"))
 
 
 def sort_into_panels() -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from ..config import EntpConfig
+from ..data import pool_files
 from ..errors import EntpError
 from ..evaluation.evaluate import evaluate, heldout_loss, heldout_rows
 from ..io.output_folder import OutputFolder
@@ -23,11 +23,6 @@ from .console import out, show_summary, shown, table
 # Small enough for two cores and a model of 135M parameters; everything else is as for any other run.
 DEMO = EntpConfig(max_groups=12, rounds=2, retries=1, max_new_tokens=192, direct_answer=True, emit_preference=True)
 TRAINING = SFTOptions(max_steps=20, batch_size=4, max_length=256, learning_rate=1e-4, logging_steps=5)
-
-
-def pool_files() -> list[str]:
-    """The shipped pool: single turns in Alpaca's form and conversations in the messages form."""
-    return [str(resources.files("entp_hf.data").joinpath(name)) for name in ("pool.jsonl", "chats.jsonl")]
 
 
 def run_demo(output: Path, overwrite: bool = False, config: EntpConfig = DEMO, training: SFTOptions = TRAINING) -> Any:

@@ -13,8 +13,7 @@ from rich.padding import Padding
 from ..config import EntpConfig
 from ..errors import InputError
 from .arguments import Folder, Inputs, Overwrite, folder_or_none, given, write_rows_and_figures
-from .console import out, shown, table
-from .console_purge import show_explained, show_purge
+from .console import out, show_explained, show_purge, shown, table
 from .options import LENIENT, with_knobs
 
 SCORES = "scores.parquet"  # what the tunable rules find at their loosest thresholds, rows as in data and dropped
@@ -121,10 +120,9 @@ def retune(
     import numpy as np
     from datasets import concatenate_datasets
 
-    from ..execution.tables import column, each, pick
+    from ..execution.tables import column, each, pick, set_aside
     from ..io.manifest import Manifest
     from ..io.output_folder import read_written, write_rows
-    from ..pipeline.steps import set_aside
     from ..purge.retune import rethreshold
     from ..rules.selection import parse_thresholds
 

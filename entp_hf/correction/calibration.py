@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..embedding.neighbors import Ints
+from ..arrays import Array, Ints
 from . import latent_class as latent
-from .latent_class import Array
 from .local_prior import DAMPINGS, Choice, Surroundings
 
 FEWEST = 30  # trusted scores below which nothing is fitted to them (ours)

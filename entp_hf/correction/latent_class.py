@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-Array = NDArray[np.float64]
+from ..arrays import Array
+
 TINY = 1e-12
 SLOPES = (1.5, 0.7)  # how fast mistakes fall with distance in the two starts (ours); the likelier fit is kept
 

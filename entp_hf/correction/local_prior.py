@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..embedding.neighbors import Floats, Ints, Neighbours, unit
+from ..arrays import Array, Floats, Ints
+from ..embedding.neighbors import Neighbours, unit
 from ..schema import LEVELS
 from . import latent_class as latent
-from .diagnostics import unique_rows
-from .latent_class import Array, Latent
+from .latent_class import Latent
+from .patterns import unique_rows
 from .rating_scale import rated
 
 REACH = 30  # neighbours searched for, of which fewer may vote (ours)

@@ -8,18 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..embedding.neighbors import Ints, Neighbours
+from ..arrays import Array, Ints
+from ..embedding.neighbors import Neighbours
 from ..schema import LEVELS
 from . import calibration as gold
 from . import latent_class as latent
 from . import local_prior as surroundings
 from . import rating_scale as scale
 from .calibration import Tuned
-from .correct import CorrectedRatings, Knobs, Task, as_they_came
-from .diagnostics import agreement, blocks_of, choose_levels, rater_agreement, same_level, views
-from .latent_class import Array, Latent
+from .diagnostics import agreement, choose_levels, rater_agreement, same_level
+from .latent_class import Latent
 from .local_prior import Choice, Surroundings
+from .patterns import blocks_of, views
 from .summary import FEWEST, Fit, describe
+from .task import CorrectedRatings, Knobs, Task, as_they_came
 
 STABLE = 0.08  # largest split-half distance of T at which a number of levels counts as supported (ours)
 LOOSEST = 0.5  # largest standard error of a row of T (sum over its cells) at which it counts as known (ours)

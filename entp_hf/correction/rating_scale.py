@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..embedding.neighbors import Ints
+from ..arrays import Array, Ints
 from ..errors import StageError
 from ..schema import LEVELS
 from . import latent_class as latent
-from .latent_class import Array, Latent
+from .latent_class import Latent
 
 FAIR = 1 / 3  # share of a rating's rows that makes it agree with a level (ours)
 

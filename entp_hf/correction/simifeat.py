@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..embedding.neighbors import Floats, Ints
+from ..arrays import Array, Floats, Ints
 from ..schema import LEVELS
 from . import latent_class as latent
 from . import rating_scale as scale
-from .correct import CorrectedRatings, Knobs, Task
-from .diagnostics import triples
-from .latent_class import Array, Block, Latent
+from .latent_class import Block, Latent
+from .patterns import triples
+from .task import CorrectedRatings, Knobs, Task
 
 ROUNDS = 51  # draws of rows, each voted on (DS2)
 DRAWN, DRAWN_SHARE = 50_000, 0.9  # rows in a draw: at most so many, and at most this share (DS2)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..schema import LEVELS
 from .calibration import Tuned
-from .latent_class import Array, Latent
+from .latent_class import Latent
 
 FEWEST = 20  # least expected rows in a level that ratings may be corrected into (ours)
 

@@ -11,8 +11,7 @@ from datasets.utils import tqdm
 from sklearn.cluster import kmeans_plusplus
 from sklearn.metrics import silhouette_score
 
-from ..mix.groups import Vectors
-from .neighbors import Floats, Ints
+from ..arrays import Floats, Ints, Vectors
 
 SEEDING_ROWS = 20_000  # most rows that k-means++ picks the first centroids from (ours)
 TRIED_POINTS, TRIED_ITERATIONS = 64, 10  # rows a centroid and iterations, while k is sought (ours)

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Floats, Ints
 from ..errors import StageError
-from .neighbors import Floats, Ints, check_embeddings, nearest
+from .neighbors import check_embeddings, nearest
 
 BLOCK = 1024  # rows of a distance matrix held at once
 SIDE = 1000  # rows of each side of a comparison (ours)

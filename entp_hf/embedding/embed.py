@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from datasets import Dataset
 
+from ..arrays import Floats
 from ..config import MINILM, EntpConfig
 from ..errors import ConfigError, StageError, require
 from ..execution.progress import Bar
@@ -20,7 +21,7 @@ from ..execution.stage import Batch, resolve, rows_of
 from ..execution.tables import each, gathered, matrix, take
 from ..models.loading import find, has_bfloat16, load_encoder, pick_device
 from ..schema import Row, text_of
-from .neighbors import Floats, check_embeddings
+from .neighbors import check_embeddings
 
 BATCH_TOKENS = 2048  # tokens, padding included, in one pass of the model on the CPU: more don't fit its cache (ours)
 GPU_TOKENS = 32_768  # on another device (ours; not measured)

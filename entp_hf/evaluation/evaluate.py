@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ..config import EntpConfig
-from ..errors import ConfigError, EntpError, InputError, ModelNotFound, require
+from ..errors import ConfigError, EntpError, InputError, ModelNotFound, memory_advice, require
 from ..execution.progress import Bar
-from ..memory import memory_advice
-from ..models.chat_template import encode, row_losses, training_template
+from ..models.chat_template import encode, training_template
 from ..models.loading import load_causal_lm, load_tokenizer, new_causal_lm, pick_device, resolve
+from ..models.losses import row_losses
 from ..schema import JOIN
 from .results import Evaluation, Metrics, read_results
 from .tasks import known_tasks, task_specs

@@ -68,7 +68,7 @@ class RayHost:
 
     def run(self, work: Work, tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
         """`work` on every table, in order; `schema` is that of the results. Errors of the work arrive as they were."""
-        from .stage import source_hash
+        from .source_hash import source_hash
 
         waves = iter(tables)
         while blocks := list(islice(waves, WAVE)):
@@ -184,7 +184,7 @@ class _Actor:
 
 def _do(work: Work, schema: pa.Schema, code: str, table: pa.Table) -> pa.Table:
     """The work on one block, in a worker; `code` is the source hash that it must have."""
-    from .stage import source_hash
+    from .source_hash import source_hash
 
     error = None
     with metered() as usage:

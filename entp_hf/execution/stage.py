@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import importlib
 import tempfile
@@ -17,6 +16,7 @@ from datasets.fingerprint import Hasher
 from ..errors import ConfigError
 from .progress import Bar
 from .ray_engine import BLOCK, RayHost
+from .source_hash import source_hash
 from .tables import blocks, spooled, write_stream
 
 Batch = dict[str, list[Any]]
@@ -26,21 +26,6 @@ class Stage(Protocol):
     """A row-local step: takes a batch of columns, returns the whole batch. Implementations are frozen dataclasses."""
 
     def __call__(self, batch: Batch) -> Batch: ...  # noqa: D102
-
-
-@functools.cache
-def source_hash() -> str:
-    """Hash of this package's sources and prompts, so that caches are rebuilt when the code changes.
-
-    `datasets` pickles importable classes by reference and drops comments, and what follows a `#`, from its own hash.
-    """
-    builders = importlib.import_module("entp_hf.builders")  # mapped to another folder in a source checkout
-    digest = hashlib.blake2b(digest_size=8)
-    for root in (Path(__file__).parent.parent, Path(next(iter(builders.__path__)))):
-        for path in sorted(p for p in root.rglob("*") if p.suffix in {".py", ".md"}):
-            digest.update(path.relative_to(root).as_posix().encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def apply(

@@ -19,7 +19,7 @@ import pyarrow as pa
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from ..schema import Row
+from ..schema import FEATURES, Row
 
 BLOCK = 4096  # rows held as Python objects at once (ours)
 
@@ -176,3 +176,15 @@ def table_rows(table: pa.Table | pa.RecordBatch) -> Iterator[Row]:
     names = table.schema.names
     columns = [column.to_pylist() for column in table.columns]
     return (dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True))
+
+
+def set_aside(rows: Dataset) -> tuple[Dataset, Dataset]:
+    """Rows that go on, and rows that a stage dropped."""
+    out = np.array([reason is not None for reason in column(rows, "dropped_by")], bool)
+    return pick(rows, ~out), pick(rows, out)
+
+
+def as_dataset(rows: Iterable[Row]) -> Dataset:
+    """Rows with the columns and types of `schema.FEATURES`, on disk."""
+    schema = FEATURES.arrow_schema
+    return on_disk(tables(({name: row[name] for name in FEATURES} for row in rows), schema), schema)

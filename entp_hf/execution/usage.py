@@ -5,8 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
-from ..llm.protocol import BUDGET, ChatReply
+
+class Reply(Protocol):
+    """The counts of a model's reply; `llm.protocol.ChatReply` is one."""
+
+    @property
+    def made(self) -> bool: ...  # noqa: D102
+    @property
+    def cached(self) -> bool: ...  # noqa: D102
+    @property
+    def prompt_tokens(self) -> int: ...  # noqa: D102
+    @property
+    def completion_tokens(self) -> int: ...  # noqa: D102
 
 
 @dataclass(eq=False)  # meters are told apart by identity
@@ -18,10 +30,10 @@ class Usage:
     prompt: int = 0
     completion: int = 0
 
-    def add(self, replies: Iterable[ChatReply]) -> None:
+    def add(self, replies: Iterable[Reply]) -> None:
         """Count these replies; calls that were not made are none."""
         for reply in replies:
-            if reply.finish_reason == BUDGET:
+            if not reply.made:
                 continue
             self.calls += 1
             self.cached_calls += reply.cached
@@ -43,7 +55,7 @@ def metered() -> Iterator[Usage]:
         _open.remove(usage)
 
 
-def record(replies: Iterable[ChatReply]) -> None:
+def record(replies: Iterable[Reply]) -> None:
     """Add `replies` to every open meter."""
     replies = list(replies)
     for usage in _open:

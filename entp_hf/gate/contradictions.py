@@ -12,7 +12,7 @@ from difflib import SequenceMatcher
 from typing import NamedTuple
 
 from ..schema import Row, said_by, text_of
-from .text_checks import STOP, sentences
+from ..text.words import STOP, sentences
 
 _TOKEN = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|[^\W_]+")
 _LISTED = re.compile(r"\d+(?:\.\d+)?(?:(?:\s*[,;+]\s*(?:and\s+)?|\s+and\s+)-?\d+(?:\.\d+)?){3,}")

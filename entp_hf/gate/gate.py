@@ -9,17 +9,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..arrays import Floats
 from ..config import EntpConfig
 from ..embedding.embed import Embed
-from ..embedding.neighbors import Floats
 from ..execution.stage import Batch, rows_of
-from ..mix.groups import defects
 from ..purge.contamination.index import Contamination
 from ..purge.purge import Purge
+from ..rules.selection import defects
 from ..schema import Row, text_of
+from ..text.overlap import copied, coverage
+from ..text.words import sentences
 from .contradictions import contradiction
 from .list_checks import disordered, repeats, surplus
-from .text_checks import copied, coverage, language_changed, leaks_prompt, sentences, unfinished
+from .text_checks import language_changed, leaks_prompt, unfinished
 
 _SHORT = 20  # characters of a sentence that is too short to be a stranger: "Yes.", a name (ours)
 _BOUNDED = frozenset({"similarity", "parent_similarity", "coverage", "sentence"})

@@ -8,10 +8,9 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-from ..rules.list_numbering import asked_for
 from ..schema import Row, said_by
-from ..text.prompt_intent import VERSE
-from .text_checks import sentences
+from ..text.prompt_intent import VERSE, asked_for
+from ..text.words import sentences
 
 LEAST = 4  # members from which something said twice tells anything (ours)
 _NUMBERED = re.compile(r"(?:^|(?<=\s))(\d{1,2})[.)](?=\s)")

@@ -39,6 +39,11 @@ from pathlib import Path
 from typing import Any
 
 from ..execution.progress import enter
+from ..execution.source_hash import source_hash
+from ..execution.threads import cpu_count
+
+Info = dict[str, Any]
+MANIFEST = "manifest.json"
 
 PACKAGES = (
     "datasets", "huggingface-hub", "transformers", "torch", "trl", "peft", "sentence-transformers", "scikit-learn",
@@ -52,12 +57,8 @@ class Manifest(dict[str, Any]):
     @classmethod
     def start(cls, config: dict[str, Any]) -> Manifest:
         """A manifest with what is known before the run."""
-        from .. import __version__
-        from ..execution.stage import source_hash
-        from ..execution.threads import cpu_count
-
         return cls(
-            entp_version=__version__,
+            entp_version=importlib.metadata.version("entp-hf"),
             created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             source_hash=source_hash(),
             versions=installed_versions(),

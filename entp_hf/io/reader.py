@@ -17,7 +17,7 @@ from datasets.fingerprint import Hasher
 
 from ..config import EntpConfig
 from ..errors import InputError
-from ..execution.stage import source_hash
+from ..execution.source_hash import source_hash
 from ..execution.tables import Spool
 from ..schema import FEATURES, LEVELS, Row
 from .files import EXTENSIONS, RawRows

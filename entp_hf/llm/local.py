@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EntpError
 from ..execution.progress import Bar
+from ..models.loading import fingerprint
 from .budget import Claim, current
 from .generation import Engine, digit_ids, generate, load, next_token, prefill, shared_count
 from .protocol import BUDGET, ChatReply, ChatRequest
@@ -37,11 +36,7 @@ class LocalChat:
     @property
     def name(self) -> str:
         """`local:` and the model; a folder by its last part and a hash of its files, so that new weights show."""
-        path = Path(self.model)
-        if not path.is_dir():
-            return f"local:{self.model}"
-        files = sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in path.iterdir() if p.is_file())
-        return f"local:{path.resolve().name}#{hashlib.blake2b(repr(files).encode(), digest_size=4).hexdigest()}"
+        return fingerprint(self.model)
 
     def chat(self, requests: Sequence[ChatRequest], desc: str = "") -> list[ChatReply]:
         """Answer all requests, in order. A prompt too long for the model is a reply with `error`, never cut."""

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
-
-if TYPE_CHECKING:
-    from .reply_cache import CachedChat
+from typing import Protocol
 
 BUDGET = "budget"  # finish_reason of a call that was not made, since budget or time are used up
 
@@ -40,6 +37,11 @@ class ChatReply:
     cached: bool = field(default=False, compare=False)
 
     @property
+    def made(self) -> bool:
+        """True if the model was asked: False where budget or time were used up."""
+        return self.finish_reason != BUDGET
+
+    @property
     def ok(self) -> bool:
         """True if the model finished its answer: neither an error nor cut off at the token limit."""
         return not self.error and self.finish_reason != "length"
@@ -56,34 +58,3 @@ class ChatClient(Protocol):
     def chat(self, requests: Sequence[ChatRequest], desc: str = "") -> list[ChatReply]:
         """Answer all requests, in order; shows a progress bar named `desc`. Never raises for one failed call."""
         ...
-
-
-def make_client(config: Any, model: str | None = None) -> CachedChat:
-    """The client that the configuration asks for, with the reply cache around it.
-
-    `endpoint` set: that server, by its chat route or TGI's own (`api`); `provider` set: Hugging Face Inference
-    Providers; else the model in this process, or, with engine `ray`, in its workers.
-    """
-    from .reply_cache import REPLIES, CachedChat
-
-    name, cache = model or config.model, str(config.cache_path())
-    place = {"concurrency": config.concurrency, "timeout": config.timeout}
-    client: ChatClient
-    if config.endpoint and config.api == "tgi":
-        from .tgi import TGIChat
-
-        client = TGIChat(name, config.endpoint, cache_dir=cache, **place)
-    elif config.endpoint or config.provider:
-        from .hub import HubChat
-
-        client = HubChat(name, config.endpoint, config.provider, **place)
-    else:
-        from ..execution.ray_engine import RayHost
-        from .local import LocalChat
-
-        client = local = LocalChat(name, device=config.device, batch_size=config.batch_size, cache_dir=cache)
-        if (ray := RayHost.from_config(config)) is not None:
-            from .ray_chat import RayChat
-
-            client = RayChat(local, ray)
-    return CachedChat(client, str(config.cache_path() / REPLIES))

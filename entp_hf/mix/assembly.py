@@ -11,14 +11,13 @@ from datasets import Dataset
 
 from ..config import EntpConfig
 from ..execution.stage import set_columns
-from ..execution.tables import column, each, on_disk, pick, tables
-from ..schema import FEATURES, Row, is_single_turn, response_of
-from .groups import defects
+from ..execution.tables import as_dataset, column, each, on_disk, pick, tables
+from ..rules.selection import defects
+from ..schema import FEATURES, OVER, Row, is_single_turn, response_of
 from .stage import Mixed, used
 
 T = TypeVar("T")
 PREFERENCE = ("prompt", "chosen", "rejected")
-OVER = "mix:over_target"  # `dropped_by` of rows that are fit for the dataset, but over its size
 
 
 def assemble(mixed: Mixed, pool: Dataset, good: Dataset, config: EntpConfig) -> tuple[Dataset, Dataset, list[Row]]:
@@ -85,9 +84,3 @@ def preference_pairs(kept: Iterable[Row], pool: Dataset) -> Dataset | None:
     schema = pa.schema([(name, FEATURES.arrow_schema.field("messages").type) for name in PREFERENCE])
     found = on_disk(tables(pairs(), schema), schema)
     return found if len(found) else None
-
-
-def as_dataset(rows: Iterable[Row]) -> Dataset:
-    """Rows with the columns and types of `schema.FEATURES`, on disk."""
-    schema = FEATURES.arrow_schema
-    return on_disk(tables(({name: row[name] for name in FEATURES} for row in rows), schema), schema)

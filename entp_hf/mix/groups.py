@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..embedding.neighbors import Floats, Ints
+from ..arrays import Ints, Vectors
 from ..schema import Row, instruction_of, is_single_turn, response_of
 from ..text.language import language_of, script_of
 
-# A row with one of these, not repaired, lends its facts to an LLM, but is fit neither to be quoted nor to be kept.
-BROKEN = {"truncated", "cut_code", "refusal", "ends_with_colon", "missing_reference", "too_short", "language_mismatch",
-          "replacement_chars", "role_confusion", "placeholder", "symbol_ratio", "echo", "repetition",
-          "identity_leak", "mixed_script", "think_tags"}  # fmt: skip
 BLOCK = 2048  # rows compared at once: bounds memory
 
 
@@ -24,12 +20,6 @@ class Rows(Protocol):
     """Rows by number: a list, or what reads them from disk when asked."""
 
     def __getitem__(self, number: int, /) -> Row: ...  # noqa: D105
-
-
-class Vectors(Protocol):
-    """Embeddings by number, or by several: a matrix, or what puts one together."""
-
-    def __getitem__(self, rows: Any, /) -> Floats: ...  # noqa: D105
 
 
 @dataclass(frozen=True)
@@ -49,11 +39,6 @@ class Group:
     def multi_turn(self) -> bool:
         """True if the rows are conversations of several turns."""
         return not is_single_turn(self.representative)
-
-
-def defects(row: Row) -> set[str]:
-    """Rules of `BROKEN` that found something in the row which repair could not mend."""
-    return BROKEN & {finding["rule"] for finding in row["findings"] if finding["action"] != "repair"}
 
 
 def kind_of(row: Row) -> str:

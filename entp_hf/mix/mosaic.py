@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..purge.duplicates.fingerprints import normalised
+from ..rules.selection import defects
 from ..schema import JOIN, Message, Row, response_of
 from ..text.language import language_of, script_of
+from ..text.words import normalised
 from .fusion import made_row, turn
-from .groups import Group, defects
+from .groups import Group
 
 # One line before the parts, where we can say it in the rows' own language; else the parts stand alone.
 PREFACE = {

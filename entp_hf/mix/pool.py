@@ -10,7 +10,8 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from ..embedding.neighbors import Floats, Ints, Space
+from ..arrays import Floats, Ints
+from ..embedding.neighbors import Space
 from ..execution.tables import column, each
 from ..schema import Row
 from .groups import kind_of

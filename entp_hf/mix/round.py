@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import Floats
 from ..config import EntpConfig
-from ..embedding.neighbors import Floats
 from ..execution.usage import metered, record
 from ..gate.gate import Gate, Verdict, reason_kind
-from ..llm.protocol import BUDGET, ChatClient, make_client
+from ..llm.factory import make_client
+from ..llm.protocol import BUDGET, ChatClient
 from ..rating.rate import judge
 from ..schema import Row
 from .fusion import FUSERS, asks_directly, direct_request, form_of, fused_row, fusion_request, read_fused

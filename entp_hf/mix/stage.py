@@ -7,19 +7,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from datasets import Dataset
 from numpy.typing import NDArray
 
+from ..arrays import Floats
 from ..config import EntpConfig
-from ..embedding.clustering import Clusters, representatives
+from ..embedding.clustering import Clusters, cluster, map_of, representatives
+from ..execution.stage import set_columns
 from ..gate.gate import Gate
+from ..io.manifest import Info
 from ..llm.protocol import ChatClient
-from ..schema import Row
+from ..schema import Row, instruction_of
 from .fusion import FUSERS
 from .groups import Group, add_context, build_groups, has_neighbour
-from .pool import Around, Corpus
+from .pool import Around, Corpus, kinds_of
 from .round import Round
-
-INTO = ("mix:fused", "mix:mosaic")  # `dropped_by` of rows that a made row replaced
 
 
 @dataclass
@@ -137,3 +139,27 @@ def used(row: Row, made: Row) -> Row:
     """The row as one that `made` replaced."""
     notes = "; ".join(filter(None, [row["notes"], f"into {made['id']}"]))
     return {**row, "dropped_by": f"mix:{made['origin']}", "notes": notes}
+
+
+def find_clusters(pool: Dataset, vectors: Floats, config: EntpConfig) -> tuple[Corpus, Clusters, Info]:
+    """Cluster the pool and mark its representatives; returns it as a corpus, and the manifest's `clusters`."""
+    found = cluster(vectors, config.cluster_counts, config.silhouette_sample, config.seed)
+    kinds = kinds_of(pool)
+    can = [bool(kind) for kind in kinds]
+    wanted = groups_possible(sum(can), 0, config) or min(len(pool), found.k)
+    chosen = set(representatives(vectors, found, wanted, can))
+    pool = set_columns(pool, {"cluster": found.label, "representative": [i in chosen for i in range(len(pool))]})
+    return (
+        Corpus(pool, vectors, found.label, kinds),
+        found,
+        {
+            "rows": len(pool),
+            "k": found.k,
+            "silhouette": round(found.silhouette, 4),
+            "curve": [{"k": k, "silhouette": s} for k, s in found.curve],
+            "sizes": found.sizes(),
+            "representatives": len(chosen),
+            "warnings": found.warnings(),
+            "map": map_of(vectors, found, chosen, lambda i: (pool[i]["id"], instruction_of(pool[i])), config.seed),
+        },
+    )

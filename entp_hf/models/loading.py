@@ -6,6 +6,7 @@ Two small models come as PyPI packages, so that everything runs without the Hub;
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.util
 import os
 import shutil
@@ -41,6 +42,15 @@ def resolve(name: str, cache_dir: str) -> str:
     """
     found = find(name)
     return convert_gguf(Path(found), cache_dir) if found.endswith(".gguf") else found
+
+
+def fingerprint(model: str) -> str:
+    """`local:` and the model's name; a folder by its last part and a hash of its files, so that new weights show."""
+    path = Path(model)
+    if not path.is_dir():
+        return f"local:{model}"
+    files = sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in path.iterdir() if p.is_file())
+    return f"local:{path.resolve().name}#{hashlib.blake2b(repr(files).encode(), digest_size=4).hexdigest()}"
 
 
 def find(name: str) -> str:

@@ -8,17 +8,16 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
+from ..arrays import Floats
 from ..config import EntpConfig
 from ..embedding.diversity import SIDE, before_and_after
 from ..embedding.embed import Embed
-from ..embedding.neighbors import Floats
 from ..errors import StageError
 from ..execution.tables import column
-from ..mix.assembly import OVER
-from ..mix.stage import INTO, Mixed
+from ..mix.stage import Mixed
 from ..purge.contamination.index import Contamination
 from ..rules.selection import dataset_rules_off
-from ..schema import text_of
+from ..schema import INTO, OVER, text_of
 
 Info = dict[str, Any]
 

@@ -16,7 +16,8 @@ from ..config import EntpConfig
 from ..io.reader import read_rows
 from ..io.sources import Source
 from ..llm.budget import Limits, spending
-from ..llm.protocol import ChatReply, ChatRequest, make_client
+from ..llm.factory import make_client
+from ..llm.protocol import ChatReply, ChatRequest
 from ..llm.reply_cache import CachedChat
 from ..llm.tokens import count_prompts, count_text, local_tokenizer
 from ..mix.fusion import FUSERS, asks_directly, direct_limit, direct_request, fusion_request

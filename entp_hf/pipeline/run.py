@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,70 +11,34 @@ from typing import Any
 import numpy as np
 from datasets import Dataset, concatenate_datasets
 
+from ..arrays import Floats
 from ..config import EntpConfig
+from ..correction.stage import choose_pool, correct, space_of
 from ..embedding.clustering import Clusters
 from ..embedding.diversity import SIDE
 from ..embedding.embed import Embed
-from ..embedding.neighbors import Floats, Space
+from ..embedding.neighbors import Space
+from ..errors import ConfigError, require
 from ..execution.ray_engine import RayHost
 from ..execution.stage import set_columns
-from ..execution.tables import column, each, gathered, pick
+from ..execution.tables import as_dataset, column, each, gathered, pick, set_aside
 from ..execution.usage import Usage, metered
 from ..gate.gate import Gate
 from ..io.manifest import Manifest
-from ..io.output_folder import OutputFolder, write_rows
 from ..io.reader import read_rows
-from ..io.sources import Source
+from ..io.sources import Source, is_hub_name
 from ..llm.budget import Ledger, Limits, spending
-from ..llm.protocol import make_client
-from ..mix.assembly import as_dataset, assemble, preference_pairs
+from ..llm.factory import make_client
+from ..mix.assembly import assemble, preference_pairs
 from ..mix.fusion import FUSERS
 from ..mix.pool import Around, Corpus
-from ..mix.stage import run_rounds
+from ..mix.stage import find_clusters, run_rounds
+from ..models.loading import find
 from ..purge.contamination.index import Contamination
-from ..rating.rate import rate_rows
+from ..purge.stage import purge, usable
+from ..rating.stage import mark_unrated, rate_rows
 from . import accounting as outcome
-from . import steps
-
-
-@dataclass(frozen=True)
-class Result:
-    """`kept`: the hybrid dataset. `dropped`: every other row, `dropped_by` saying why. Columns: `schema.FEATURES`."""
-
-    kept: Dataset
-    dropped: Dataset
-    manifest: Manifest
-    preference: Dataset | None = None
-
-    def save(self, folder: str | Path, overwrite: bool = False) -> Path:
-        """Write dataset, manifest, recipe, card and report to a new folder; it appears whole or not at all."""
-        with OutputFolder(folder, overwrite) as path:
-            self.write(path)
-        return Path(folder)
-
-    def write(self, path: Path) -> None:
-        """Write all files into an existing folder."""
-        from ..cards import dataset_card, write_plots
-        from ..reporting.report import write_report
-
-        write_rows(self.kept, path / "data" / "train.parquet")
-        write_rows(self.dropped, path / "dropped" / "train.parquet")
-        if self.preference is not None:
-            write_rows(self.preference, path / "preference" / "train.parquet")
-        self.manifest.save(path / "manifest.json")
-        (path / "config.yaml").write_text(EntpConfig.from_dict(self.manifest["config"]).to_yaml(), encoding="utf-8")
-        plots = write_plots(self.manifest, path / "plots")
-        card = dataset_card(self.manifest, self.kept, self.dropped, plots=plots, preference=self.preference)
-        (path / "README.md").write_text(card, encoding="utf-8")
-        write_report(path)
-
-    def push_to_hub(self, repo_id: str, private: bool = False, token: str | None = None, collection: str = "") -> Any:
-        """Push as a dataset that loads without this package; see `publish.push_folder`."""
-        from .publish import push_folder
-
-        with tempfile.TemporaryDirectory(prefix="entp-push-") as folder:
-            self.write(Path(folder))
-            return push_folder(folder, repo_id, private, token, collection)
+from .result import Result
 
 
 def run(inputs: Source | Sequence[Source], config: EntpConfig | None = None) -> Result:
@@ -85,7 +48,7 @@ def run(inputs: Source | Sequence[Source], config: EntpConfig | None = None) -> 
     MissingExtra before anything expensive, and StageError where a stage can't go on.
     """
     config = (config or EntpConfig()).validate()
-    check_models(config)
+    check_inputs(config)
     manifest = Manifest.start(config.to_dict())
     with metered() as usage, spending(Limits.from_config(config)) as ledger:
         result = _run(inputs, config, manifest)
@@ -112,18 +75,18 @@ def prepare(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Man
     """Read, rate, correct, purge, embed, cluster. A model is asked only by the raters that need one."""
     rows, out, space = _scored(inputs, config, manifest)
     contamination = Contamination.from_config(config)
-    rows, low, manifest["pool"] = steps.choose_pool(rows, config)
+    rows, low, manifest["pool"] = choose_pool(rows, config)
     good, at = pick(rows, ~low), np.flatnonzero(low)
     with manifest.stage("purge", len(at)) as stage:
         vectors = gathered(space.vectors, at)
         near = space.among(at) if config.semantic_duplicate < 1 and len(rows) > 1 else None
-        after, stay, manifest["purge"] = steps.purge(pick(rows, low), vectors, config, contamination, near)
+        after, stay, manifest["purge"] = purge(pick(rows, low), vectors, config, contamination, near)
         del near
         pool, purged = pick(after, stay), pick(after, ~stay)
         stage["rows_out"] = len(pool)
     with manifest.stage("cluster", len(pool)) as stage:
         vectors = Embed.from_config(config).renewed(gathered(vectors, np.flatnonzero(stay)), pool)
-        corpus, clusters, manifest["clusters"] = steps.find_clusters(pool, vectors, config)
+        corpus, clusters, manifest["clusters"] = find_clusters(pool, vectors, config)
         stage["rows_out"] = manifest["clusters"]["representatives"]
     around = Around(space, corpus.pool, good, at[stay], np.flatnonzero(~low))
     total = len(rows) + sum(len(part) for part in out)
@@ -141,7 +104,7 @@ def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manife
         stage["rows_out"] = len(mixed.made)
     manifest["fusion"] = {"fuser": config.fuser, "model": client.name if client else "",
                           "rounds": mixed.rounds, "stopped_by": mixed.stopped_by}  # fmt: skip
-    kept, left, over = assemble(mixed, pool, steps.usable(good, config, before.contamination), config)
+    kept, left, over = assemble(mixed, pool, usable(good, config, before.contamination), config)
     placed = set(column(kept, "id"))
     good = pick(good, np.array([key not in placed for key in column(good, "id")], bool))
     good = set_columns(good, {"dropped_by": ["pool:high_quality"] * len(good)})
@@ -172,18 +135,18 @@ def _scored(
     with manifest.stage("read", 0) as stage:
         rows, manifest["input"] = read_rows(inputs, config)
         stage["rows_in"] = stage["rows_out"] = len(rows)
-    rows, unusable = steps.set_aside(rows)
+    rows, unusable = set_aside(rows)
     with manifest.stage("rate", len(rows)) as stage:
         rows, names = rate_rows(rows, config)
-        rows, unrated = steps.set_aside(steps.mark_unrated(rows) if names else rows)
+        rows, unrated = set_aside(mark_unrated(rows) if names else rows)
         stage["rows_out"] = len(rows)
     vectors = np.zeros((len(rows), 0), np.float32)
     if embeds:
         with manifest.stage("embed", len(rows)):
             vectors = Embed.from_config(config).encode_rows(rows, desc="embed")
     with manifest.stage("correct", len(rows)):
-        space = steps.space_of(rows, vectors, config)
-        rows, found = steps.correct(rows, space if embeds else None, names, config)
+        space = space_of(rows, vectors, config)
+        rows, found = correct(rows, space if embeds else None, names, config)
     manifest.update(found)
     return rows, [unusable, unrated], space
 
@@ -197,7 +160,7 @@ def score_rows(
     """
     if not corrected:
         config = replace(config, correction="none", gold_column="")
-    check_models(replace(config.validate(), fuser="none"), embeds=corrected)
+    check_inputs(replace(config.validate(), fuser="none"), embeds=corrected)
     manifest = Manifest.start(config.to_dict())
     with metered() as usage, spending(Limits.from_config(config)) as ledger:
         rows, out, _ = _scored(inputs, config, manifest, embeds=corrected)
@@ -211,14 +174,18 @@ def purge_rows(rows: Dataset, config: EntpConfig) -> tuple[Dataset, Dataset, dic
 
     Without embeddings, so semantic duplicates are not looked for.
     """
-    after, stay, report = steps.purge(rows, None, config, Contamination.from_config(config))
+    after, stay, report = purge(rows, None, config, Contamination.from_config(config))
     return pick(after, stay), pick(after, ~stay), report
 
 
-def check_models(config: EntpConfig, embeds: bool = True) -> None:
-    """Raise ModelNotFound or MissingExtra now, for every model that this run will need, before anything expensive."""
-    from ..errors import require
-    from ..models.loading import find
+def check_inputs(config: EntpConfig, embeds: bool = True) -> None:
+    """Check that the models and benchmark files of a run can be had, before anything expensive.
+
+    Raises ConfigError, ModelNotFound or MissingExtra.
+    """
+    absent = [path for path in config.benchmark_files if not (Path(path).exists() or is_hub_name(path))]
+    if absent:
+        raise ConfigError([f"benchmark_files: {path} does not exist" for path in absent])
 
     if (ray := RayHost.from_config(config)) is not None:
         ray.check()

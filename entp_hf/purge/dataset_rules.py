@@ -98,7 +98,7 @@ def instruction_difficulty(rows: Dataset, threshold: float, config: EntpConfig) 
 
     Needs the chat model in this process; answers beyond its first 1,024 tokens are judged by those.
     """
-    from ..baselines.perplexity import losses
+    from ..models.losses import losses
 
     parts = [losses(list(table_rows(block)), config, 1024) for block in blocks(rows, ["messages"])]
     found = np.concatenate([np.zeros((0, 2)), *parts])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from datasets import Dataset
@@ -11,7 +12,27 @@ from datasets import Dataset
 from ..execution.tables import column, each
 from ..rules.registry import DATASET_RULES, RULES
 from ..schema import instruction_of, response_of
-from . import lenient
+
+SHARE, LEAST = 0.02, 20  # of the rows, and rows at least, that a peer's test must find (ours)
+# rule -> whose test, and the pattern that it looks for in a response
+PEERS: dict[str, tuple[str, re.Pattern[str]]] = {
+    "mojibake": ("ftfy's commonest", re.compile("Ã[\x80-\xbf]|â€")),
+    "invisible_chars": ("dingo", re.compile("[\u200b\u2060\ufeff\u00ad\u202a-\u202e]")),
+    "replacement_chars": ("dingo, DataFlow", re.compile("\ufffd")),
+    "html_entities": ("DataFlow, dingo", re.compile(r"&(?:nbsp|amp|lt|gt|quot|#\d+);")),
+    "html_tags": ("data-juicer", re.compile(r"</?(?:p|br|div|span|a|li|td|b|i)\b[^<>]*>")),
+    "special_tokens": ("dingo", re.compile(r"<\|.*?\|>")),
+    "boilerplate_tail": ("Cherry_LLM", re.compile(r"(?i)i hope this helps|let me know if|feel free to ask")),
+    "empty_answer": ("self-instruct", re.compile(r"\A[\W_]*\Z")),
+    "repetition": ("data-juicer", re.compile(r"(\b\w+\W+\w+\W+\w+\W+)\1\1\1")),
+    "ends_with_colon": ("DataFlow, dingo", re.compile(r"[:：]\s*\Z")),
+    "refusal": ("Cherry_LLM, open-instruct", re.compile(r"(?i)as an ai|i cannot (?:assist|help)|i'm sorry, but|抱歉")),
+    "identity_leak": ("open-instruct", re.compile(r"(?i)\bchatgpt\b|openai|knowledge cutoff|language model")),
+    "placeholder": ("AlpacaDataCleaned", re.compile(r"(?i)\[(?:insert|your)\b[^\]]*\]|\{\{\w+\}\}")),
+    "url_load": ("NeMo Curator", re.compile(r"(?:https?://\S+\s*){2}")),
+    "pii": ("datatrove", re.compile(r"\b[\w.+-]+@(?!example\.)[\w-]+\.\w{2,}\b")),
+    "page_boilerplate": ("C4", re.compile(r"(?i)all rights reserved|uses? cookies|privacy policy")),
+}
 
 EXAMPLES = 5
 _LONGEST = 2000  # characters of an example
@@ -29,7 +50,7 @@ def purge_report(
 
     `before` and `after` hold the same rows in the same order. A row counts once for a rule and action. Warned of are
     rules that drop more than `warn_share` of the rows that came in alive (too strict), and rules of `ran` that find
-    nothing where a peer's plain test finds much (too lenient, see `lenient`). Raises ValueError where the numbers of
+    nothing where a plain reference test finds much (see `lenient_warnings`). Raises ValueError where the numbers of
     rows differ.
     """
     if len(before) != len(after):
@@ -65,7 +86,7 @@ def purge_report(
     warnings = share_warnings(counts, len(alive), warn_share)
     idle = [name for name in ran if name in counts and not counts[name]["found"]]
     asked = (row for i, row in enumerate(each(before, "messages")) if i in living)
-    warnings += lenient.warnings(idle, asked, len(alive))
+    warnings += lenient_warnings(idle, asked, len(alive))
     return {
         "rows_in": len(alive), "rows_out": rows_out, "rules": counts, "warnings": warnings, "examples": dict(examples)
     }  # fmt: skip
@@ -113,3 +134,19 @@ def _field(row: Mapping[str, Any], finding: Mapping[str, Any]) -> str:
     if 0 <= turn < len(row["messages"]):
         return str(row["messages"][turn]["content"])[:_LONGEST]
     return response_of(row)[:_LONGEST]
+
+
+def lenient_warnings(idle: Sequence[str], rows: Iterable[Mapping[str, Any]], total: int) -> list[str]:
+    """A sentence for every rule of `idle` (they found nothing in `rows`) whose peer finds `SHARE` of `total` rows."""
+    tests = [(name, *PEERS[name]) for name in idle if name in PEERS]
+    counts = dict.fromkeys((name for name, _, _ in tests), 0)
+    for row in rows if tests and total >= LEAST else ():
+        response = response_of(row)
+        for name, _, pattern in tests:
+            counts[name] += pattern.search(response) is not None
+    return [
+        f"purge: rule {name} found nothing, where a plain test as in {peer} finds {counts[name]} of {total} rows; "
+        "its threshold may be too lenient (purge_thresholds)"
+        for name, peer, _ in tests
+        if counts[name] >= max(LEAST, SHARE * total)
+    ]

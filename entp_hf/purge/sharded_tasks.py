@@ -15,12 +15,12 @@ from datasets import Dataset
 from ..config import EntpConfig
 from ..errors import OutputError
 from ..execution.stage import Batch
-from ..execution.tables import blocks
-from ..io.manifest import Manifest
-from ..io.output_folder import MANIFEST, read_written, write_rows
+from ..execution.tables import blocks, set_aside
+from ..io.manifest import MANIFEST, Manifest
+from ..io.output_folder import read_written, write_rows
 from ..io.reader import read_rows
 from ..io.remote import file_system, shown
-from ..pipeline import steps
+from ..purge.stage import row_rules
 from .contamination.index import Contamination
 from .duplicates.fingerprints import SKETCH, Sketch
 from .duplicates.search import marked, shingle_sets
@@ -99,7 +99,7 @@ class Mark:
         """Do one file."""
         number = batch["number"][0]
         rows, read = read_rows(batch["name"][0], self.config)
-        after, seconds = steps.row_rules(rows, self.config, self.contamination, None)
+        after, seconds = row_rules(rows, self.config, self.contamination, None)
         self.folder.put(after, WORKING, part_name(number, self.files))
         out: Batch = {name: [] for name in SKETCHED.names}
         sketch = Sketch(self.near)
@@ -140,7 +140,7 @@ class Split:
         """Do one file."""
         name = part_name(batch["number"][0], self.files)
         rows = self.folder.get(WORKING, name)
-        kept, dropped = steps.set_aside(marked(rows, pickle.loads(batch["more"][0])))
+        kept, dropped = set_aside(marked(rows, pickle.loads(batch["more"][0])))
         self.folder.put(kept, "data", name)
         self.folder.put(dropped, "dropped", name)
         return {"kept": [len(kept)], "dropped": [len(dropped)]}

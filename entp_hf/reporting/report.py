@@ -25,8 +25,7 @@ from ..rules.table import finds
 from ..schema import FEATURES
 from .formatting import clean, duration, listed, num, share, squash
 from .row_browser import made_rows, script_json
-from .sections import overview as report_sections
-from .sections import training as report_results
+from .sections import mix, overview, purge, ratings, training
 
 COLUMNS = (
     "id", "messages", "source", "ratings", "score", "findings", "dropped_by", "origin", "parents", "round", "model",
@@ -39,29 +38,27 @@ def render_report(manifest: Mapping[str, Any], kept: Dataset, dropped: Dataset) 
     """The page as text. Sections of which the run has no figures are left out."""
     style, script = _template("report.css"), _template("report.js")
     browser = made_rows(kept, dropped)
-    sections = report_sections
-    results = report_results
     page = _environment().get_template("report.html").render(
         manifest={key: manifest.get(key) for key in FACTS},
         style=Markup(style),
         script=Markup(script),
         policy=f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; "
         "base-uri 'none'; form-action 'none'",
-        headline=sections.headline(manifest),
-        stages=sections.stages(manifest),
-        ratings=sections.ratings(manifest),
-        correction=sections.correction(manifest),
-        purge=sections.purge(manifest),
-        clusters=results.clusters(manifest),
-        fusion=sections.fusion(manifest),
-        dataset=sections.dataset(manifest),
-        diversity=results.diversity(manifest),
+        headline=overview.headline(manifest),
+        stages=overview.stages(manifest),
+        ratings=ratings.ratings(manifest),
+        correction=ratings.correction(manifest),
+        purge=purge.purge(manifest),
+        clusters=mix.clusters(manifest),
+        fusion=mix.fusion(manifest),
+        dataset=overview.dataset(manifest),
+        diversity=mix.diversity(manifest),
         contamination=manifest.get("contamination"),
-        train=results.train(manifest),
-        evaluation=results.evaluation(manifest),
-        accuracy=results.accuracy(manifest),
-        tokens=results.tokens(manifest),
-        configuration=results.configuration(manifest),
+        train=training.train(manifest),
+        evaluation=training.evaluation(manifest),
+        accuracy=training.accuracy(manifest),
+        tokens=overview.tokens(manifest),
+        configuration=overview.configuration(manifest),
         browser=browser,
         blob=Markup(script_json(browser)) if browser else None,
     )  # fmt: skip

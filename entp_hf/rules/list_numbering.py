@@ -6,20 +6,13 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
+from ..text.prompt_intent import asked_for
 from .masks import FILLER
 from .row import Fields, Hit, Part, shown
 
 _ITEM = re.compile(
     r"(?m)^(?P<indent>[ \t]{0,3})(?:\*\*)?(?P<number>\d{1,3})[.)、](?:\*\*)?(?=[ \t]|$|[^\d\s])[ \t]*(?P<text>.*)$"
 )
-_ASKED = re.compile(
-    r"\b(?:list|name|give(?: me)?|provide|suggest|write|generate|create|identify|come up with|here are"
-    r"|these are|the following|tell me)"
-    r"(?: (?:me|us|the|a list of|of|top|at least|down|some|my|exactly))* (\d{1,2}|two|three|four|five|six"
-    r"|seven|eight|nine|ten)\b(?! ?(?:%|percent|words?|sentences?|paragraphs?|lines?|letters?|minutes?|hours?"
-    r"|days?|years?|digits?|characters?|step|to |-|–|or |,|\.\d|by|dollars|people))"
-)
-_NUMBERS = {w: n for n, w in enumerate("zero one two three four five six seven eight nine ten".split())}
 
 
 def list_numbering(row: Fields, threshold: float) -> Iterator[Hit]:
@@ -45,11 +38,6 @@ def list_numbering(row: Fields, threshold: float) -> Iterator[Hit]:
         problem = _misnumbered([int(m["number"]) for m in items]) or _miscounted(row, part, items)
         if problem:
             yield Hit(part, items[0].start(), last.end(), problem)
-
-
-def asked_for(text: str) -> list[int]:
-    """How many things each phrase of `text` asks for: [2, 3] for "list two risks and name 3 gains"."""
-    return [_NUMBERS.get(found) or int(found) for found in _ASKED.findall(text.lower())]
 
 
 _CLUES = re.compile(r"\bcrossword|\bpuzzle|\bcode\b|\bbingo|\brank")

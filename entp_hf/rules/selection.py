@@ -6,14 +6,15 @@ import importlib
 import math
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ..schema import Row
 from .registry import DATASET_OFF, DATASET_RULES, DATASET_THRESHOLDS, RULES
 from .row import Rule
 
-if TYPE_CHECKING:
-    from ..config import EntpConfig
+# A row with one of these, not repaired, lends its facts to an LLM, but is fit neither to be quoted nor to be kept.
+BROKEN = {"truncated", "cut_code", "refusal", "ends_with_colon", "missing_reference", "too_short", "language_mismatch",
+          "replacement_chars", "role_confusion", "placeholder", "symbol_ratio", "echo", "repetition",
+          "identity_leak", "mixed_script", "think_tags"}  # fmt: skip
 
 
 DEFAULT = "default"  # in `purge_rules`: the default set, beside what else is named
@@ -68,18 +69,22 @@ def parse_thresholds(entries: Sequence[str]) -> tuple[tuple[str, float], ...]:
     return tuple(found)
 
 
-def rule_problems(config: EntpConfig) -> list[str]:
-    """Every wrong rule name, threshold and benchmark file of a configuration, in words; [] if there are none."""
-    from ..io.sources import is_hub_name
+def rule_problems(
+    rules: Sequence[str] = (), off: Sequence[str] = (), drop: Sequence[str] = (), thresholds: Sequence[str] = ()
+) -> list[str]:
+    """Wrong rule names and thresholds, each in words with the setting's name; [] if there are none.
 
-    found = [
-        f"benchmark_files: {path} does not exist"
-        for path in config.benchmark_files
-        if not (Path(path).exists() or is_hub_name(path))
-    ]
-    for knob in ("purge_rules", "purge_off", "purge_drop"):
-        found += [f"{knob}: {problem}" for name in getattr(config, knob) if (problem := _name_problem(name))]
-    for entry in config.purge_thresholds:
+    Args:
+        rules: names to run (setting `purge_rules`).
+        off: names not to run (`purge_off`).
+        drop: names of rules that drop instead of flagging (`purge_drop`).
+        thresholds: entries NAME=NUMBER (`purge_thresholds`).
+
+    """
+    found = []
+    for setting, names in (("purge_rules", rules), ("purge_off", off), ("purge_drop", drop)):
+        found += [f"{setting}: {problem}" for name in names if (problem := _name_problem(name))]
+    for entry in thresholds:
         name, sign, value = (piece.strip() for piece in entry.partition("="))
         if not sign:
             continue  # reported by the configuration itself
@@ -123,3 +128,8 @@ def default_threshold(name: str) -> float | None:
 def thresholds_of(rules: Sequence[Rule], given: Mapping[str, float]) -> dict[str, float]:
     """Each rule's threshold in force; 0 for rules without one."""
     return {r.name: given.get(r.name, r.threshold if r.threshold is not None else 0.0) for r in rules}
+
+
+def defects(row: Row) -> set[str]:
+    """Rules of `BROKEN` that found something in the row which repair could not mend."""
+    return BROKEN & {finding["rule"] for finding in row["findings"] if finding["action"] != "repair"}

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import re
 
+_ASKED = re.compile(
+    r"\b(?:list|name|give(?: me)?|provide|suggest|write|generate|create|identify|come up with|here are"
+    r"|these are|the following|tell me)"
+    r"(?: (?:me|us|the|a list of|of|top|at least|down|some|my|exactly))* (\d{1,2}|two|three|four|five|six"
+    r"|seven|eight|nine|ten)\b(?! ?(?:%|percent|words?|sentences?|paragraphs?|lines?|letters?|minutes?|hours?"
+    r"|days?|years?|digits?|characters?|step|to |-|–|or |,|\.\d|by|dollars|people))"
+)
+_NUMBERS = {w: n for n, w in enumerate("zero one two three four five six seven eight nine ten".split())}
+
 
 def _words(*alternatives: str) -> re.Pattern[str]:
     return re.compile(r"\b(?:" + "|".join(alternatives) + r")")
@@ -124,3 +133,8 @@ FILLER_WANTED = re.compile(
 ARITHMETIC_WANTED = re.compile(
     r"\b(?:wrong|incorrect|mistake|error|false|fake|joke|modulo|base \d|binary|hexadecimal|octal|clock)\b"
 )
+
+
+def asked_for(text: str) -> list[int]:
+    """How many things each phrase of `text` asks for: [2, 3] for "list two risks and name 3 gains"."""
+    return [_NUMBERS.get(found) or int(found) for found in _ASKED.findall(text.lower())]

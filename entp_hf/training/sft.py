@@ -23,13 +23,13 @@ from datasets import Dataset
 from datasets.utils import are_progress_bars_disabled
 
 from ..config import EntpConfig
-from ..errors import ConfigError, EntpError, OutputError, require
+from ..errors import ConfigError, EntpError, OutputError, memory_advice, require
 from ..evaluation.evaluate import heldout_loss
 from ..evaluation.tasks import task_specs
-from ..memory import memory_advice
-from ..models.chat_template import check_lengths, given_template, load_rows, messages_only, training_template
+from ..models.chat_template import given_template, training_template
 from ..models.loading import new_causal_lm, new_tokenizer, pick_device, pick_dtype, resolve
 from .artifacts import is_ours, push, write_record
+from .data import check_lengths, load_rows, messages_only
 from .options import SFTOptions
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import importlib
 import importlib.metadata
 import re
 from importlib import resources
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..cards import space_card
 from ..errors import HubError
 from ..pipeline.publish import check_name, in_words
@@ -36,7 +36,7 @@ def gradio_version() -> str:
 
 def published() -> str:
     """Requirements of a Space that takes this package from the index."""
-    return f"entp-hf[space]=={__version__}\n"
+    return f"entp-hf[space]=={version('entp-hf')}\n"
 
 
 def bundled() -> str:
@@ -80,5 +80,5 @@ def deploy(repo_id: str, private: bool = False, from_index: bool = False, token:
         if private and not api.repo_info(repo_id, repo_type="space").private:
             raise HubError(f"{repo_id} is there already and is public; make it private in its settings first")
         operations = [CommitOperationAdd(name, data) for name, data in files.items()]
-        api.create_commit(repo_id, operations, commit_message=f"entp-hf {__version__}", repo_type="space")
+        api.create_commit(repo_id, operations, commit_message=f"entp-hf {version('entp-hf')}", repo_type="space")
     return str(url)

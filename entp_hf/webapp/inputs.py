@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..cli.demo import pool_files
+from ..data import pool_files
 from ..errors import EntpError, InputError
 from ..io.files import read_file
 from ..io.formats import detect_form

@@ -8,8 +8,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from ..bounds import CHOICES
-from ..config import SMOLLM2, EntpConfig, section_of
+from ..config import CHOICES, SMOLLM2, EntpConfig, section_of
 from ..errors import ConfigError
 from .inputs import Given
 from .security.limits import Limits, Refused

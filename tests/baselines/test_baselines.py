@@ -18,7 +18,7 @@ from entp_hf.baselines.registry import SELECTORS, select
 from entp_hf.baselines.select import select_rows
 from entp_hf.config import EntpConfig
 from entp_hf.errors import ConfigError
-from entp_hf.mix.assembly import as_dataset
+from entp_hf.execution.tables import as_dataset
 from entp_hf.schema import new_row, response_of
 
 

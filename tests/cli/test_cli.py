@@ -15,8 +15,8 @@ from datasets import load_dataset
 from fault_server import FaultServer
 
 from entp_hf.cli import app as cli
-from entp_hf.cli.demo import pool_files
 from entp_hf.config import EntpConfig
+from entp_hf.data import pool_files
 from entp_hf.llm.hub import HubChat
 from entp_hf.llm.protocol import ChatRequest
 from entp_hf.llm.reply_cache import CachedChat

@@ -6,9 +6,9 @@ from synthetic import PRIOR, clusters, error, places, random_prior, random_trans
 
 from entp_hf import correct_ratings
 from entp_hf.correction import calibration as gold
-from entp_hf.correction.correct import CorrectedRatings
 from entp_hf.correction.latent_class import Latent
 from entp_hf.correction.local_prior import Choice, Surroundings
+from entp_hf.correction.task import CorrectedRatings
 from entp_hf.embedding.neighbors import Neighbours, nearest
 from entp_hf.errors import StageError
 

@@ -9,9 +9,9 @@ from entp_hf.config import MINILM, EntpConfig
 from entp_hf.embedding import embed as module
 from entp_hf.embedding.embed import Embed
 from entp_hf.errors import ConfigError, StageError
-from entp_hf.mix.assembly import as_dataset
+from entp_hf.execution.tables import as_dataset
 from entp_hf.models.loading import find, has_bfloat16
-from entp_hf.pipeline.run import check_models
+from entp_hf.pipeline.run import check_inputs
 from entp_hf.schema import Finding, new_row
 
 
@@ -49,7 +49,7 @@ def test_only_repaired_rows_are_embedded_again():
 
 def test_what_is_no_embedder_says_so():
     with pytest.raises(ConfigError, match="embedder: 'test_embed:nothing'"):
-        check_models(EntpConfig(embedder="test_embed:nothing", fuser="mosaic", raters=[], pool="all"))
+        check_inputs(EntpConfig(embedder="test_embed:nothing", fuser="mosaic", raters=[], pool="all"))
     with pytest.raises(StageError, match=r"shape \(2,\) for 2 texts"):
         Embed("test_embed:flat").encode(["a", "b"])
 
@@ -68,7 +68,7 @@ def test_bfloat16_is_refused_where_there_are_no_instructions_for_it(monkeypatch:
     monkeypatch.setattr(module, "has_bfloat16", lambda device: False)
     config = EntpConfig(embedder_dtype="bfloat16", device="cpu", fuser="mosaic", raters=[], pool="all")
     with pytest.raises(ConfigError, match="embedder_dtype: this cpu has no instructions for bfloat16"):
-        check_models(config)
+        check_inputs(config)
 
 
 def test_a_static_encoder_embeds(tmp_path):

@@ -12,8 +12,8 @@ from datasets import concatenate_datasets
 from ray_stages import DiesOnce, Refuses, Spends, rows
 
 from entp_hf import errors
-from entp_hf.cli.demo import pool_files
 from entp_hf.config import EntpConfig
+from entp_hf.data import pool_files
 from entp_hf.embedding.embed import Embed
 from entp_hf.errors import ConfigError, MissingExtra, StageError
 from entp_hf.execution.ray_engine import RayHost
@@ -21,7 +21,8 @@ from entp_hf.execution.stage import apply
 from entp_hf.execution.usage import metered
 from entp_hf.io.reader import read_rows
 from entp_hf.llm.budget import Limits, spending
-from entp_hf.llm.protocol import ChatRequest, make_client
+from entp_hf.llm.factory import make_client
+from entp_hf.llm.protocol import ChatRequest
 from entp_hf.llm.ray_chat import RayChat
 from entp_hf.pipeline.run import purge_rows, run
 from entp_hf.purge import Purge

@@ -10,7 +10,7 @@ from ray_stages import rows
 
 from entp_hf.execution import stage
 from entp_hf.execution.stage import apply, rows_of, set_columns
-from entp_hf.mix.assembly import as_dataset
+from entp_hf.execution.tables import as_dataset
 from entp_hf.purge import Purge
 from entp_hf.schema import FEATURES
 

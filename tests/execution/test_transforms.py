@@ -6,9 +6,9 @@ from datasets import Dataset, load_dataset
 from tiny import smollm2
 
 from entp_hf import Embed, EntpConfig, Purge, Rate
-from entp_hf.cli.demo import pool_files
+from entp_hf.data import pool_files
 from entp_hf.io.reader import read_rows
-from entp_hf.llm.protocol import make_client
+from entp_hf.llm.factory import make_client
 
 
 @pytest.fixture(scope="module")

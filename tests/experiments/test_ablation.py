@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from entp_hf.cli.demo import pool_files
 from entp_hf.config import EntpConfig
+from entp_hf.data import pool_files
 from entp_hf.errors import ConfigError, OutputError
 from entp_hf.experiments.ablation import findings, variants
 from entp_hf.experiments.ablation.measurements import against_all, averaged
@@ -43,9 +43,9 @@ def test_sensitivity_changes_one_setting_at_a_time_and_never_to_its_default():
 
 
 def test_neural_only_runs_no_rule(tmp_path):
+    from entp_hf.execution.tables import set_aside
     from entp_hf.io.reader import read_rows
     from entp_hf.pipeline.run import purge_rows
-    from entp_hf.pipeline.steps import set_aside
 
     (off,) = [v for v in variants.purge_vs_neural(SMALL, []) if v.label["arm"] == "neither"]
     config = EntpConfig.from_dict({**SMALL.to_dict(), **off.knobs})

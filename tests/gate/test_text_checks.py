@@ -8,15 +8,9 @@ from difflib import SequenceMatcher
 import pytest
 from africa import LAKE, MERGED, NILE, PARENTS, answered, row
 
-from entp_hf.gate.text_checks import (
-    copied,
-    coverage,
-    language_changed,
-    leaks_prompt,
-    longest_block,
-    sentences,
-    unfinished,
-)
+from entp_hf.gate.text_checks import language_changed, leaks_prompt, unfinished
+from entp_hf.text.overlap import copied, coverage, longest_block
+from entp_hf.text.words import sentences
 
 
 def test_a_faithful_merge_passes_every_check():

@@ -14,8 +14,8 @@ from datasets import Dataset, DatasetDict, IterableDataset
 from reading import POOL, error_of, lines, originals
 
 from entp_hf.config import EntpConfig
+from entp_hf.correction.stage import trusted
 from entp_hf.io.reader import read_rows
-from entp_hf.pipeline.steps import trusted
 from entp_hf.schema import FEATURES
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data"

@@ -10,7 +10,8 @@ from tgi_server import TGIServer
 from tiny import smollm2
 
 from entp_hf.config import EntpConfig
-from entp_hf.llm.protocol import ChatRequest, make_client
+from entp_hf.llm.factory import make_client
+from entp_hf.llm.protocol import ChatRequest
 from entp_hf.llm.tgi import TGIChat
 from entp_hf.mix.fusion import Fused, read_fused
 

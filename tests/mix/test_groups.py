@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entp_hf.mix import groups
-from entp_hf.mix.groups import Group, add_context, build_groups, defects, has_neighbour, kind_of
+from entp_hf.mix.groups import Group, add_context, build_groups, has_neighbour, kind_of
+from entp_hf.rules.selection import defects
 from entp_hf.schema import Finding, new_row
 
 

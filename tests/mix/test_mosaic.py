@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from entp_hf.bounds import STYLES
+from entp_hf.config import STYLES
 from entp_hf.mix.groups import Group
 from entp_hf.mix.mosaic import mosaic
 from entp_hf.schema import new_row

@@ -46,7 +46,10 @@ def gguf(folder: Path) -> Path:
 
 
 def test_importing_does_not_load_torch():
-    code = "import sys, entp_hf.models.loading, entp_hf.evaluation.evaluate, entp_hf.training.sft; print('torch' in sys.modules, 'trl' in sys.modules)"
+    code = """
+import sys, entp_hf.models.loading, entp_hf.evaluation.evaluate, entp_hf.training.sft
+print("torch" in sys.modules, "trl" in sys.modules)
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
 

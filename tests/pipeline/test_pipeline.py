@@ -11,8 +11,8 @@ from example_run import manifest
 
 import entp_hf
 from entp_hf.cli.console import show_summary
-from entp_hf.cli.demo import pool_files
 from entp_hf.config import EntpConfig
+from entp_hf.data import pool_files
 from entp_hf.errors import ConfigError, InputError, ModelNotFound, StageError
 from entp_hf.pipeline import accounting as outcome
 from entp_hf.pipeline.run import purge_rows, run

@@ -13,7 +13,7 @@ from example_run import manifest, rows
 from huggingface_hub import DatasetCard
 from local_hub import LocalHub
 
-from entp_hf.pipeline.run import Result
+from entp_hf.pipeline.result import Result
 
 LOAD = """
 import json, sys

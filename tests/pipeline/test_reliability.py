@@ -21,7 +21,8 @@ from merging_server import LASTING, PASSING, MergingServer, write_pool
 
 from entp_hf.config import EntpConfig
 from entp_hf.llm import server as calls
-from entp_hf.pipeline.run import Result, run
+from entp_hf.pipeline.result import Result
+from entp_hf.pipeline.run import run
 from entp_hf.schema import text_of
 
 GROUPS = int(os.environ.get("ENTP_GROUPS", "120"))

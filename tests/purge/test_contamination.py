@@ -12,6 +12,7 @@ import pytest
 
 from entp_hf import EntpConfig
 from entp_hf.errors import ConfigError
+from entp_hf.pipeline.run import check_inputs
 from entp_hf.purge import Contamination
 from entp_hf.purge.contamination.benchmark_items import files_in, texts_of, words_of
 from entp_hf.schema import new_row
@@ -95,4 +96,4 @@ def test_a_users_own_file_and_a_dataset_of_the_hub_are_indexed(tmp_path, monkeyp
     assert index.find(row(mine + "?", "Nine."))[0].detail == "mine.jsonl:1, 100% of it"
     assert index.find(row(theirs + "?", "Nine."))[0].detail == "someone/quiz:1, 100% of it"
     with pytest.raises(ConfigError, match="nowhere.jsonl does not exist"):
-        EntpConfig(benchmark_files=["nowhere.jsonl"]).validate()
+        check_inputs(EntpConfig(benchmark_files=["nowhere.jsonl"]), embeds=False)

@@ -9,8 +9,8 @@ import pytest
 from datasets import concatenate_datasets
 
 from entp_hf import EntpConfig
-from entp_hf.baselines.perplexity import losses
-from entp_hf.mix.assembly import as_dataset
+from entp_hf.execution.tables import as_dataset
+from entp_hf.models.losses import losses
 from entp_hf.pipeline.run import purge_rows
 from entp_hf.purge.dataset_rules import CORPUS, length_percentile
 from entp_hf.purge.retune import loosest_of_all, rethreshold
@@ -222,6 +222,6 @@ def test_they_are_chosen_tuned_and_made_to_drop_like_other_rules():
     assert "length_percentile" not in {
         f["rule"] for found in purge_rows(rows, EntpConfig())[0]["findings"] for f in found
     }
-    assert rule_problems(EntpConfig(purge_rules=["default", "off_topic"], purge_thresholds=["off_topic=2"])) == []
-    assert "same_prompt" in rule_problems(EntpConfig(purge_thresholds=["same_prompt=2"]))[0]
+    assert rule_problems(["default", "off_topic"], thresholds=["off_topic=2"]) == []
+    assert "same_prompt" in rule_problems(thresholds=["same_prompt=2"])[0]
     assert all(found(rule, []) == {} for rule in CORPUS)

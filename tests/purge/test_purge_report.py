@@ -8,14 +8,14 @@ import pytest
 from datasets import Dataset
 
 from entp_hf import EntpConfig
-from entp_hf.cli.demo import pool_files
+from entp_hf.data import pool_files
 from entp_hf.execution.stage import apply
 from entp_hf.io.formats import normalise
 from entp_hf.io.reader import read_rows
 from entp_hf.pipeline.run import purge_rows
 from entp_hf.purge import DATASET_RULES, RULES, Purge, mark_duplicates, rethreshold
 from entp_hf.purge.explain import explain
-from entp_hf.purge.lenient import PEERS
+from entp_hf.purge.report import PEERS
 from entp_hf.purge.retune import LOOSEST, SCORED, loosest
 from entp_hf.schema import FEATURES, JOIN, new_row
 

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 
-from entp_hf.cli.demo import pool_files
 from entp_hf.config import EntpConfig
+from entp_hf.data import pool_files
 from entp_hf.errors import InputError, OutputError
 from entp_hf.io.reader import read_rows
 from entp_hf.pipeline.run import purge_rows

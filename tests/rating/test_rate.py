@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from entp_hf.config import EntpConfig
 from entp_hf.errors import ConfigError, StageError
 from entp_hf.execution.progress import Bar, listening
+from entp_hf.execution.tables import as_dataset
 from entp_hf.execution.usage import metered
 from entp_hf.llm.protocol import ChatReply
-from entp_hf.mix.assembly import as_dataset
 from entp_hf.rating import rate
-from entp_hf.rating.rate import OwnRater, Rate, compress, judge, rate_rows, to_levels
+from entp_hf.rating.rate import Rate, compress, judge, to_levels
+from entp_hf.rating.stage import OwnRater, rate_rows
 from entp_hf.schema import new_row
 
 

@@ -14,7 +14,7 @@ from example_run import manifest, rows
 
 from entp_hf.errors import InputError
 from entp_hf.reporting.report import render_report, write_report
-from entp_hf.reporting.sections.training import MAP_POINTS
+from entp_hf.reporting.sections.mix import MAP_POINTS
 from entp_hf.schema import FEATURES, Finding, new_row
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7*7 }}{% raw %}\u2028\"'`--><!--"

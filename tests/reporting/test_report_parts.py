@@ -11,7 +11,7 @@ from example_run import manifest, rows
 from entp_hf.reporting import plots
 from entp_hf.reporting import row_browser as report_rows
 from entp_hf.reporting.formatting import cut, num, share, word_diff
-from entp_hf.reporting.sections.overview import correction
+from entp_hf.reporting.sections.ratings import correction
 from entp_hf.reporting.sections.training import evaluation
 from entp_hf.schema import FEATURES, new_row
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from chats import fused, merge
 from fault_server import FaultServer, Handler
 
-from entp_hf.cli.demo import pool_files
+from entp_hf.data import pool_files
 from entp_hf.llm.protocol import ChatRequest
 
 LASTING = ("malformed", "wrong_schema", "empty", "other_row")

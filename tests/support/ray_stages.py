@@ -11,9 +11,9 @@ from typing import Any
 from datasets import Dataset
 
 from entp_hf.errors import StageError
+from entp_hf.execution.tables import as_dataset
 from entp_hf.execution.usage import record
 from entp_hf.llm.protocol import ChatReply
-from entp_hf.mix.assembly import as_dataset
 from entp_hf.purge import Purge
 from entp_hf.schema import new_row
 

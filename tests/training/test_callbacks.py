@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="callbacks need torch")
 transformers = pytest.importorskip("transformers", reason="callbacks need transformers")
 pytest.importorskip("accelerate", reason="the Trainer needs accelerate")
 
-from entp_hf.trainer_callbacks import (
+from entp_hf.trainer_callbacks import (  # noqa: E402
     BenchmarkCallback,
     DatasetReportCallback,
     ModelCardCallback,

@@ -16,11 +16,12 @@ from tiny import CACHE, CHATS, smollm2, tiny_llama
 from entp_hf.config import SMOLLM2
 from entp_hf.errors import ConfigError, EntpError, InputError, MissingExtra, OutputError
 from entp_hf.evaluation.evaluate import heldout_loss
-from entp_hf.models.chat_template import encode, load_rows, training_template
+from entp_hf.models.chat_template import encode, training_template
 from entp_hf.models.loading import load_causal_lm, load_tokenizer, new_causal_lm, new_tokenizer
-from entp_hf.pipeline.run import Result
+from entp_hf.pipeline.result import Result
 from entp_hf.reporting.formatting import num
 from entp_hf.training.artifacts import is_ours
+from entp_hf.training.data import load_rows
 from entp_hf.training.options import SFTOptions
 from entp_hf.training.sft import last_checkpoint, main, train
 

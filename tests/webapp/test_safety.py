@@ -28,7 +28,7 @@ from entp_hf.errors import ConfigError, EntpError
 from entp_hf.io.formats import detect_form
 from entp_hf.io.manifest import Manifest
 from entp_hf.io.reader import read_rows
-from entp_hf.pipeline.run import Result
+from entp_hf.pipeline.result import Result
 from entp_hf.schema import FEATURES, Finding, new_row
 from entp_hf.webapp import inputs as given
 from entp_hf.webapp.app import Door

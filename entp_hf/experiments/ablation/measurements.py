@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from ...arrays import Floats
 from ...config import EntpConfig
 from ...embedding.clustering import cluster
 from ...embedding.diversity import diversity
 from ...embedding.embed import Embed
-from ...embedding.neighbors import Floats
+from ...execution.tables import set_aside
 from ...io.reader import read_rows
 from ...io.sources import Source
 from ...pipeline.run import purge_rows, run
-from ...pipeline.steps import set_aside
 from ...rules.registry import RULES
 from ...schema import response_of, text_of
 
@@ -88,7 +88,7 @@ def defects_of(rows: Sequence[Any], config: EntpConfig) -> dict[str, Any]:
 
     The rules are the default ones whatever `config` runs, so that all variants are judged alike.
     """
-    from ...mix.assembly import as_dataset
+    from ...execution.tables import as_dataset
 
     if not rows:
         return {"defective": None, "defects": {}}

@@ -19,7 +19,7 @@ from datasets.utils import tqdm
 
 from ...config import EntpConfig
 from ...errors import ConfigError, OutputError
-from ...execution.stage import source_hash
+from ...execution.source_hash import source_hash
 from ...io.manifest import installed_versions
 from ...io.sources import Source
 from . import findings, variants

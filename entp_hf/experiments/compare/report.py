@@ -12,7 +12,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from ...evaluation.suite import HELDOUT
-from ...execution.stage import source_hash
+from ...execution.source_hash import source_hash
 from ...io.manifest import installed_versions
 from ...reporting.plots import grouped_bar
 from . import table

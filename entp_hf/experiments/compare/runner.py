@@ -23,12 +23,12 @@ from ...baselines.select import target_rows
 from ...errors import OutputError
 from ...evaluation.results import Evaluation
 from ...evaluation.suite import Measure, measure
-from ...execution.stage import source_hash
+from ...execution.source_hash import source_hash
+from ...execution.tables import set_aside
 from ...io.manifest import installed_versions
 from ...io.output_folder import write_rows
 from ...io.reader import read_rows
-from ...models.chat_template import load_rows
-from ...pipeline import steps
+from ...training.data import load_rows
 from ...training.sft import last_checkpoint, train
 from .config import Arm, Experiment
 
@@ -158,7 +158,7 @@ class Runner:
         if arm.rows:
             rows, _ = read_rows(experiment.place(arm.rows), experiment.entp_config(seed=run.seed, raters=[], limit=0,
                                 rating_columns=[], columns=[], pool="all"))  # fmt: skip
-            rows, _ = steps.set_aside(rows)
+            rows, _ = set_aside(rows)
             order = np.random.default_rng(run.seed).permutation(len(rows))[: run.size]
             few = [f"{arm.rows} has {len(rows):,} rows, {run.size:,} were asked for"] * (len(rows) < run.size)
             return rows.select(order), few
@@ -184,7 +184,7 @@ class Runner:
             config = self.experiment.entp_config()
             rows, _ = read_rows([self.experiment.place(name) for name in self.experiment.pool], config)
             target = target_rows(self.experiment.place(self.experiment.target))
-            self._pool = Pool(steps.set_aside(rows)[0], config, target)
+            self._pool = Pool(set_aside(rows)[0], config, target)
         return self._pool
 
     def _train(self, run: Run, rows: Dataset, folder: Path) -> tuple[dict[str, Any], Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,6 +13,7 @@ from ...execution.ray_engine import BLOCK, RayHost
 from ...execution.stage import rows_of
 from ...execution.tables import blocks
 from ...schema import instruction_of, response_of
+from ...text.words import digest_of, normalised
 from ..ngrams import Hashes
 from .minhash import band_keys, shingles
 
@@ -28,11 +27,6 @@ class Looked(NamedTuple):
     prompt: str
     whole: str
     answer: int
-
-
-def normalised(text: str) -> str:
-    """What exact duplicates are equal in: NFC, case folded, runs of white space as one space."""
-    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
 
 def look_at(row: Mapping[str, Any]) -> Looked:
@@ -81,8 +75,3 @@ def sketches(rows: Dataset, near: float | None, ray: RayHost | None) -> Iterator
     )
     for table in tables:
         yield from table.to_pylist()
-
-
-def digest_of(text: str) -> bytes:
-    """What texts are told apart by, 16 bytes."""
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

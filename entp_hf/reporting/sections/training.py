@@ -1,84 +1,17 @@
-"""The report's figures that come after or beside the pipeline: clusters, training, evaluation, configuration."""
+"""Report sections of training and evaluation."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ...config import EntpConfig
-from ..formatting import duration, num, share, squash
-from ..plots import Point, grouped_bar, line, scatter
+from ..formatting import Manifest, Shown, duration, num, squash
+from ..plots import grouped_bar
 
-Manifest = Mapping[str, Any]
-Shown = dict[str, Any]
-
-MAP_POINTS = 2000  # points of the cluster map that are drawn; representatives always are (ours)
-BARS = 60  # clusters whose size is drawn (ours)
 COUNTS = ("n", "rows", "tokens", "samples")  # of an evaluation's items: not measures
 LOWER = ("loss", "perplexity")  # measures that are better when lower
-MEASURES = {
-    "novelsum": "mean distance to the other rows, near and rare ones first (NovelSum)",
-    "vendi": "how many entirely different rows it is worth (Vendi score)",
-    "knn_coverage": "share of the rows that came in with a row of it nearby",
-}  # of diversity, in words
 TRAIN = {"rows": "rows", "steps": "steps", "loss_first": "first loss", "loss_last": "last loss", "seconds": "time"}
-
-
-def clusters(manifest: Manifest) -> Shown | None:
-    """Silhouette curve, sizes and the map."""
-    found = manifest.get("clusters")
-    if not found:
-        return None
-    curve = [(float(c["k"]), float(c["silhouette"])) for c in found.get("curve") or []]
-    sizes = sorted(enumerate(found.get("sizes") or []), key=lambda item: -item[1])
-    points = found.get("map") or []
-    drawn = _thinned(points)
-    ringed = sum(bool(p["representative"]) for p in drawn)
-    desc = f"{len(drawn)} rows as points, {ringed} of them ringed: the representatives."
-    return {
-        **{key: found.get(key) for key in ("rows", "k", "silhouette", "representatives")},
-        "warnings": found.get("warnings", []),
-        "curve": line(curve, "Separation by number of clusters", "clusters", "silhouette", float(found["k"]))
-        if curve
-        else None,
-        "sizes": grouped_bar(
-            [str(i) for i, _ in sizes[:BARS]], {"rows": [n for _, n in sizes[:BARS]]}, "Cluster sizes"
-        )
-        if sizes
-        else None,
-        "sizes_left_out": max(0, len(sizes) - BARS),
-        "map": scatter([_point(p) for p in drawn], "Map of the pool", desc) if drawn else None,
-        "drawn": len(drawn),
-        "points": len(points),
-    }
-
-
-def _thinned(points: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    if len(points) <= MAP_POINTS:
-        return points
-    ringed = [p for p in points if p["representative"]][:MAP_POINTS]
-    rest = [p for p in points if not p["representative"]]
-    room = MAP_POINTS - len(ringed)
-    return ringed + [rest[i * len(rest) // room] for i in range(min(room, len(rest)))]
-
-
-def _point(point: Mapping[str, Any]) -> Point:
-    kind = ", representative" if point["representative"] else ""
-    hover = f"cluster {point['cluster']}{kind}: {squash(point.get('text') or '', 120)}"
-    return Point(float(point["x"]), float(point["y"]), int(point["cluster"]), bool(point["representative"]), hover)
-
-
-def diversity(manifest: Manifest) -> Shown | None:
-    """(what is measured, as it came in, of the dataset) of each measure."""
-    found = manifest.get("diversity")
-    if not found:
-        return None
-    lines = [(what, num(found["before"][m]), num(found["after"][m])) for m, what in MEASURES.items()
-             if m in found["before"]]  # fmt: skip
-    return {"rows": found["rows"], "lines": lines}
 
 
 def train(manifest: Manifest) -> Shown | None:
@@ -165,21 +98,3 @@ def accuracy(manifest: Manifest) -> Shown | None:
         "columns": columns,
         "rows": [(rule, [num(figures.get(name)) for name in columns]) for rule, figures in rules.items()],
     }
-
-
-def configuration(manifest: Manifest) -> list[tuple[str, str, str]]:
-    """(knob, value, what it does) for every knob of the run."""
-    helps = {f.name: f.metadata["help"] for f in dataclasses.fields(EntpConfig)}
-    values = manifest.get("config", {})
-    return [(name, json.dumps(value, ensure_ascii=False), helps.get(name, "")) for name, value in values.items()]
-
-
-def tokens(manifest: Manifest) -> list[tuple[str, str]]:
-    """What the language model calls came to; nothing where none was made."""
-    found = manifest.get("tokens")
-    if not found or not found.get("calls"):
-        return []
-    cached = f"{num(found['cached_calls'])} ({share(found['cached_calls'], found['calls'])})"
-    rows = [("calls", num(found["calls"])), ("of these answered from the cache", cached),
-            ("tokens sent", num(found["prompt"])), ("tokens received", num(found["completion"]))]  # fmt: skip
-    return [*rows, ("cost", num(found["cost"]))] if found.get("cost") else rows

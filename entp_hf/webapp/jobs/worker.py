@@ -1,4 +1,4 @@
-"""One run in a process of its own, `python -m entp_hf.webapp.jobs.worker`: a job on standard input, news on its output.
+"""Run one job in its own process (`python -m entp_hf.webapp.jobs.worker`): job on stdin, progress on stdout.
 
 A process can be stopped at once, held to a time and a memory, and sees none of the app's secrets: its environment is
 swept, and the user's key comes with the job.

@@ -13,13 +13,12 @@ from typing import Any
 from datasets import Dataset
 
 from ...execution.tables import column
-from ...gate.text_checks import coverage
 from ...io.formats import normalise
 from ...io.manifest import Manifest
 from ...io.output_folder import read_written
 from ...reporting.formatting import squash
-from ...reporting.sections.overview import ORIGINS
-from ...schema import text_of
+from ...schema import ORIGINS, text_of
+from ...text.overlap import coverage
 
 PAGE = 10  # rows of a page (ours)
 Row = dict[str, Any]

@@ -9,10 +9,9 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from ...gate.text_checks import content_words
 from ...reporting.formatting import clean, cut, num, share, squash, visible, word_diff
-from ...reporting.sections.overview import ORIGINS
-from ...schema import text_of
+from ...schema import ORIGINS, text_of
+from ...text.words import content_words
 from .downloads import FILES
 from .results import Results, facts_of
 from .views import html, joined, note

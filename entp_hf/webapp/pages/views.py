@@ -11,8 +11,8 @@ from markupsafe import Markup
 
 from ...pipeline.plan import Plan
 from ...reporting.formatting import clean, duration, num, squash
-from ...reporting.sections import overview as report_sections
-from ...reporting.sections import training as report_results
+from ...reporting.sections import mix, overview, purge, ratings
+from ...schema import ORIGINS
 from ..inputs import Given
 from ..jobs.runs import Run
 from .results import Results
@@ -125,13 +125,13 @@ def _step(run: Run, name: str, words: str) -> Markup:
 def summary(results: Results) -> str:
     """Key figures and warnings."""
     tile = '<div class="tile"><dt>{}</dt><dd><span class="figure">{}</span><span class="what">{}</span></dd></div>'
-    tiles = joined(html(tile, *parts) for parts in report_sections.headline(results.manifest))
+    tiles = joined(html(tile, *parts) for parts in overview.headline(results.manifest))
     warned = joined(html("<li>{}</li>", warning) for warning in results.manifest["warnings"])
     box = html('<div class="warn"><strong>Warnings</strong><ul>{}</ul></div>', warned) if warned else Markup("")
     origins = results.manifest["dataset"]["by_origin"]
     made = table(["where the rows come from", "rows"],
-                 [[report_sections.ORIGINS.get(k, k), num(n)] for k, n in origins.items()], "Origins")  # fmt: skip
-    varied = report_results.diversity(results.manifest)
+                 [[ORIGINS.get(k, k), num(n)] for k, n in origins.items()], "Origins")  # fmt: skip
+    varied = mix.diversity(results.manifest)
     diversity = table([f"diversity, {num(varied['rows'])} rows of each", "as they came in", "of the dataset"],
                       varied["lines"], "Diversity before and after") if varied else Markup("")  # fmt: skip
     return str(html('<div class="entp"><dl class="tiles">{}</dl>{}{}{}</div>', tiles, box, made, diversity))
@@ -139,17 +139,17 @@ def summary(results: Results) -> str:
 
 def figures(manifest: Mapping[str, Any]) -> str:
     """The report's plots."""
-    sections, found = report_sections, report_results.clusters(manifest) or {}
-    data, did = sections.dataset(manifest) or {}, sections.correction(manifest) or {}
+    found = mix.clusters(manifest) or {}
+    data, did = overview.dataset(manifest) or {}, ratings.correction(manifest) or {}
     maps = [(f"How {name or 'the rater'} rates", RATES, plot) for name, plot in did.get("maps", [])]
     plots = [
         ("Rows after each stage", "Each bar is as wide as the rows that were left.",
-         (sections.stages(manifest) or {}).get("funnel")),
+         (overview.stages(manifest) or {}).get("funnel")),
         ("Ratings before and after correction", "Raw ratings against corrected scores.",
-         (sections.ratings(manifest) or {}).get("plot")),
+         (ratings.ratings(manifest) or {}).get("plot")),
         *maps,
         ("What each rule did", "Rows repaired, dropped and flagged.",
-         (sections.purge(manifest) or {}).get("plot")),
+         (purge.purge(manifest) or {}).get("plot")),
         ("Rows left out, by reason", "They are kept aside; used-up rows live on in merged ones.",
          data.get("dropped_by")),
         ("Separation by number of clusters", "How well rows of one cluster hold together; ringed: the number chosen.",

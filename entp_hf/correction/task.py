@@ -1,0 +1,86 @@
+"""The input, settings and result that the correction methods share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import Array, Floats, Ints
+from ..embedding.neighbors import Neighbours
+from . import rating_scale as scale
+
+
+@dataclass(frozen=True)
+class CorrectedRatings:
+    """Scores of N rows, and the model behind them; L levels, R raters, K = 6 ratings.
+
+    `expected` ranks rows best and is what agrees most with other raters; `score` is its whole-number companion.
+    """
+
+    score: Ints  # (N,) 0..5; -1: unrated
+    expected: Array  # (N,) posterior mean; NaN: unrated
+    confidence: Array  # (N,) posterior probability of the score's level; NaN: unrated, or nothing was corrected
+    changed: NDArray[np.bool_]  # (N,)
+    long_tail: Floats | None  # (N,) or None without embeddings
+    info: dict[str, Any] = field(default_factory=dict)  # the manifest's `correction`, see manifest.py
+    posterior: Array | None = None  # (N, L)
+    neighbours: Neighbours | None = None  # in numbers of these rows, for stages that need them too
+
+    def columns(self) -> dict[str, list[Any]]:
+        """The row columns that this fit fills."""
+        rated = self.score >= 0
+
+        def none_if(values: Array) -> list[float | None]:
+            return [float(v) if r and np.isfinite(v) else None for v, r in zip(values, rated, strict=True)]
+
+        columns: dict[str, list[Any]] = {
+            "score": [int(v) if r else None for v, r in zip(self.score, rated, strict=True)],
+            "expected_score": none_if(self.expected),
+            "confidence": none_if(self.confidence),
+            "rating_changed": self.changed.tolist(),
+        }
+        if self.long_tail is not None:
+            columns["long_tail"] = self.long_tail.tolist()
+        return columns
+
+
+@dataclass(frozen=True)
+class Task:
+    """What there is to correct: M distinct texts, and how the rows map on them."""
+
+    ratings: Array  # (M, R), NaN: missing
+    whole: Ints  # (M, R), -1: missing
+    near: Neighbours | None
+    embeddings: Floats | None
+    features: Array | None
+    gold: Array  # (M,), NaN: not known
+    seed: int
+
+    @property
+    def rated(self) -> NDArray[np.bool_]:
+        """(M,): some rater rated it."""
+        return scale.rated(self.whole)
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """See `correct_ratings`."""
+
+    neighbors: int
+    damping: float
+    levels: int
+    change_confidence: float
+
+
+def as_they_came(task: Task, notes: list[str], method: str, **more: Any) -> CorrectedRatings:
+    """No correction: the reference rating, its mean over raters as the expected score, no confidence at all."""
+    rated = task.rated
+    info: dict[str, Any] = {"method": method, "basis": "none", "notes": notes, **more}
+    expected = np.where(rated, scale.mean_rating(task.ratings), np.nan)
+    return CorrectedRatings(
+        scale.reference(task.ratings, task.whole), expected, np.full(len(rated), np.nan),
+        np.zeros(len(rated), bool), None, info,
+    )  # fmt: skip
