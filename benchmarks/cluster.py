@@ -76,8 +76,11 @@ def main() -> None:
     result: dict[str, Any] = {"rows": args.rows, "dim": args.dim, "counts": counts}
     for name, way in {"entp": ours, **({} if args.ours else {"sklearn": by_sklearn})}.items():
         label, figures = way(data, counts, args.sample, args.seed)
-        result[name] = {**figures, "nmi": round(float(normalized_mutual_info_score(kind, label)), 4),
-                        "rows_per_second": round(args.rows * len(counts) / figures["seconds"])}  # fmt: skip
+        result[name] = {
+            **figures,
+            "nmi": round(float(normalized_mutual_info_score(kind, label)), 4),
+            "rows_per_second": round(args.rows * len(counts) / figures["seconds"]),
+        }
     result["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     result["versions"] = {name: version(name) for name in ("numpy", "faiss-cpu", "scikit-learn")}
     print(json.dumps(result) if args.json else json.dumps(result, indent=1))

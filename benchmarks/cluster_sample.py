@@ -36,8 +36,10 @@ def compared(one: Clusters, other: Clusters) -> dict:
     table = np.zeros((one.k, other.k))
     np.add.at(table, (one.label, other.label), 1)
     matched = table[linear_sum_assignment(-table)].sum()
-    return {"nmi": round(float(normalized_mutual_info_score(one.label, other.label)), 4),
-            "alike": round(float(matched / len(one.label)), 4)}  # fmt: skip
+    return {
+        "nmi": round(float(normalized_mutual_info_score(one.label, other.label)), 4),
+        "alike": round(float(matched / len(one.label)), 4),
+    }
 
 
 def cosine(data: np.ndarray, found: Clusters) -> float:
@@ -60,11 +62,15 @@ if __name__ == "__main__":
         some, seconds = fitted(data, k, default, 0)
         whole, longer = fitted(data, k, len(data), 0)
         again, _ = fitted(data, k, len(data), 1)
-        result["fits"].append({
-            "k": k, "sampled": compared(some, whole), "other_seed": compared(again, whole),
-            "mean_cosine": {"sampled": cosine(data, some), "all": cosine(data, whole)},
-            "seconds": {"sampled": seconds, "all": longer},
-        })  # fmt: skip
+        result["fits"].append(
+            {
+                "k": k,
+                "sampled": compared(some, whole),
+                "other_seed": compared(again, whole),
+                "mean_cosine": {"sampled": cosine(data, some), "all": cosine(data, whole)},
+                "seconds": {"sampled": seconds, "all": longer},
+            }
+        )
         if not arguments.file:
             result["fits"][-1]["nmi_with_truth"] = [
                 round(float(normalized_mutual_info_score(kind, found.label)), 4) for found in (some, whole)

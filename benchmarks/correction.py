@@ -3,9 +3,9 @@
 python benchmarks/correction.py --rows 50000 [--hard] [--dim 384] [--size 20] --json
 python benchmarks/correction.py --ratings SCORES.parquet --json
 
-Rows lie in clusters of one true score each; 10 neighbours or more are as clusterable as 2. Errors of T and p are L1
+Rows lie in clusters of one true score each; 10 neighbors or more are as clusterable as 2. Errors of T and p are L1
 distances, of T the mean over its rows. With --ratings, every column of the file that begins with "score" is a rater,
-no neighbours are needed, and no truth is known.
+no neighbors are needed, and no truth is known.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from synthetic import clusters, error, transition
 
 from entp_hf.correction.calibration import reliability
 from entp_hf.correction.correct import correct_ratings
-from entp_hf.correction.local_prior import REACH
+from entp_hf.correction.local_prior import NUM_NEIGHBORS
 from entp_hf.correction.task import CorrectedRatings
 from entp_hf.embedding.neighbors import nearest
 
@@ -36,9 +36,9 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
 def synthetic(args: argparse.Namespace) -> dict[str, Any]:
     ratings, truth, points = clusters(args.rows, args.size, args.hard, args.seed, args.dim)
     begun = time.perf_counter()
-    near = nearest(points, REACH)
+    near = nearest(points, NUM_NEIGHBORS)
     searched = time.perf_counter()
-    found = correct_ratings(ratings, points, neighbours=near, levels=args.levels, seed=args.seed)
+    found = correct_ratings(ratings, points, neighbor_table=near, levels=args.levels, seed=args.seed)
     done = time.perf_counter()
     info, known = found.info, found.posterior is not None and found.info["levels"] == 6
     right = found.posterior.argmax(axis=1) == truth if known else np.zeros(len(truth), bool)

@@ -19,7 +19,7 @@ from scipy.stats import rankdata
 
 from entp_hf.config import EntpConfig
 from entp_hf.correction.correct import correct_ratings
-from entp_hf.correction.local_prior import REACH, lengths
+from entp_hf.correction.local_prior import NUM_NEIGHBORS, lengths
 from entp_hf.embedding.embed import Embed
 from entp_hf.embedding.neighbors import copies, nearest_distinct
 from entp_hf.io.reader import read_rows
@@ -52,20 +52,24 @@ def one(column, ratings, vectors, features, near, args):
     own = ratings[:, column].astype(float)
     target = np.delete(ratings, column, axis=1).mean(axis=1)
     begun = time.perf_counter()
-    full = correct_ratings(own, vectors, features=features, neighbours=near, seed=args.seed)
+    full = correct_ratings(own, vectors, features=features, neighbor_table=near, seed=args.seed)
     seconds = time.perf_counter() - begun
-    bare = correct_ratings(own, vectors, neighbours=near, seed=args.seed)
+    bare = correct_ratings(own, vectors, neighbor_table=near, seed=args.seed)
     index = near.index
     means = {k: own[index[:, :k]].mean(axis=1) for k in WIDTHS}
     smooth = max((own / 2 + means[k] / 2 for k in WIDTHS), key=lambda s: spearman(s, target))
     alone = max(means.values(), key=lambda s: spearman(s, target))
-    vote = correct_ratings(own, vectors, neighbours=near, method="simifeat", seed=args.seed)
-    mean = [correct_ratings(own, vectors, neighbours=near, damping=d, seed=args.seed) for d in (0.2, 0.5)]
+    vote = correct_ratings(own, vectors, neighbor_table=near, method="simifeat", seed=args.seed)
+    mean = [correct_ratings(own, vectors, neighbor_table=near, damping=d, seed=args.seed) for d in (0.2, 0.5)]
     named = {
-        "raw": own, "vote": vote.expected, "smoothed": smooth, "neighbours_alone": alone,
+        "raw": own,
+        "vote": vote.expected,
+        "smoothed": smooth,
+        "neighbors_alone": alone,
         "posterior_mean": max((m.expected for m in mean), key=lambda s: spearman(s, target)),
-        "corrected_embeddings_only": bare.expected, "corrected": full.expected,
-    }  # fmt: skip
+        "corrected_embeddings_only": bare.expected,
+        "corrected": full.expected,
+    }
     spans, gains = intervals(named, target, args.bootstrap, np.random.default_rng(args.seed))
     return {
         **{f"spearman_{key}": round(spearman(values, target), 4) for key, values in named.items()},
@@ -86,7 +90,7 @@ def pairs(ratings, vectors, features, near, seed):
     out = {}
     for third, name in enumerate(RATERS):
         two = np.delete(ratings, third, axis=1).astype(float)
-        both = correct_ratings(two, vectors, features=features, neighbours=near, seed=seed)
+        both = correct_ratings(two, vectors, features=features, neighbor_table=near, seed=seed)
         out[name] = {
             "spearman_mean": round(spearman(two.mean(axis=1), ratings[:, third]), 4),
             "spearman_corrected": round(spearman(both.expected, ratings[:, third]), 4),
@@ -115,7 +119,7 @@ def main():
     ratings = ratings[chosen]
     vectors = Embed.from_config(config).encode([text_of(row) for row in rows], desc="" if args.json else "embed")
     features = lengths([instruction_of(row) for row in rows], [response_of(row) for row in rows])
-    near = nearest_distinct(vectors, copies(vectors), REACH)
+    near = nearest_distinct(vectors, copies(vectors), NUM_NEIGHBORS)
     result = {
         "rows": len(rows),
         "raters": {name: one(i, ratings, vectors, features, near, args) for i, name in enumerate(RATERS)},

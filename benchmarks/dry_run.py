@@ -31,9 +31,15 @@ def main():
         if models.is_dir():
             Path(folder, "models").symlink_to(models.resolve(), target_is_directory=True)
         config = EntpConfig(
-            raters=[], pool="all", cache_dir=folder, max_groups=args.groups, target_size=4 * args.groups, rounds=1,
-            retries=0, max_new_tokens=args.max_new_tokens,
-        )  # fmt: skip
+            raters=[],
+            pool="all",
+            cache_dir=folder,
+            max_groups=args.groups,
+            target_size=4 * args.groups,
+            rounds=1,
+            retries=0,
+            max_new_tokens=args.max_new_tokens,
+        )
         said = {what: least for what, least, _ in plan(args.pool, config, exact=True, sample=args.sample).lines}
         used = run(args.pool, config).manifest["tokens"]
     names = {"calls": "LLM calls", "prompt": "prompt tokens, expected", "completion": "reply tokens, expected"}

@@ -31,8 +31,12 @@ def timed(rows: list[str], encode: Callable[[list[str]], Any]) -> tuple[np.ndarr
     begun, used = time.perf_counter(), time.process_time()
     vectors = np.asarray(encode(rows))
     seconds, used = time.perf_counter() - begun, time.process_time() - used
-    return vectors, {"seconds": round(seconds, 2), "rows_per_second": round(len(rows) / seconds, 1),
-                     "cpu_seconds": round(used, 2), "rows_per_cpu_second": round(len(rows) / used, 1)}  # fmt: skip
+    return vectors, {
+        "seconds": round(seconds, 2),
+        "rows_per_second": round(len(rows) / seconds, 1),
+        "cpu_seconds": round(used, 2),
+        "rows_per_cpu_second": round(len(rows) / used, 1),
+    }
 
 
 def recall(truth: np.ndarray, other: np.ndarray, k: int = 10) -> float:

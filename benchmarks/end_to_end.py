@@ -72,15 +72,18 @@ def one(path: str, rows: int, num_proc: int) -> dict[str, Any]:
         "own_mb": round(watch.peak),
         "stages": stages | {"between": round(between, 2), "write": round(seconds - ran, 2)},
         "own_mb_by_stage": watch.stages,
-        "purge": {name: rule["seconds"] for name, rule in result.manifest["purge"]["rules"].items()
-                  if rule["seconds"] > seconds / 50},
+        "purge": {
+            name: rule["seconds"]
+            for name, rule in result.manifest["purge"]["rules"].items()
+            if rule["seconds"] > seconds / 50
+        },
         "neighbour_recall": result.manifest["correction"]["neighbour_recall"],
         "pool": result.manifest["pool"]["rows"],
         "kept": len(result.kept),
         "dropped_by": result.manifest["dataset"]["dropped_by"],
         "versions": result.manifest["versions"],
         "cpus": result.manifest["cpus"],
-    }  # fmt: skip
+    }
 
 
 def exponent(found: list[dict[str, Any]], figure: str) -> float | None:
@@ -105,8 +108,10 @@ def all_sizes(sizes: list[int], num_proc: int) -> dict[str, Any]:
             print(f"{rows} rows: {found[-1]['seconds']} s, {found[-1]['peak_mb']} MB", file=sys.stderr)
     common = {key: found[-1].pop(key) for key in ("versions", "cpus")}
     sizes_alone = [{key: value for key, value in f.items() if key not in common} for f in found]
-    exponents = {f"{name}_exponent": exponent(found, key) for name, key in
-                 (("time", "seconds"), ("memory", "peak_mb"), ("own_memory", "own_mb"))}  # fmt: skip
+    exponents = {
+        f"{name}_exponent": exponent(found, key)
+        for name, key in (("time", "seconds"), ("memory", "peak_mb"), ("own_memory", "own_mb"))
+    }
     return {**exponents, "sizes": sizes_alone, **common}
 
 

@@ -52,8 +52,11 @@ def fusions(good, number, config):
     client = make_client(config)
     replies = client.chat([fusion_request(g, FUSERS["mergeit"], config, "", "", 0) for g in groups], "SmolLM2 fuses")
     read_ = [read_fused(reply)[0] for reply in replies]
-    cases = [(fused_row(g, f, client.name, "mergeit", 1), list(g.rows))
-             for g, f in zip(groups, read_, strict=True) if f is not None]  # fmt: skip
+    cases = [
+        (fused_row(g, f, client.name, "mergeit", 1), list(g.rows))
+        for g, f in zip(groups, read_, strict=True)
+        if f is not None
+    ]
     return cases, len(replies) - len(cases)
 
 

@@ -108,8 +108,20 @@ def benchmark_item(row, parents, rng, other):
     return made(question_of(row), answer, parents), parents
 
 
-FAULTS = {f.__name__: f for f in (another_answer, parents_swapped, changed, cut_off, parent_left_out, parent_copied,
-                                  padded, other_language, benchmark_item)}  # fmt: skip
+FAULTS = {
+    f.__name__: f
+    for f in (
+        another_answer,
+        parents_swapped,
+        changed,
+        cut_off,
+        parent_left_out,
+        parent_copied,
+        padded,
+        other_language,
+        benchmark_item,
+    )
+}
 
 
 def bad_rows(good, pool, pool_vectors, chinese, items, rng):

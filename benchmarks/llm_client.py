@@ -58,11 +58,16 @@ def serve(pipe):
         await asyncio.sleep(SECONDS)
         seen["flying"] -= 1
         message = {"role": "assistant", "content": f"Answer to {str(body['messages'][-1:])[-40:]}"}
-        return web.json_response({
-            "id": "x", "object": "chat.completion", "created": 0, "model": body["model"],
-            "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
-            "usage": {"prompt_tokens": 200, "completion_tokens": 10, "total_tokens": 210},
-        })  # fmt: skip
+        return web.json_response(
+            {
+                "id": "x",
+                "object": "chat.completion",
+                "created": 0,
+                "model": body["model"],
+                "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
+                "usage": {"prompt_tokens": 200, "completion_tokens": 10, "total_tokens": 210},
+            }
+        )
 
     async def main():
         app = web.Application()
@@ -128,10 +133,22 @@ def ours(calls):
 
 def peer(python, calls):
     with Server() as server, tempfile.TemporaryDirectory() as folder:
-        env = {**os.environ, "OPENAI_API_KEY": "none", "TELEMETRY_ENABLED": "false", "CURATOR_CACHE_DIR": folder,
-               "CURATOR_DISABLE_RICH_DISPLAY": "1", "HF_HUB_OFFLINE": "1"}  # fmt: skip
-        done = subprocess.run([python, "-c", PEER, server.url, str(calls), WORDS], env=env, capture_output=True,
-                              text=True, timeout=580, check=False)  # fmt: skip
+        env = {
+            **os.environ,
+            "OPENAI_API_KEY": "none",
+            "TELEMETRY_ENABLED": "false",
+            "CURATOR_CACHE_DIR": folder,
+            "CURATOR_DISABLE_RICH_DISPLAY": "1",
+            "HF_HUB_OFFLINE": "1",
+        }
+        done = subprocess.run(
+            [python, "-c", PEER, server.url, str(calls), WORDS],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=580,
+            check=False,
+        )
         seen = server.seen()
     line = next((text for text in done.stdout.splitlines() if text.startswith("RESULT ")), None)
     if line is None:

@@ -30,7 +30,7 @@ from entp_hf.config import EntpConfig
 from entp_hf.execution.tables import as_dataset
 from entp_hf.io.reader import read_rows
 from entp_hf.purge import find_duplicates
-from entp_hf.purge.duplicates.fingerprints import look_at
+from entp_hf.purge.duplicates.fingerprints import fingerprint
 from entp_hf.purge.duplicates.minhash import shingles
 from entp_hf.schema import new_row
 
@@ -108,12 +108,15 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     args = parser.parse_args()
     rows, pairs = planted(args.rows, args.seed)
-    texts = [look_at(row).whole for row in rows]
+    texts = [fingerprint(row).whole for row in rows]
     true = true_pairs(texts, pairs)
     gone, seconds = ours(rows)
     result: dict[str, Any] = {"rows": len(rows), "planted": len(pairs), "near": len(true)}
-    result["entp"] = {**judged(gone, pairs, true), "seconds": round(seconds, 2),
-                      "rows_per_second": round(len(rows) / seconds)}  # fmt: skip
+    result["entp"] = {
+        **judged(gone, pairs, true),
+        "seconds": round(seconds, 2),
+        "rows_per_second": round(len(rows) / seconds),
+    }
     for name in PEERS if args.peers else ():
         found = peer(args.peers, name, texts)
         if "failed" not in found:

@@ -15,14 +15,14 @@ def semhash(folder: Path) -> tuple[list[int], float]:
     import numpy as np
     from semhash import SemHash
 
-    class Given:
+    class PoolInput:
         def encode(self, sentences: list[str], **kwargs: object) -> np.ndarray:
             raise NotImplementedError("embeddings are given")
 
     records = [json.loads(line) for line in (folder / "texts.jsonl").read_text(encoding="utf-8").split("\n") if line]
     vectors = np.load(folder / "vectors.npy")
     begun = time.perf_counter()
-    found = SemHash.from_embeddings(vectors, records, Given(), columns=["text"]).self_deduplicate()
+    found = SemHash.from_embeddings(vectors, records, PoolInput(), columns=["text"]).self_deduplicate()
     return [int(duplicate.record["id"]) for duplicate in found.filtered], time.perf_counter() - begun
 
 

@@ -60,21 +60,45 @@ def plan(given: Any, rates: dict[str, float]) -> list[Line]:
         lines.append(Line(work, amount, rate, source, seconds / 3600, seconds / 3600 * price))
 
     per_core = rates["purge"]
-    add("purge: rules, hashes, two passes", f"{rows:,.0f} rows", f"{per_core:,.0f} rows/s a core", "ray_purge.json",
-        rows / per_core / cores, cpu)  # fmt: skip
-    add("duplicates: compare hashes", f"{rows:,.0f} rows", f"{rates['compare']:,.0f} rows/s, one process",
-        "ray_purge.json", rows / rates["compare"], given.cpu_price)  # fmt: skip
+    add(
+        "purge: rules, hashes, two passes",
+        f"{rows:,.0f} rows",
+        f"{per_core:,.0f} rows/s a core",
+        "ray_purge.json",
+        rows / per_core / cores,
+        cpu,
+    )
+    add(
+        "duplicates: compare hashes",
+        f"{rows:,.0f} rows",
+        f"{rates['compare']:,.0f} rows/s, one process",
+        "ray_purge.json",
+        rows / rates["compare"],
+        given.cpu_price,
+    )
     read = rows * given.raters * (given.tokens + PROMPT) / given.prompt_rate
     write = rows * given.raters * REPLY / given.reply_rate
     server = f"{given.prompt_rate:,.0f} + {given.reply_rate:,.0f} tokens/s a GPU"
     add("rate: LLM", f"{given.raters} x {rows:,.0f} rows", server, "example", (read + write) / given.gpus, gpu)
-    add("embed", f"{rows:,.0f} rows", f"{given.embed_rate:,.0f} rows/s a GPU", "example",
-        rows / given.embed_rate / given.gpus, gpu)  # fmt: skip
+    add(
+        "embed",
+        f"{rows:,.0f} rows",
+        f"{given.embed_rate:,.0f} rows/s a GPU",
+        "example",
+        rows / given.embed_rate / given.gpus,
+        gpu,
+    )
     read, write = asked * (PROMPT + 5 * given.tokens) / given.prompt_rate, asked * 2 * given.tokens / given.reply_rate
     add("fuse", f"{asked:,.0f} calls", "as for rating", "example", (read + write) / given.gpus, gpu)
     trained = given.target * given.tokens * given.epochs
-    add(f"train {given.parameters / 1e9:g}B", f"{trained:,.0f} tokens", f"{given.flops:.0e} FLOP/s a GPU", "example",
-        6 * given.parameters * trained / given.flops / given.gpus, gpu)  # fmt: skip
+    add(
+        f"train {given.parameters / 1e9:g}B",
+        f"{trained:,.0f} tokens",
+        f"{given.flops:.0e} FLOP/s a GPU",
+        "example",
+        6 * given.parameters * trained / given.flops / given.gpus,
+        gpu,
+    )
     return lines
 
 
@@ -100,8 +124,9 @@ def arguments(given: list[str] | None = None) -> Any:
     parser.add_argument("--epochs", type=float, default=3)
     parser.add_argument("--json", action="store_true")
     for flag, (default, text) in EXAMPLES.items():
-        parser.add_argument(f"--{flag.replace('_', '-')}", type=type(default), default=default,
-                            help=f"{text} (example: {default:g})")  # fmt: skip
+        parser.add_argument(
+            f"--{flag.replace('_', '-')}", type=type(default), default=default, help=f"{text} (example: {default:g})"
+        )
     return parser.parse_args(given)
 
 

@@ -51,19 +51,26 @@ def row_rules(rows: Dataset) -> dict:
         begun = time.process_time()
         purge(batch)
         used += time.process_time() - begun
-    return {"rows": len(rows), "rules": len(purge.names()), "seconds": round(used, 3),
-            "rows_per_second_per_core": round(len(rows) / used), "wall_seconds": round(time.perf_counter() - wall, 3),
-            "grown_mb": round(peak_mb() - before, 1)}  # fmt: skip
+    return {
+        "rows": len(rows),
+        "rules": len(purge.names()),
+        "seconds": round(used, 3),
+        "rows_per_second_per_core": round(len(rows) / used),
+        "wall_seconds": round(time.perf_counter() - wall, 3),
+        "grown_mb": round(peak_mb() - before, 1),
+    }
 
 
 def whole_dataset(rows: Dataset) -> dict:
     after = apply(rows, Purge(), "purge", num_proc=2)
     begun = time.perf_counter()
     marked = mark_duplicates(after, seconds=(kinds := {}))
-    found = {"duplicates_seconds": round(time.perf_counter() - begun, 3),
-             "duplicates_by_kind": {name: round(spent, 3) for name, spent in kinds.items()},
-             "duplicates_dropped": sum(d is not None for d in marked["dropped_by"])
-             - sum(d is not None for d in after["dropped_by"])}  # fmt: skip
+    found = {
+        "duplicates_seconds": round(time.perf_counter() - begun, 3),
+        "duplicates_by_kind": {name: round(spent, 3) for name, spent in kinds.items()},
+        "duplicates_dropped": sum(d is not None for d in marked["dropped_by"])
+        - sum(d is not None for d in after["dropped_by"]),
+    }
     if TESTS.exists():
         begun = time.perf_counter()
         index = Contamination.from_files([TESTS])
@@ -106,8 +113,12 @@ def peer(python: str, rows: Dataset, ours: dict) -> dict:
     theirs = json.loads(done.stdout.splitlines()[-1])
     rule_row = 1e6 * ours["seconds"] / (ours["rows"] * ours["rules"])
     their_row = 1e6 * sum(theirs["seconds"].values()) / (theirs["rows"] * len(theirs["seconds"]))
-    return {**theirs, "microseconds_per_rule_row": round(their_row, 3), "ours": round(rule_row, 3),
-            "times_faster": round(their_row / rule_row, 2)}  # fmt: skip
+    return {
+        **theirs,
+        "microseconds_per_rule_row": round(their_row, 3),
+        "ours": round(rule_row, 3),
+        "times_faster": round(their_row / rule_row, 2),
+    }
 
 
 if __name__ == "__main__":

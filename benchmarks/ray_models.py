@@ -40,11 +40,20 @@ if __name__ == "__main__":
         seconds[engine] = round(time.perf_counter() - begun, 1)
     here, there = digits["local"], digits["ray"]
     found = {
-        "rows": len(rows), "workers": arguments.workers, "model": client.name,
-        "logits": {"largest_difference": float(f"{np.nanmax(np.abs(here - there)):.2g}"),
-                   "equal": int((here == there).sum()), "null_alike": bool((np.isnan(here) == np.isnan(there)).all())},
-        "answers": {"asked": len(asks),
-                    "equal": sum(a == b for a, b in zip(replies["local"], replies["ray"], strict=True))},
-        "seconds": seconds, "ray": version("ray"), "torch": version("torch"),
-    }  # fmt: skip
+        "rows": len(rows),
+        "workers": arguments.workers,
+        "model": client.name,
+        "logits": {
+            "largest_difference": float(f"{np.nanmax(np.abs(here - there)):.2g}"),
+            "equal": int((here == there).sum()),
+            "null_alike": bool((np.isnan(here) == np.isnan(there)).all()),
+        },
+        "answers": {
+            "asked": len(asks),
+            "equal": sum(a == b for a, b in zip(replies["local"], replies["ray"], strict=True)),
+        },
+        "seconds": seconds,
+        "ray": version("ray"),
+        "torch": version("torch"),
+    }
     print(json.dumps(found) if arguments.json else json.dumps(found, indent=1))

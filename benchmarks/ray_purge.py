@@ -20,7 +20,7 @@ from datasets import Dataset, disable_progress_bars
 from purge import peak_mb, rows_to_purge
 
 from entp_hf import EntpConfig
-from entp_hf.execution.ray_engine import BLOCK, RayHost
+from entp_hf.execution.ray_engine import BLOCK, RayEngine
 from entp_hf.execution.stage import apply
 from entp_hf.execution.threads import cpu_count
 from entp_hf.io.output_folder import write_rows
@@ -51,9 +51,14 @@ def by_file(rows: Dataset, workers: int, files: int = 8) -> dict:
         config = EntpConfig(engine="ray", ray_workers=workers)
         made = purge_files([f"{folder}/pool"], f"{folder}/out", config)
     seconds = {stage["name"]: stage["seconds"] for stage in made["stages"]}
-    return {"rows": len(rows), "files": files, "seconds": seconds, "kept": made["dataset"]["rows"],
-            "rows_per_second": round(len(rows) / (seconds["purge"] + seconds["split"])),
-            "compared_per_second": round(len(rows) / seconds["duplicates"])}  # fmt: skip
+    return {
+        "rows": len(rows),
+        "files": files,
+        "seconds": seconds,
+        "kept": made["dataset"]["rows"],
+        "rows_per_second": round(len(rows) / (seconds["purge"] + seconds["split"])),
+        "compared_per_second": round(len(rows) / seconds["duplicates"]),
+    }
 
 
 def apart(one: Dataset, other: Dataset) -> int:
@@ -73,7 +78,7 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     disable_progress_bars()
     data = rows_to_purge(arguments.file, arguments.rows)
-    host = RayHost(workers=arguments.workers)
+    host = RayEngine(workers=arguments.workers)
     (local, local_cpu), here = timed(
         data, num_proc=arguments.workers
     )  # first, for a process with Ray in it is better not forked
@@ -83,12 +88,19 @@ if __name__ == "__main__":
     (first, _), _ = timed(data.select(range(min(len(data), BLOCK * arguments.workers))), ray=host)
     (on_ray, ray_cpu), there = timed(data, ray=host)
     found = {
-        "rows": len(data), "workers": arguments.workers, "cpus": cpu_count(), "startup_seconds": startup,
-        "first_seconds": first, "local_seconds": local, "ray_seconds": on_ray, "ratio": round(on_ray / local, 3),
+        "rows": len(data),
+        "workers": arguments.workers,
+        "cpus": cpu_count(),
+        "startup_seconds": startup,
+        "first_seconds": first,
+        "local_seconds": local,
+        "ray_seconds": on_ray,
+        "ratio": round(on_ray / local, 3),
         "cpu_seconds": {"local": local_cpu, "ray": ray_cpu, "ratio": round(ray_cpu / local_cpu, 3)},
         "rows_per_second": {"local": round(len(data) / local), "ray": round(len(data) / on_ray)},
-        "apart": apart(here, there), "by_file": by_file(data.select(range(min(len(data), arguments.by_file))),
-                                                        arguments.workers),
-        "peak_mb_of_driver": peak_mb(), "ray": importlib.metadata.version("ray"),
-    }  # fmt: skip
+        "apart": apart(here, there),
+        "by_file": by_file(data.select(range(min(len(data), arguments.by_file))), arguments.workers),
+        "peak_mb_of_driver": peak_mb(),
+        "ray": importlib.metadata.version("ray"),
+    }
     print(json.dumps(found) if arguments.json else json.dumps(found, indent=1))

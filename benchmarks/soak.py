@@ -83,10 +83,19 @@ def soak(runs: int, folder: Path) -> dict[str, Any]:
     source = rated_pool(folder / "pool.jsonl")
     states, begun = [], time.perf_counter()
     with MergingServer(share=0.0) as server:
-        config = EntpConfig.from_dict({
-            "raters": ["column"], "rating_columns": ["rating"], "target_size": 40, "max_groups": 12, "retries": 1,
-            "emit_preference": True, "endpoint": server.url, "model": "merging", "cache_dir": str(folder / "cache"),
-        })  # fmt: skip
+        config = EntpConfig.from_dict(
+            {
+                "raters": ["column"],
+                "rating_columns": ["rating"],
+                "target_size": 40,
+                "max_groups": 12,
+                "retries": 1,
+                "emit_preference": True,
+                "endpoint": server.url,
+                "model": "merging",
+                "cache_dir": str(folder / "cache"),
+            }
+        )
         for number in range(runs):
             run(source, config).save(folder / "out", overwrite=number > 0)
             server.calls.clear()  # the server is in this process too, and remembers what it was asked

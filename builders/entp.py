@@ -1,4 +1,4 @@
-"""The builder behind `load_dataset("entp", data_files=..., **knobs)`: runs the pipeline and caches what it made."""
+"""The builder behind `load_dataset("entp", data_files=..., **settings)`: runs the pipeline and caches what it made."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..io.files import EXTENSIONS, extension
 from ..schema import FEATURES
 
 # `split` and `cache_dir` are load_dataset's own arguments; the pipeline's cache is set by $ENTP_CACHE here.
-_KNOBS = [knob for knob in dataclasses.fields(EntpConfig) if knob.name not in ("split", "cache_dir")]
+_SETTINGS = [setting for setting in dataclasses.fields(EntpConfig) if setting.name not in ("split", "cache_dir")]
 RUNS = "runs"  # folder in the cache, beside the rows: what each split's run wrote
 _NO_EFFECT = {"num_proc", "concurrency", "timeout", "price_in", "price_out"}  # on the rows that come out
 
@@ -30,8 +30,8 @@ class _Base(datasets.BuilderConfig):  # type: ignore[misc]
     """datasets' own fields: name, version, data_dir, data_files, description; those of EntpConfig are added below."""
 
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: datasets.Features | None = None) -> str:
-        """Hash of the knobs in force, so that spelling out a default hits the cache, and of the files' contents."""
-        values = {knob.name: getattr(self, knob.name) for knob in _KNOBS if knob.name not in _NO_EFFECT}
+        """Hash of the settings in force, so that spelling out a default hits the cache, and of the files' contents."""
+        values = {setting.name: getattr(self, setting.name) for setting in _SETTINGS if setting.name not in _NO_EFFECT}
         files = {split: [_content(str(file)) for file in files] for split, files in (self.data_files or {}).items()}
         return f"{self.name}-{Hasher.hash((values, files, source_hash()))}"
 
@@ -44,16 +44,19 @@ def _content(file: str) -> str:
         return hashlib.file_digest(opened, "blake2b").hexdigest()
 
 
-def _default(knob: dataclasses.Field[Any]) -> Any:
-    if knob.default_factory is not dataclasses.MISSING:
-        return dataclasses.field(default_factory=knob.default_factory)
-    return dataclasses.field(default=knob.default)
+def _default(setting: dataclasses.Field[Any]) -> Any:
+    if setting.default_factory is not dataclasses.MISSING:
+        return dataclasses.field(default_factory=setting.default_factory)
+    return dataclasses.field(default=setting.default)
 
 
 EntpBuilderConfig = dataclasses.make_dataclass(
-    "EntpBuilderConfig", [(k.name, k.type, _default(k)) for k in _KNOBS], bases=(_Base,), eq=False,
+    "EntpBuilderConfig",
+    [(k.name, k.type, _default(k)) for k in _SETTINGS],
+    bases=(_Base,),
+    eq=False,
     namespace={"__module__": __name__},
-)  # fmt: skip
+)
 
 
 class Made(datasets.Dataset):  # type: ignore[misc]
@@ -94,12 +97,12 @@ class Entp(datasets.ArrowBasedBuilder):  # type: ignore[misc]
 
     BUILDER_CONFIG_CLASS = EntpBuilderConfig
 
-    def _knobs(self) -> EntpConfig:
-        return EntpConfig.from_dict({knob.name: getattr(self.config, knob.name) for knob in _KNOBS})
+    def _settings(self) -> EntpConfig:
+        return EntpConfig.from_dict({setting.name: getattr(self.config, setting.name) for setting in _SETTINGS})
 
     def _info(self) -> datasets.DatasetInfo:
         # Here, and not in generation, where datasets wraps every error in a DatasetGenerationError.
-        self._knobs()
+        self._settings()
         self._check_files()
         return datasets.DatasetInfo(description="Hybrid dataset made by entp-hf", features=FEATURES)
 
@@ -124,7 +127,7 @@ class Entp(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     def _generate_tables(self, files: tuple[str, ...], split: str) -> Iterator[tuple[Any, pa.Table]]:
         from ..pipeline.run import run
 
-        result = run(list(files), self._knobs())
+        result = run(list(files), self._settings())
         if "://" not in str(self._output_dir):
             folder = Path(self._output_dir) / RUNS / split
             folder.mkdir(parents=True)

@@ -141,10 +141,13 @@ def _example(kept: Dataset) -> list[tuple[str, str]]:
 
 
 def _changed(config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(knob, value) of the settings that are not the defaults."""
+    """(setting, value) of the settings that are not the defaults."""
     default = EntpConfig().to_dict()
-    return [(name, json.dumps(value, ensure_ascii=False)) for name, value in config.items()
-            if name not in NOT_RECIPE and name in default and value != default[name]]  # fmt: skip
+    return [
+        (name, json.dumps(value, ensure_ascii=False))
+        for name, value in config.items()
+        if name not in NOT_RECIPE and name in default and value != default[name]
+    ]
 
 
 def _front_matter(

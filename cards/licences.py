@@ -53,11 +53,17 @@ def combine(given: Sequence[str]) -> Licence:
         return Licence("other", UNKNOWN, "the licence of the source is not known", (), ())
     terms = _terms(named)
     if "" in known:
-        return Licence("other", _slug(f"{' and '.join(named)} and unknown"),
-                       "the licence of at least one source is not known", terms, named)  # fmt: skip
+        return Licence(
+            "other",
+            _slug(f"{' and '.join(named)} and unknown"),
+            "the licence of at least one source is not known",
+            terms,
+            named,
+        )
     if any(_parts(text)[0].endswith("-nd") for text in named):
-        return Licence("other", _slug(" and ".join(named)), "a source may not be passed on in changed form", terms,
-                       named)  # fmt: skip
+        return Licence(
+            "other", _slug(" and ".join(named)), "a source may not be passed on in changed form", terms, named
+        )
     if len(named) == 1:
         text = named[0]
         if text in LICENCES:

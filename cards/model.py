@@ -104,8 +104,11 @@ def _items(evaluation: Mapping[str, Any]) -> list[tuple[str, float]]:
 
 
 def _recipe(training: Mapping[str, Any]) -> list[tuple[str, str]]:
-    figures = [(label, duration(training[key]) if key == "seconds" else num(training[key]))
-               for key, label in RECIPE.items() if training.get(key) is not None]  # fmt: skip
+    figures = [
+        (label, duration(training[key]) if key == "seconds" else num(training[key]))
+        for key, label in RECIPE.items()
+        if training.get(key) is not None
+    ]
     options = training.get("options") or {}
     kept = [key for key in OPTIONS if key != "epochs" or not options.get("max_steps")]  # which go before epochs
     return figures + [(key.replace("_", " "), num(options[key])) for key in kept if options.get(key) is not None]
@@ -114,8 +117,10 @@ def _recipe(training: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _measures(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
     after = evaluation.get("after", evaluation if "before" not in evaluation else {})
     before = {name: value for name, value, _ in measures(evaluation.get("before") or {})}
-    return [{"name": name, "before": before.get(name), "after": value, "error": error}
-            for name, value, error in measures(after)]  # fmt: skip
+    return [
+        {"name": name, "before": before.get(name), "after": value, "error": error}
+        for name, value, error in measures(after)
+    ]
 
 
 def _result(row: Mapping[str, Any]) -> EvalResult:

@@ -1,4 +1,4 @@
-"""Array types that several folders share."""
+"""Float64 types that several folders share."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+FloatMatrix = NDArray[np.float32]
 Ints = NDArray[np.int64]
-Array = NDArray[np.float64]
+Float64 = NDArray[np.float64]
 
 
 class Vectors(Protocol):
     """Embeddings by number, or by several: a matrix, or what puts one together."""
 
-    def __getitem__(self, rows: Any, /) -> Floats: ...  # noqa: D105
+    def __getitem__(self, rows: Any, /) -> FloatMatrix: ...  # noqa: D105

@@ -1,4 +1,4 @@
-"""Every knob, in one flat dataclass: keyword arguments of `load_dataset`, flags of `entp`, a YAML file, a card table.
+"""Every setting in one flat dataclass: keyword arguments of `load_dataset`, flags of `entp`, YAML, a card table.
 
 Defaults marked "(ours)" are not fixed by the paper (arXiv 2510.23160).
 """
@@ -31,7 +31,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 STYLES = ("plain", "format", "order", "subset")  # of mosaics
 RATERS = ("column", "llm", "logits")  # or one's own, as package.module:attr
-# knob: (lowest, highest); None is no bound
+# setting: (lowest, highest); None is no bound
 BOUNDS: dict[str, tuple[float | None, float | None]] = {
     "limit": (0, None), "neighbors": (2, 100), "damping": (-1, 1), "levels": (0, 6), "change_confidence": (0, 1),
     "pool_max_score": (0, 5), "pool_quantile": (0, 1), "purge_warn_share": (0, 1), "near_duplicate": (0.5, 1),
@@ -48,7 +48,7 @@ BOUNDS: dict[str, tuple[float | None, float | None]] = {
     "price_in": (0, None), "price_out": (0, None), "num_proc": (1, 256), "seed": (0, 2**32 - 1),
     "ray_workers": (0, None), "ray_gpus": (0, None),
 }  # fmt: skip
-# The first knob of each section, in order: headings of the YAML file and of `entp build --help`.
+# The first setting of each section, in order: headings of the YAML file and of `entp build --help`.
 SECTIONS = {
     "input_format": "Input",
     "raters": "Rate",
@@ -66,17 +66,17 @@ SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
 
-def section_of(knob: str) -> str:
-    """The heading that a knob stands under."""
+def section_of(setting: str) -> str:
+    """The heading that a setting stands under."""
     heading = ""
     for field_ in dataclasses.fields(EntpConfig):
         heading = SECTIONS.get(field_.name, heading)
-        if field_.name == knob:
+        if field_.name == setting:
             return heading
-    raise KeyError(knob)
+    raise KeyError(setting)
 
 
-def _knob(default: Any, text: str) -> Any:
+def _setting(default: Any, text: str) -> Any:
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata={"help": text})
     return field(default=default, metadata={"help": text})
@@ -84,119 +84,141 @@ def _knob(default: Any, text: str) -> Any:
 
 @dataclass(frozen=True)
 class EntpConfig:
-    """All knobs of a run. `validate()` reports every problem at once; no secret is ever a knob."""
+    """All settings of a run. `validate()` reports every problem at once; no secret is ever a setting."""
 
     # Input
-    input_format: str = _knob("auto", "form of the input rows; auto finds it out by the columns")
-    columns: list[str] = _knob([], "columns renamed at the door, as OURS=THEIRS: instruction=question output=answer")
-    split: str = _knob("train", "split of a Hub dataset")
-    limit: int = _knob(0, "take a seeded sample of this many rows; 0: all")
-    source_licenses: list[str] = _knob([], "licences of the input, for the card: cc-by-sa-3.0; empty: as the Hub says")
+    input_format: str = _setting("auto", "form of the input rows; auto finds it out by the columns")
+    columns: list[str] = _setting(
+        [], "columns renamed at the door, as OURS=THEIRS: instruction=question output=answer"
+    )
+    split: str = _setting("train", "split of a Hub dataset")
+    limit: int = _setting(0, "take a seeded sample of this many rows; 0: all")
+    source_licenses: list[str] = _setting(
+        [], "licences of the input, for the card: cc-by-sa-3.0; empty: as the Hub says"
+    )
     # Rate
-    raters: list[str] = _knob(["logits"], "column | llm | logits | package.module:attr, several at once")
-    rating_columns: list[str] = _knob([], "columns that hold ratings 0..5, for the rater `column`; null: unrated")
-    rater_model: str = _knob("", "model of the raters `llm` and `logits`; empty: the fusion model")
+    raters: list[str] = _setting(["logits"], "column | llm | logits | package.module:attr, several at once")
+    rating_columns: list[str] = _setting([], "columns that hold ratings 0..5, for the rater `column`; null: unrated")
+    rater_model: str = _setting("", "model of the raters `llm` and `logits`; empty: the fusion model")
     # Correct
-    correction: str = _knob("posterior", "posterior (ours: EM and Bayes) | simifeat (the paper's) | none")
-    neighbors: int = _knob(10, "neighbours that vote on a row's true score (DS2: 10)")
-    damping: float = _knob(-1.0, "weight 0..1 of a neighbour's rating beside the own; -1: by likelihood (ours)")
-    levels: int = _knob(0, "latent quality levels; 0: as many, up to 6, as split halves of the data agree on (ours)")
-    gold_column: str = _knob("", "column of trusted scores 0..5, null: not known; 30 or more calibrate (ours)")
-    change_confidence: float = _knob(0.5, "a rating is replaced where the posterior is at least this (DS2: 0.5)")
+    correction: str = _setting("posterior", "posterior (ours: EM and Bayes) | simifeat (the paper's) | none")
+    neighbors: int = _setting(10, "neighbors that vote on a row's true score (DS2: 10)")
+    damping: float = _setting(-1.0, "weight 0..1 of a neighbor's rating beside the own; -1: by likelihood (ours)")
+    levels: int = _setting(
+        0, "latent quality levels; 0: as many, up to 6, as split halves of the data agree on (ours)"
+    )
+    gold_column: str = _setting("", "column of trusted scores 0..5, null: not known; 30 or more calibrate (ours)")
+    change_confidence: float = _setting(0.5, "a rating is replaced where the posterior is at least this (DS2: 0.5)")
     # Low-quality pool
-    pool: str = _knob("score", "score: up to pool_max_score | quantile: the lowest share | all")
-    pool_max_score: int = _knob(3, "highest corrected score in the low-quality pool (DS2's high band is 4-5)")
-    pool_quantile: float = _knob(0.5, "share of lowest expected scores in the pool, where pool is quantile (ours)")
+    pool: str = _setting("score", "score: up to pool_max_score | quantile: the lowest share | all")
+    pool_max_score: int = _setting(3, "highest corrected score in the low-quality pool (DS2's high band is 4-5)")
+    pool_quantile: float = _setting(0.5, "share of lowest expected scores in the pool, where pool is quantile (ours)")
     # Purge
-    purge_rules: list[str] = _knob([], "rules to run; empty: the default set (`entp purge --list`)")
-    purge_off: list[str] = _knob([], "rules to leave out")
-    purge_drop: list[str] = _knob([], "rules that only flag by default, but shall drop: refusal")
-    purge_thresholds: list[str] = _knob([], "thresholds of rules, as RULE=NUMBER: repetition=0.4")
-    purge_warn_share: float = _knob(0.1, "warn where one rule drops more than this share of the pool (ours)")
-    near_duplicate: float = _knob(0.8, "MinHash Jaccard similarity that makes a near-duplicate")
-    semantic_duplicate: float = _knob(0.97, "cosine similarity that makes a semantic duplicate; 1: off (ours)")
-    benchmark_files: list[str] = _knob([], "files (JSONL, JSON, CSV) or Hub ids of test items that no row may contain")
-    contamination_coverage: float = _knob(0.5, "share of a test item's n-grams in a row that makes it contaminated")
+    purge_rules: list[str] = _setting([], "rules to run; empty: the default set (`entp purge --list`)")
+    purge_off: list[str] = _setting([], "rules to leave out")
+    purge_drop: list[str] = _setting([], "rules that only flag by default, but shall drop: refusal")
+    purge_thresholds: list[str] = _setting([], "thresholds of rules, as RULE=NUMBER: repetition=0.4")
+    purge_warn_share: float = _setting(0.1, "warn where one rule drops more than this share of the pool (ours)")
+    near_duplicate: float = _setting(0.8, "MinHash Jaccard similarity that makes a near-duplicate")
+    semantic_duplicate: float = _setting(0.97, "cosine similarity that makes a semantic duplicate; 1: off (ours)")
+    benchmark_files: list[str] = _setting(
+        [], "files (JSONL, JSON, CSV) or Hub ids of test items that no row may contain"
+    )
+    contamination_coverage: float = _setting(0.5, "share of a test item's n-grams in a row that makes it contaminated")
     # Embed, cluster, representatives
-    embedder: str = _knob(MINILM, "sentence-transformers model: Hub id or folder; or package.module:attr")
-    embedder_dtype: str = _knob("float32", "float32 | bfloat16: twice as fast on GPUs and on CPUs that have it (ours)")
-    cluster_counts: list[int] = _knob([], "numbers of clusters to try; empty: a grid fitted to the pool's size (ours)")
-    silhouette_sample: int = _knob(5000, "rows that silhouettes are computed on (ours)")
-    max_groups: int = _knob(0, "most fusion groups a round; 0: as many as the target needs")
+    embedder: str = _setting(MINILM, "sentence-transformers model: Hub id or folder; or package.module:attr")
+    embedder_dtype: str = _setting(
+        "float32", "float32 | bfloat16: twice as fast on GPUs and on CPUs that have it (ours)"
+    )
+    cluster_counts: list[int] = _setting(
+        [], "numbers of clusters to try; empty: a grid fitted to the pool's size (ours)"
+    )
+    silhouette_sample: int = _setting(5000, "rows that silhouettes are computed on (ours)")
+    max_groups: int = _setting(0, "most fusion groups a round; 0: as many as the target needs")
     # Mix
-    fuser: str = _knob("entp", "entp | mosaic (no LLM) | rewrite (one row) | mergeit (pairs) | none")
-    model: str = _knob(SMOLLM2, "chat model: Hub id, local folder, or the server's name for it")
-    endpoint: str = _knob("", "URL of an OpenAI-compatible or TGI server; empty: the model runs in this process")
-    api: str = _knob("chat", "of the endpoint: chat (OpenAI's protocol) | tgi (TGI's own, with grammar)")
-    provider: str = _knob("", "Hugging Face Inference Provider (auto, together, ...); the key comes from the login")
-    group_neighbors: int = _knob(3, "neighbours in a fusion group (paper: m = 3)")
-    group_similarity: float = _knob(0.35, "least cosine similarity of a group's rows to its representative (ours)")
-    context_row: bool = _knob(True, "add one related row of all available data to each group")
-    direct_answer: bool = _knob(True, "add the model's own answer to the representative's instruction")
-    rounds: int = _knob(2, "most rounds of fusion (ours)")
-    min_novelty: float = _knob(0.05, "a round with less mean novelty is the last (ours)")
-    retries: int = _knob(2, "times a refused fusion is asked again with the reason")
-    on_reject: str = _knob("mosaic", "a group that can't be fused: mosaic (composed without an LLM) | passthrough")
-    mosaic_styles: list[str] = _knob(list(STYLES), "of compositions, drawn by the seed: plain, format, order, subset")
-    max_new_tokens: int = _knob(512, "longest reply of the fusion model, in tokens (ours)")
-    temperature: float = _knob(0.0, "sampling temperature; 0: greedy, the same bytes every time (ours)")
-    prompt_dir: str = _knob("", "folder whose *.md files replace the built-in prompts of the same name")
+    fuser: str = _setting("entp", "entp | mosaic (no LLM) | rewrite (one row) | mergeit (pairs) | none")
+    model: str = _setting(SMOLLM2, "chat model: Hub id, local folder, or the server's name for it")
+    endpoint: str = _setting("", "URL of an OpenAI-compatible or TGI server; empty: the model runs in this process")
+    api: str = _setting("chat", "of the endpoint: chat (OpenAI's protocol) | tgi (TGI's own, with grammar)")
+    provider: str = _setting("", "Hugging Face Inference Provider (auto, together, ...); the key comes from the login")
+    group_neighbors: int = _setting(3, "neighbors in a fusion group (paper: m = 3)")
+    group_similarity: float = _setting(0.35, "least cosine similarity of a group's rows to its representative (ours)")
+    context_row: bool = _setting(True, "add one related row of all available data to each group")
+    direct_answer: bool = _setting(True, "add the model's own answer to the representative's instruction")
+    rounds: int = _setting(2, "most rounds of fusion (ours)")
+    min_novelty: float = _setting(0.05, "a round with less mean novelty is the last (ours)")
+    retries: int = _setting(2, "times a refused fusion is asked again with the reason")
+    on_reject: str = _setting("mosaic", "a group that can't be fused: mosaic (composed without an LLM) | passthrough")
+    mosaic_styles: list[str] = _setting(
+        list(STYLES), "of compositions, drawn by the seed: plain, format, order, subset"
+    )
+    max_new_tokens: int = _setting(512, "longest reply of the fusion model, in tokens (ours)")
+    temperature: float = _setting(0.0, "sampling temperature; 0: greedy, the same bytes every time (ours)")
+    prompt_dir: str = _setting("", "folder whose *.md files replace the built-in prompts of the same name")
     # Gate
-    gate_similarity: float = _knob(0.5, "least cosine similarity of a fused row to its parents' mean (ours)")
-    gate_parent_similarity: float = _knob(0.4, "least cosine similarity of a fused row to each parent (ours)")
-    gate_coverage: float = _knob(0.33, "least share of each parent's words and sentences in a fused row (ours)")
-    gate_sentence: float = _knob(0.28, "least cosine of each fused sentence to what its parents say (ours)")
-    gate_copy: float = _knob(0.9, "share of a fused row in one block of one parent that makes it a copy (ours)")
-    gate_duplicate: float = _knob(0.95, "cosine similarity to an accepted row that makes a duplicate (ours)")
-    gate_repeats: float = _knob(0.15, "share of a fused row's items or sentences said before that is too much (ours)")
-    gate_surplus: float = _knob(1.5, "most list items of a fused row for each that its question asks for (ours)")
-    gate_contradiction: bool = _knob(True, "refuse numbers and names that stand in place of the parents' own (ours)")
-    gate_unfinished: bool = _knob(True, "refuse answers that break off (ours)")
-    gate_language: bool = _knob(True, "refuse answers in a language that no parent is in (ours)")
-    gate_rerate: bool = _knob(False, "rate fused rows and refuse those below their best parent")
+    gate_similarity: float = _setting(0.5, "least cosine similarity of a fused row to its parents' mean (ours)")
+    gate_parent_similarity: float = _setting(0.4, "least cosine similarity of a fused row to each parent (ours)")
+    gate_coverage: float = _setting(0.33, "least share of each parent's words and sentences in a fused row (ours)")
+    gate_sentence: float = _setting(0.28, "least cosine of each fused sentence to what its parents say (ours)")
+    gate_copy: float = _setting(0.9, "share of a fused row in one block of one parent that makes it a copy (ours)")
+    gate_duplicate: float = _setting(0.95, "cosine similarity to an accepted row that makes a duplicate (ours)")
+    gate_repeats: float = _setting(
+        0.15, "share of a fused row's items or sentences said before that is too much (ours)"
+    )
+    gate_surplus: float = _setting(1.5, "most list items of a fused row for each that its question asks for (ours)")
+    gate_contradiction: bool = _setting(
+        True, "refuse numbers and names that stand in place of the parents' own (ours)"
+    )
+    gate_unfinished: bool = _setting(True, "refuse answers that break off (ours)")
+    gate_language: bool = _setting(True, "refuse answers in a language that no parent is in (ours)")
+    gate_rerate: bool = _setting(False, "rate fused rows and refuse those below their best parent")
     # Hybrid dataset
-    target_size: int = _knob(10_000, "rows of the hybrid dataset (the paper's baselines: 10,000)")
-    fusion_ratio: float = _knob(0.5, "share of made rows in it, where there are enough (ours)")
-    high_quality_ratio: float = _knob(0.0, "share of rows with high scores in it (ours)")
-    emit_preference: bool = _knob(False, "also write chosen/rejected pairs for DPO")
+    target_size: int = _setting(10_000, "rows of the hybrid dataset (the paper's baselines: 10,000)")
+    fusion_ratio: float = _setting(0.5, "share of made rows in it, where there are enough (ours)")
+    high_quality_ratio: float = _setting(0.0, "share of rows with high scores in it (ours)")
+    emit_preference: bool = _setting(False, "also write chosen/rejected pairs for DPO")
     # Running
-    engine: str = _knob("local", "what runs ratings, purge and embeddings: local (this process) | ray (extra: ray)")
-    ray_address: str = _knob("", "cluster for engine ray: auto, HOST:6379; empty: one on this machine, 127.0.0.1 only")
-    ray_workers: int = _knob(0, "workers of engine ray; 0: one a CPU, or one for each ray_gpus")
-    ray_gpus: float = _knob(0.0, "GPUs, or share of one, that a worker of engine ray takes")
-    concurrency: int = _knob(16, "calls in flight to a server")
-    timeout: float = _knob(120.0, "seconds for one call to a server")
-    total_timeout: float = _knob(0.0, "seconds after which a run asks nothing more; 0: no limit")
-    requests_per_minute: int = _knob(0, "most calls to a server in any minute; 0: no limit")
-    tokens_per_minute: int = _knob(0, "most tokens to and from a server in any minute; 0: no limit")
-    budget_calls: int = _knob(0, "calls that a run may make, never passed; the cache costs none; 0: no limit")
-    budget_tokens: int = _knob(0, "tokens that a run may use, never passed; 0: no limit")
-    budget_cost: float = _knob(0.0, "money that a run may spend at price_in and price_out, never passed; 0: no limit")
-    batch_size: int = _knob(16, "rows at once in a model that runs in this process")
-    device: str = _knob("auto", "auto | cpu | cuda | mps")
-    num_proc: int = _knob(1, "processes for the purge")
-    cache_dir: str = _knob("", "replies, embeddings, converted models; empty: $ENTP_CACHE or ~/.cache/entp")
-    price_in: float = _knob(0.0, "price of a million prompt tokens, for --dry-run and the manifest")
-    price_out: float = _knob(0.0, "price of a million reply tokens")
-    seed: int = _knob(0, "seed of every random choice")
+    engine: str = _setting("local", "what runs ratings, purge and embeddings: local (this process) | ray (extra: ray)")
+    ray_address: str = _setting(
+        "", "cluster for engine ray: auto, HOST:6379; empty: one on this machine, 127.0.0.1 only"
+    )
+    ray_workers: int = _setting(0, "workers of engine ray; 0: one a CPU, or one for each ray_gpus")
+    ray_gpus: float = _setting(0.0, "GPUs, or share of one, that a worker of engine ray takes")
+    concurrency: int = _setting(16, "calls in flight to a server")
+    timeout: float = _setting(120.0, "seconds for one call to a server")
+    total_timeout: float = _setting(0.0, "seconds after which a run asks nothing more; 0: no limit")
+    requests_per_minute: int = _setting(0, "most calls to a server in any minute; 0: no limit")
+    tokens_per_minute: int = _setting(0, "most tokens to and from a server in any minute; 0: no limit")
+    budget_calls: int = _setting(0, "calls that a run may make, never passed; the cache costs none; 0: no limit")
+    budget_tokens: int = _setting(0, "tokens that a run may use, never passed; 0: no limit")
+    budget_cost: float = _setting(
+        0.0, "money that a run may spend at price_in and price_out, never passed; 0: no limit"
+    )
+    batch_size: int = _setting(16, "rows at once in a model that runs in this process")
+    device: str = _setting("auto", "auto | cpu | cuda | mps")
+    num_proc: int = _setting(1, "processes for the purge")
+    cache_dir: str = _setting("", "replies, embeddings, converted models; empty: $ENTP_CACHE or ~/.cache/entp")
+    price_in: float = _setting(0.0, "price of a million prompt tokens, for --dry-run and the manifest")
+    price_out: float = _setting(0.0, "price of a million reply tokens")
+    seed: int = _setting(0, "seed of every random choice")
 
     def problems(self) -> list[str]:
         """Every problem of these values, in words; [] if there are none."""
         found: list[str] = []
         typed = True
         types = typing.get_type_hints(type(self))
-        for knob in dataclasses.fields(self):
-            value = getattr(self, knob.name)
-            if not fits(value, types[knob.name]):
-                found.append(f"{knob.name}: {value!r} is not {spelt(types[knob.name])}")
+        for setting in dataclasses.fields(self):
+            value = getattr(self, setting.name)
+            if not fits(value, types[setting.name]):
+                found.append(f"{setting.name}: {value!r} is not {spelt(types[setting.name])}")
                 typed = False
                 continue
-            if knob.name in CHOICES and value not in CHOICES[knob.name]:
-                found.append(f"{knob.name}: {value!r} is not one of {', '.join(CHOICES[knob.name])}")
-            low, high = BOUNDS.get(knob.name, (None, None))
+            if setting.name in CHOICES and value not in CHOICES[setting.name]:
+                found.append(f"{setting.name}: {value!r} is not one of {', '.join(CHOICES[setting.name])}")
+            low, high = BOUNDS.get(setting.name, (None, None))
             if (low is not None and value < low) or (high is not None and value > high):
                 bound = f"from {low} to {high}" if high is not None else f"at least {low}"
-                found.append(f"{knob.name}: {value} is out of range; it must be {bound}")
+                found.append(f"{setting.name}: {value} is out of range; it must be {bound}")
         return found + (self._contradictions() if typed else [])
 
     def _contradictions(self) -> list[str]:
@@ -229,10 +251,12 @@ class EntpConfig:
         if (share := self.fusion_ratio + self.high_quality_ratio) > 1:
             found.append(f"fusion_ratio + high_quality_ratio is {share:g}, over 1")
         found += ["levels: 1 can't tell rows apart; give 0 (chosen by the data) or 2 to 6"] * (self.levels == 1)
-        for knob in ("ray_address", "ray_workers", "ray_gpus") if self.engine != "ray" else ():
-            found += [f"{knob}: given, but engine is {self.engine!r}; set it to ray"] * bool(getattr(self, knob))
-        for knob in ("columns", "purge_thresholds"):
-            found += [f"{knob}: {entry!r} is not NAME=VALUE" for entry in getattr(self, knob) if "=" not in entry]
+        for setting in ("ray_address", "ray_workers", "ray_gpus") if self.engine != "ray" else ():
+            found += [f"{setting}: given, but engine is {self.engine!r}; set it to ray"] * bool(getattr(self, setting))
+        for setting in ("columns", "purge_thresholds"):
+            found += [
+                f"{setting}: {entry!r} is not NAME=VALUE" for entry in getattr(self, setting) if "=" not in entry
+            ]
         named = (self.purge_rules, self.purge_off, self.purge_drop, self.purge_thresholds)
         if any(named):
             from .rules.selection import rule_problems  # late: the rules' libraries take half a second to load
@@ -254,7 +278,7 @@ class EntpConfig:
         return path
 
     def to_dict(self) -> dict[str, Any]:
-        """The knobs as plain values, in order."""
+        """The settings as plain values, in order."""
         return dataclasses.asdict(self)
 
     @classmethod
@@ -265,7 +289,7 @@ class EntpConfig:
         for name in values:
             if name not in names:
                 near = get_close_matches(str(name), names, n=1)
-                problems.append(f"{name}: no such knob" + (f"; did you mean {near[0]}?" if near else ""))
+                problems.append(f"{name}: no such setting" + (f"; did you mean {near[0]}?" if near else ""))
         config = cls(**{name: widen(cls, name, value) for name, value in values.items() if name in names})
         problems += config.problems()
         if problems:
@@ -280,18 +304,18 @@ class EntpConfig:
         except (OSError, ValueError, yaml.YAMLError) as error:  # PyYAML reads 2024-13-01 as a date: ValueError
             raise ConfigError([f"config file {path}: {getattr(error, 'strerror', None) or error}"]) from error
         if not isinstance(values, dict):
-            raise ConfigError([f"config file {path}: holds {type(values).__name__}, not knobs and values"])
+            raise ConfigError([f"config file {path}: holds {type(values).__name__}, not settings and values"])
         return cls.from_dict({**values, **overrides})
 
     def to_yaml(self) -> str:
-        """The knobs as YAML with each knob's help as a comment."""
+        """The settings as YAML with each setting's help as a comment."""
         lines = []
-        for knob in dataclasses.fields(self):
-            value = yaml.safe_dump(getattr(self, knob.name), default_flow_style=True, width=10_000)
-            if knob.name in SECTIONS:
-                lines += [f"# --- {SECTIONS[knob.name]} ---", ""]
+        for setting in dataclasses.fields(self):
+            value = yaml.safe_dump(getattr(self, setting.name), default_flow_style=True, width=10_000)
+            if setting.name in SECTIONS:
+                lines += [f"# --- {SECTIONS[setting.name]} ---", ""]
             value = value.removesuffix("...\n").strip()
-            lines += [f"# {knob.metadata['help']}", f"{knob.name}: {value}", ""]
+            lines += [f"# {setting.metadata['help']}", f"{setting.name}: {value}", ""]
         return "\n".join(lines)
 
 

@@ -26,7 +26,7 @@ def _again(kind: type[EntpError], args: tuple[Any, ...], state: dict[str, Any]) 
 
 
 class ConfigError(EntpError):
-    """One or more knobs are wrong; `problems` holds them all."""
+    """One or more settings are wrong; `problems` holds them all."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = list(problems)
@@ -76,12 +76,12 @@ def require(package: str, extra: str, what: str) -> None:
 
 
 @contextmanager
-def memory_advice(what: str, knobs: str) -> Iterator[None]:
-    """Turn an allocation that failed inside into an EntpError that names `what` ran and which `knobs` to turn."""
+def memory_advice(what: str, settings: str) -> Iterator[None]:
+    """Turn an allocation that failed inside into an EntpError that names `what` ran and which `settings` to turn."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError, as is the CPU's
         if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _SIGNS):
             first = (str(error).strip().splitlines() or ["MemoryError"])[0]
-            raise EntpError(f"{what}: out of memory ({first}). {knobs}") from error
+            raise EntpError(f"{what}: out of memory ({first}). {settings}") from error
         raise

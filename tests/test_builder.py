@@ -1,4 +1,4 @@
-"""`load_dataset("entp", ...)`: found, cached, rebuilt when a knob, a file or the code changes."""
+"""`load_dataset("entp", ...)`: found, cached, rebuilt when a setting, a file or the code changes."""
 
 import json
 from pathlib import Path
@@ -12,11 +12,11 @@ from entp_hf.data import pool_files
 from entp_hf.errors import ConfigError
 from entp_hf.execution import stage
 
-KNOBS = {"raters": [], "pool": "all", "fuser": "mosaic", "target_size": 6, "limit": 120}
+SETTINGS = {"raters": [], "pool": "all", "fuser": "mosaic", "target_size": 6, "limit": 120}
 
 
-def load(files: str, cache: Path, **knobs):
-    return load_dataset("entp", data_files=files, split="train", cache_dir=str(cache), **{**KNOBS, **knobs})
+def load(files: str, cache: Path, **settings):
+    return load_dataset("entp", data_files=files, split="train", cache_dir=str(cache), **{**SETTINGS, **settings})
 
 
 @pytest.fixture

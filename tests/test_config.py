@@ -1,4 +1,4 @@
-"""The knobs: every problem is said at once, YAML loses nothing, and what can't be read is said in words."""
+"""The settings: every problem is said at once, YAML loses nothing, and what can't be read is said in words."""
 
 from __future__ import annotations
 
@@ -27,12 +27,24 @@ def test_the_defaults_are_right():
 
 def test_every_problem_is_reported_at_once():
     found = problems(
-        rounds=99, fuser="blend", temprature=0.5, near_duplicate=0.2, endpoint="http://e.example", provider="auto",
-        raters=["llm", "lgits"], columns=["instruction:question"], fusion_ratio=0.8, high_quality_ratio=0.4, levels=1,
-        purge_rules=["mojibak"], purge_thresholds=["echo=much"],
-        cluster_counts=[8, 0], rating_columns=["stars"], target_size=0,
-    )  # fmt: skip
-    assert found[0] == "temprature: no such knob; did you mean temperature?"
+        rounds=99,
+        fuser="blend",
+        temprature=0.5,
+        near_duplicate=0.2,
+        endpoint="http://e.example",
+        provider="auto",
+        raters=["llm", "lgits"],
+        columns=["instruction:question"],
+        fusion_ratio=0.8,
+        high_quality_ratio=0.4,
+        levels=1,
+        purge_rules=["mojibak"],
+        purge_thresholds=["echo=much"],
+        cluster_counts=[8, 0],
+        rating_columns=["stars"],
+        target_size=0,
+    )
+    assert found[0] == "temprature: no such setting; did you mean temperature?"
     expected = {
         "rounds: 99 is out of range; it must be from 1 to 20",
         "fuser: 'blend' is not one of entp, mosaic, rewrite, mergeit, none",
@@ -57,7 +69,7 @@ def test_the_message_holds_them_all():
 
 
 @pytest.mark.parametrize(
-    ("knob", "value", "said"),
+    ("setting", "value", "said"),
     [
         ("rounds", 2.0, "rounds: 2.0 is not a whole number"),
         ("rounds", True, "rounds: True is not a whole number"),
@@ -71,8 +83,8 @@ def test_the_message_holds_them_all():
         ("seed", 2**32, "seed: 4294967296 is out of range; it must be from 0 to 4294967295"),
     ],
 )
-def test_a_wrong_value_is_named_with_what_it_should_be(knob, value, said):
-    assert problems(**{knob: value}) == [said]
+def test_a_wrong_value_is_named_with_what_it_should_be(setting, value, said):
+    assert problems(**{setting: value}) == [said]
 
 
 @pytest.mark.parametrize(
@@ -154,13 +166,13 @@ def test_an_empty_file_is_the_defaults(tmp_path):
     ("content", "said"),
     [
         (b"rounds: [1", "c.yaml"),
-        (b"- rounds", "holds list, not knobs and values"),
-        (b"rounds", "holds str, not knobs and values"),
+        (b"- rounds", "holds list, not settings and values"),
+        (b"rounds", "holds str, not settings and values"),
         (b"\xff\xfe\x00", "c.yaml"),
         (b"limit: 2024-13-01", "month must be in 1..12"),
-        (b"1: 2", "1: no such knob"),
-        (b"on: 2", "True: no such knob"),  # YAML 1.1
-        (b"roundz: 2", "roundz: no such knob; did you mean rounds?"),
+        (b"1: 2", "1: no such setting"),
+        (b"on: 2", "True: no such setting"),  # YAML 1.1
+        (b"roundz: 2", "roundz: no such setting; did you mean rounds?"),
         (b"rounds: 99", "rounds: 99 is out of range"),
         (b"seed: null", "seed: None is not a whole number"),
     ],
@@ -178,9 +190,9 @@ def test_a_file_that_is_not_there(tmp_path):
 
 
 def test_bounds_choices_and_sections_name_knobs_and_hold_their_defaults():
-    knobs = EntpConfig().to_dict()
-    assert {*BOUNDS, *CHOICES, *SECTIONS} <= set(knobs)
-    assert all(knobs[name] in choices for name, choices in CHOICES.items())
+    settings = EntpConfig().to_dict()
+    assert {*BOUNDS, *CHOICES, *SECTIONS} <= set(settings)
+    assert all(settings[name] in choices for name, choices in CHOICES.items())
     assert section_of("seed") == "Running" and section_of("columns") == "Input"
     with pytest.raises(KeyError):
         section_of("nothing")
@@ -188,7 +200,7 @@ def test_bounds_choices_and_sections_name_knobs_and_hold_their_defaults():
 
 def test_the_cache_folder_is_the_knob_then_the_variable_then_the_home(tmp_path, monkeypatch):
     monkeypatch.setenv("ENTP_CACHE", str(tmp_path / "env"))
-    assert EntpConfig(cache_dir=str(tmp_path / "knob")).cache_path() == tmp_path / "knob"
+    assert EntpConfig(cache_dir=str(tmp_path / "setting")).cache_path() == tmp_path / "setting"
     assert EntpConfig().cache_path() == tmp_path / "env"
     monkeypatch.delenv("ENTP_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -28,9 +28,15 @@ def test_the_id_is_16_hex_digits_of_roles_and_contents():
     one = row_id(turns("a", "b"))
     assert len(one) == 16 and int(one, 16) >= 0
     assert one == row_id(turns("a", "b"))
-    others = [turns("ab", ""), turns("a", "b", "c"), turns("a", "b ", ""), turns("b", "a"),
-              turns("a", "b", system="s"),
-              [{"role": "assistant", "content": "a"}, {"role": "user", "content": "b"}], []]  # fmt: skip
+    others = [
+        turns("ab", ""),
+        turns("a", "b", "c"),
+        turns("a", "b ", ""),
+        turns("b", "a"),
+        turns("a", "b", system="s"),
+        [{"role": "assistant", "content": "a"}, {"role": "user", "content": "b"}],
+        [],
+    ]
     assert len({one, *map(row_id, others)}) == 8
 
 

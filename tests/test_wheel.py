@@ -57,8 +57,11 @@ rows = load_dataset("entp", data_files=pool_files()[0], split="train", cache_dir
 print(len(rows))
 """
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "site")], cwd=tmp_path, capture_output=True, text=True,
+        [sys.executable, "-c", code, str(tmp_path / "site")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
         env={**__import__("os").environ, "PYTHONPATH": str(tmp_path / "site")},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[-1]) > 5

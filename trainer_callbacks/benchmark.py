@@ -50,7 +50,7 @@ class BenchmarkCallback(PeriodicCallback):
         return {f"{task}_{name}": value for task, metrics in self.results.items() for name, value in metrics.items()}
 
     def look(self, args: TrainingArguments, state: TrainerState, model: Any, tokenizer: Any) -> dict[str, float]:
-        """Measure; the figures of the row."""
+        """EvaluationSuite; the figures of the row."""
         found = {name: float(value) for name, value in self.evaluate(model, tokenizer).items()}
         if not self.tasks:
             self.results = found

@@ -21,9 +21,14 @@ class StopOnBenchmarkCallback(BenchmarkCallback):
     """
 
     def __init__(
-        self, *arguments: Any, metric: str, patience: int = 2, least: float = 0.0, higher_is_better: bool = True,
+        self,
+        *arguments: Any,
+        metric: str,
+        patience: int = 2,
+        least: float = 0.0,
+        higher_is_better: bool = True,
         **options: Any,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if patience < 1 or least < 0:
             raise ValueError(f"patience is {patience}, least is {least}: give at least 1, and at least 0")
         super().__init__(*arguments, **options)
@@ -34,7 +39,7 @@ class StopOnBenchmarkCallback(BenchmarkCallback):
         self.waited = 0
 
     def look(self, args: TrainingArguments, state: TrainerState, model: Any, tokenizer: Any) -> dict[str, float]:
-        """Measure, and count the looks without a gain."""
+        """EvaluationSuite, and count the looks without a gain."""
         figures = super().look(args, state, model, tokenizer)
         if f"benchmark_{self.metric}" not in figures:
             known = ", ".join(name.removeprefix("benchmark_") for name in figures if name.startswith("benchmark_"))
@@ -49,6 +54,7 @@ class StopOnBenchmarkCallback(BenchmarkCallback):
     def after(self, state: TrainerState, control: TrainerControl) -> None:
         """Ask the trainer to stop."""
         if self.agreed(self.waited >= self.patience):
-            logger.info("step %d: %s did not get better for %d looks; stopping", state.global_step, self.metric,
-                        self.patience)  # fmt: skip
+            logger.info(
+                "step %d: %s did not get better for %d looks; stopping", state.global_step, self.metric, self.patience
+            )
             control.should_training_stop = True

@@ -38,12 +38,19 @@ class SampleGenerationsCallback(PeriodicCallback):
     def look(self, args: TrainingArguments, state: TrainerState, model: Any, tokenizer: Any) -> None:
         """Generate, keep, and append to the file."""
         tokenizer.padding_side = "left"  # answers have to follow their prompts directly; restored by the caller
-        inputs = tokenizer([_rendered(tokenizer, p) for p in self.prompts], return_tensors="pt", padding=True,
-                           add_special_tokens=not tokenizer.chat_template).to(model.device)  # fmt: skip
+        inputs = tokenizer(
+            [_rendered(tokenizer, p) for p in self.prompts],
+            return_tensors="pt",
+            padding=True,
+            add_special_tokens=not tokenizer.chat_template,
+        ).to(model.device)
         output = model.generate(
-            **inputs, max_new_tokens=self.max_new_tokens, do_sample=False, use_cache=True,
+            **inputs,
+            max_new_tokens=self.max_new_tokens,
+            do_sample=False,
+            use_cache=True,
             pad_token_id=tokenizer.pad_token_id,
-        )  # fmt: skip
+        )
         texts = tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         new = [{"step": state.global_step, "prompt": p, "text": t} for p, t in zip(self.prompts, texts, strict=True)]
         self.samples += new

@@ -91,7 +91,7 @@ class PeriodicCallback(TrainerCallback):  # type: ignore[misc,unused-ignore]
     def look(
         self, args: TrainingArguments, state: TrainerState, model: Any, tokenizer: Any
     ) -> dict[str, float] | None:
-        """Measure the model, which is in eval mode and without gradients; returns figures to be logged."""
+        """EvaluationSuite the model, which is in eval mode and without gradients; returns figures to be logged."""
         raise NotImplementedError(f"{type(self).__name__} has to define look()")
 
     def after(self, state: TrainerState, control: TrainerControl) -> None:

@@ -9,12 +9,12 @@ from functools import cached_property
 import numpy as np
 from datasets import Dataset
 
-from ..arrays import Array, Floats, Ints
+from ..arrays import Float64, FloatMatrix, Ints
 from ..config import EntpConfig
 from ..correction import rating_scale as scale
 from ..correction.stage import correct, space_of
 from ..embedding.embed import Embed
-from ..embedding.neighbors import Neighbours, Space
+from ..embedding.neighbors import Neighbors, Space
 from ..errors import ConfigError
 from ..rating.stage import rate_rows
 from ..schema import Row
@@ -27,7 +27,7 @@ class Picked:
     """`index`: row numbers of the pool, best first. `score`: what they were ranked by, same order; None: nothing."""
 
     index: Ints
-    score: Array | None = None
+    score: Float64 | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -52,7 +52,7 @@ class Pool:
         return list(self.rows)
 
     @cached_property
-    def vectors(self) -> Floats:
+    def vectors(self) -> FloatMatrix:
         """Sentence embeddings (N, d), unit length."""
         return Embed.from_config(self.config).encode_rows(self.rows, desc="embed")
 
@@ -62,14 +62,14 @@ class Pool:
         return space_of(self.rows, self.vectors, self.config)
 
     @cached_property
-    def neighbours(self) -> Neighbours:
+    def neighbors(self) -> Neighbors:
         """The 30 nearest rows of each, or more; exact copies are left out."""
         return self.space.near
 
     @cached_property
-    def long_tail(self) -> Floats:
+    def long_tail(self) -> FloatMatrix:
         """Mean cosine distance to the 10 nearest rows, (N,)."""
-        return self.neighbours.long_tail()
+        return self.neighbors.long_tail()
 
     @cached_property
     def _rated(self) -> tuple[Dataset, list[str]]:
@@ -79,25 +79,25 @@ class Pool:
         return rows, names
 
     @cached_property
-    def ratings(self) -> Array:
+    def ratings(self) -> Float64:
         """Raw ratings 0..5, (N, R); NaN where a rater gave none."""
         rows, _ = self._rated
         return np.array([[np.nan if v is None else v for v in r] for r in rows["ratings"][:]], dtype=float)
 
     @cached_property
-    def raw_score(self) -> Array:
+    def raw_score(self) -> Float64:
         """The rating before correction on 0..5, (N,): one rater's own, or several's mean; NaN: unrated."""
         seen = ~np.isnan(self.ratings).all(axis=1)
         return np.where(seen, scale.mean_rating(self.ratings), np.nan)
 
     @cached_property
-    def raw_level(self) -> Array:
+    def raw_level(self) -> Float64:
         """Like `raw_score`, in whole numbers 0..5 with the distribution of single ratings; NaN: unrated."""
         level = scale.reference(self.ratings, scale.as_levels(self.ratings))
         return np.where(level >= 0, level, np.nan)
 
     @cached_property
-    def corrected(self) -> Array:
+    def corrected(self) -> Float64:
         """Scores 0..5 after the correction of ratings, (N,); NaN: unrated."""
         rows, names = self._rated
         rows, _ = correct(rows, self.space, names, self.config)
@@ -106,12 +106,16 @@ class Pool:
     def needs_target(self, method: str) -> list[Row]:
         """The target rows; ConfigError where there are none."""
         if not self.target:
-            raise ConfigError([f"target: {method} chooses rows that are like a target set; give a file of rows with "
-                               "`messages` from the tasks that matter, never from a test set"])  # fmt: skip
+            raise ConfigError(
+                [
+                    f"target: {method} chooses rows that are like a target set; give a file of rows with "
+                    "`messages` from the tasks that matter, never from a test set"
+                ]
+            )
         return self.target
 
 
-def best_first(score: Array, n: int, seed: int, then: Array | None = None) -> Picked:
+def best_first(score: Float64, n: int, seed: int, then: Float64 | None = None) -> Picked:
     """The n rows of highest score; ties by `then`, highest first, and else in a seeded random order. NaN: never."""
     shuffled = np.random.default_rng(seed).permutation(len(score))
     keys = [-score[shuffled]] if then is None else [-then[shuffled], -score[shuffled]]

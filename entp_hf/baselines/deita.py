@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arrays import Array, Floats, Ints
+from ..arrays import Float64, FloatMatrix, Ints
 from ..llm.local import LocalChat
 from ..schema import instruction_of
 from .base import Picked, Pool, Settings, best_first
@@ -36,8 +36,10 @@ def deita(pool: Pool, n: int, settings: Settings) -> Picked:
         score = graded(pool, *names)
     else:
         score = stand_in(pool)
-        notes = ["deita: its scorers were not used. A stand-in for them: quality is the raw rating plus 1, complexity "
-                 "the instruction's length in six equal shares of the pool"]  # fmt: skip
+        notes = [
+            "deita: its scorers were not used. A stand-in for them: quality is the raw rating plus 1, complexity "
+            "the instruction's length in six equal shares of the pool"
+        ]
     ranked = best_first(score, len(score), pool.config.seed)
     chosen = diverse(pool.vectors, ranked.index, n, float(settings["tau"]))
     if len(chosen) < n:
@@ -45,14 +47,14 @@ def deita(pool: Pool, n: int, settings: Settings) -> Picked:
     return Picked(chosen, score[chosen], notes + ranked.notes)
 
 
-def stand_in(pool: Pool) -> Array:
+def stand_in(pool: Pool) -> Float64:
     """Rating-based scores, (N,): (raw rating + 1) x the instruction's length grade 1..6."""
     size = np.array([len(instruction_of(row)) for row in pool.listed], float)
     edges = np.quantile(size, np.arange(1, 6) / 6)
     return (pool.raw_score + 1) * (1 + np.searchsorted(edges, size, side="left"))
 
 
-def graded(pool: Pool, complexity_model: str, quality_model: str) -> Array:
+def graded(pool: Pool, complexity_model: str, quality_model: str) -> Float64:
     """Sum over turns of complexity x quality by the scorers' models, (N,)."""
     owner, questions, answers = [], [], []
     for number, row in enumerate(pool.listed):
@@ -66,7 +68,7 @@ def graded(pool: Pool, complexity_model: str, quality_model: str) -> Array:
                 answers.append(message["content"])
     config = pool.config
 
-    def grade(model: str, texts: list[str], desc: str) -> Array:
+    def grade(model: str, texts: list[str], desc: str) -> Float64:
         scorer = LocalChat(model, config.device, config.batch_size, str(config.cache_path()))
         return scorer.digit_expectations(texts, "", GRADES, desc)[:, 0]
 
@@ -77,7 +79,7 @@ def graded(pool: Pool, complexity_model: str, quality_model: str) -> Array:
     return total
 
 
-def diverse(vectors: Floats, order: Ints, n: int, tau: float) -> Ints:
+def diverse(vectors: FloatMatrix, order: Ints, n: int, tau: float) -> Ints:
     """Rows in `order`, each taken unless its cosine similarity to one taken before is over `tau`; at most n."""
     taken: list[int] = []
     kept = np.empty((min(n, len(order)), vectors.shape[1]), np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Float64
 from ..embedding.neighbors import nearest
 from ..schema import response_of
 from .base import Picked, Pool, Settings, best_first
@@ -34,12 +34,12 @@ def length(pool: Pool, n: int, settings: Settings) -> Picked:
 
 
 def knn(pool: Pool, n: int, settings: Settings) -> Picked:
-    """The rows farthest from their k nearest neighbours, by mean cosine distance of embeddings; k = 10.
+    """The rows farthest from their k nearest neighbors, by mean cosine distance of embeddings; k = 10.
 
     As the k-NN baseline of DS2 (arXiv 2410.10877).
     """
     k = int(settings["k"])
-    near = pool.neighbours if k <= pool.neighbours.distance.shape[1] else nearest(pool.vectors, k)
+    near = pool.neighbors if k <= pool.neighbors.distance.shape[1] else nearest(pool.vectors, k)
     return best_first(near.distance[:, :k].mean(axis=1).astype(float), n, pool.config.seed)
 
 
@@ -70,7 +70,7 @@ def ds2(pool: Pool, n: int, settings: Settings) -> Picked:
     return best_first(pool.corrected, n, pool.config.seed, pool.long_tail.astype(float))
 
 
-def middle(score: Array, n: int, seed: int) -> Picked:
+def middle(score: Float64, n: int, seed: int) -> Picked:
     """The n rows whose rank by score is nearest to the median rank, nearest first."""
     ranked = best_first(score, len(score), seed)
     order = ranked.index

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, Floats
+from ..arrays import Float64, FloatMatrix
 from ..errors import memory_advice, require
 from ..models.chat_template import encode, training_template
 from ..models.loading import fingerprint, load_tokenizer, new_causal_lm, resolve
@@ -63,38 +63,38 @@ def less(pool: Pool, n: int, settings: Settings) -> Picked:
     return best_first(np.where(usable, score, np.nan), n, pool.config.seed)
 
 
-def influence(train: Floats, target: Floats, tasks: Sequence[str]) -> Array:
+def influence(train: FloatMatrix, target: FloatMatrix, tasks: Sequence[str]) -> Float64:
     """(N,): the largest over tasks of a row's mean cosine similarity with the task's target rows."""
 
-    def unit(matrix: Floats) -> Array:
+    def unit(matrix: FloatMatrix) -> Float64:
         size = np.linalg.norm(matrix, axis=1, keepdims=True)
         return (matrix / np.where(size > 0, size, 1)).astype(float)
 
     cosine = unit(train) @ unit(target).T
     names = np.array(tasks)
-    best: Array = np.max([cosine[:, names == name].mean(axis=1) for name in sorted(set(tasks))], axis=0)
+    best: Float64 = np.max([cosine[:, names == name].mean(axis=1) for name in sorted(set(tasks))], axis=0)
     return best
 
 
 def _features(
     pool: Pool, path: str, settings: Settings, warm: list[Tokens], mine: list[Tokens], wanted: list[Tokens]
-) -> Iterator[tuple[Checkpoint, Floats, Floats]]:
+) -> Iterator[tuple[Checkpoint, FloatMatrix, FloatMatrix]]:
     """For each checkpoint the projected gradients of the pool's rows (N, d) and of the target's."""
     import torch
 
     config, size = pool.config, int(settings["dimensions"])
-    knobs = {name: value for name, value in settings.items() if name != "dimensions"}
+    named = {name: value for name, value in settings.items() if name != "dimensions"}
     with memory_advice("less", "Lower rank, dimensions or max_length"):
         model = _with_lora(path, config.device, settings, config.seed)
-        known = f"{fingerprint(config.model)}\x1f{sorted(knobs.items())}\x1f{config.seed}\x1f{warm}"
+        known = f"{fingerprint(config.model)}\x1f{sorted(named.items())}\x1f{config.seed}\x1f{warm}"
         name = hashlib.blake2b(known.encode(), digest_size=8).hexdigest()
         for number, checkpoint in enumerate(
             _checkpoints(model, warm, settings, config.cache_path() / "less" / f"{name}.pt", config.seed)
         ):
             model.load_state_dict(checkpoint.weights, strict=False)
 
-            def gradients(adam: bool, at: Checkpoint = checkpoint) -> Callable[[Sequence[Tokens]], Floats]:
-                def of(part: Sequence[Tokens]) -> Floats:
+            def gradients(adam: bool, at: Checkpoint = checkpoint) -> Callable[[Sequence[Tokens]], FloatMatrix]:
+                def of(part: Sequence[Tokens]) -> FloatMatrix:
                     rows = [gradient(model, pair) for pair in part]
                     rows = [update(row, at) for row in rows] if adam else rows
                     return project(torch.stack(rows), size, config.seed)
@@ -113,9 +113,11 @@ def _with_lora(path: str, device: str, settings: Settings, seed: int) -> Any:
 
     torch.manual_seed(seed)
     lora = LoraConfig(
-        r=int(settings["rank"]), lora_alpha=int(settings["alpha"]), task_type="CAUSAL_LM",
+        r=int(settings["rank"]),
+        lora_alpha=int(settings["alpha"]),
+        task_type="CAUSAL_LM",
         target_modules=["q_proj", "k_proj", "v_proj", "o_proj"],
-    )  # fmt: skip
+    )
     return get_peft_model(new_causal_lm(path, device), lora)
 
 
@@ -145,7 +147,7 @@ def update(grad: Any, at: Checkpoint) -> Any:
     return first / (second.sqrt() + EPSILON)
 
 
-def project(rows: Any, size: int, seed: int) -> Floats:
+def project(rows: Any, size: int, seed: int) -> FloatMatrix:
     """(B, P) to (B, size) by random signs over the square root of `size`; the same signs for the same seed."""
     import torch
 
@@ -158,7 +160,7 @@ def project(rows: Any, size: int, seed: int) -> Floats:
             draw = torch.Generator().manual_seed(state)
             signs = torch.randint(0, 2, (part.shape[1], width), generator=draw, dtype=torch.int8).float() * 2 - 1
             out[:, column : column + width] += part @ signs
-    projected: Floats = (out / size**0.5).numpy()
+    projected: FloatMatrix = (out / size**0.5).numpy()
     return projected
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..arrays import Array, Floats, Ints
+from ..arrays import Float64, FloatMatrix, Ints
 from ..config import EntpConfig
 from ..models.chat_template import encode, training_template
 from ..models.loading import fingerprint, load_causal_lm, load_tokenizer, resolve
@@ -30,7 +30,7 @@ def rds(pool: Pool, n: int, settings: Settings) -> Picked:
     return Picked(order, similarity.max(axis=0)[order])
 
 
-def turns(similarity: Array, n: int) -> Ints:
+def turns(similarity: Float64, n: int) -> Ints:
     """Row numbers in the order in which the targets take them; `similarity` (targets, N)."""
     preference = np.argsort(-similarity, axis=1, kind="stable")
     place = np.zeros(len(similarity), np.int64)
@@ -45,20 +45,20 @@ def turns(similarity: Array, n: int) -> Ints:
     return np.array(list(taken), dtype=np.int64)
 
 
-def representations(rows: Sequence[Row], config: EntpConfig, max_length: int) -> Floats:
+def representations(rows: Sequence[Row], config: EntpConfig, max_length: int) -> FloatMatrix:
     """Position-weighted mean of the last hidden states, (N, d), unit length. Kept on disk."""
     path = resolve(config.model, str(config.cache_path()))
     tokenizer = load_tokenizer(path)
     encoded = encode(tokenizer, [row["messages"] for row in rows], training_template(tokenizer))
     pairs = [(ids[:max_length], mask[:max_length]) for ids, mask in zip(*encoded, strict=True)]
 
-    def score(part: Sequence[Tokens]) -> Floats:
+    def score(part: Sequence[Tokens]) -> FloatMatrix:
         return pooled(load_causal_lm(path, config.device), [ids for ids, _ in part])
 
     return scored_on_disk(pairs, f"rds\x1f{fingerprint(config.model)}", score, config, "representations")
 
 
-def pooled(model: object, rows: Sequence[Sequence[int]]) -> Floats:
+def pooled(model: object, rows: Sequence[Sequence[int]]) -> FloatMatrix:
     """(B, d): sum_i i h_i / sum_i i over a row's tokens i = 1..L, scaled to unit length."""
     import torch
 
@@ -72,5 +72,5 @@ def pooled(model: object, rows: Sequence[Sequence[int]]) -> Floats:
         attention = (weight > 0).long().to(device)
         states = network(input_ids=ids.to(device), attention_mask=attention).last_hidden_state.float().cpu()
     mean = (states * weight[:, :, None]).sum(1) / weight.sum(1, keepdim=True)
-    found: Floats = torch.nn.functional.normalize(mean, dim=1).numpy().astype(np.float32)
+    found: FloatMatrix = torch.nn.functional.normalize(mean, dim=1).numpy().astype(np.float32)
     return found

@@ -43,9 +43,14 @@ def select_rows(
         picked = select(pool, method, n, settings)
         stage["rows_out"] = len(picked.index)
     manifest["selection"] = {
-        "method": method, "paper": chosen.paper, "n": n, "rows": len(picked.index),
-        "settings": {**chosen.settings, **(settings or {})}, "target": target, "score": _spread(picked),
-    }  # fmt: skip
+        "method": method,
+        "paper": chosen.paper,
+        "n": n,
+        "rows": len(picked.index),
+        "settings": {**chosen.settings, **(settings or {})},
+        "target": target,
+        "score": _spread(picked),
+    }
     manifest["warnings"] += picked.notes
     kept, rest = usable.select(picked.index), np.setdiff1d(np.arange(len(usable)), picked.index)
     left = usable.select(rest)

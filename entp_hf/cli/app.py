@@ -28,9 +28,13 @@ from .arguments import Overwrite
 from .console import err, out
 
 app = typer.Typer(
-    name="entp", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
+    name="entp",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
     help="Turn the low-quality rows of an instruction-tuning pool into training data.",
-)  # fmt: skip
+)
 
 STOPPED = (
     "\n[yellow]stopped.[/yellow] Nothing half-written was left. Model replies and embeddings so far are kept; "

@@ -15,15 +15,18 @@ from ..errors import ConfigError, InputError
 from ..reporting.formatting import raw
 from .arguments import Folder, Inputs, Overwrite, folder_or_none, given, pairs, settings_of, write_rows_and_figures
 from .console import out, show_plan, show_summary, show_warnings, table
-from .options import LENIENT, with_knobs
+from .options import LENIENT, with_settings
 
 
 def build(
-    config: EntpConfig, inputs: Inputs = None, output: Folder = None, overwrite: Overwrite = False,
+    config: EntpConfig,
+    inputs: Inputs = None,
+    output: Folder = None,
+    overwrite: Overwrite = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be done, and call nothing")] = False,
     sample: Annotated[int, typer.Option(help="groups that --dry-run asks, to know how long replies are", min=0)] = 0,
     emit: Annotated[str | None, typer.Option(help="preference: as --emit-preference")] = None,
-) -> None:  # fmt: skip
+) -> None:
     """Make a hybrid dataset of INPUT: rate, correct, purge, cluster, mix. Writes data, manifest, card and report."""
     if emit is not None and emit != "preference":
         raise InputError(f"--emit {emit}: only preference can be written beside the dataset")
@@ -48,9 +51,12 @@ def build(
 
 
 def rate(
-    config: EntpConfig, inputs: Inputs = None, output: Folder = None, overwrite: Overwrite = False,
+    config: EntpConfig,
+    inputs: Inputs = None,
+    output: Folder = None,
+    overwrite: Overwrite = False,
     correct: Annotated[bool, typer.Option("--correct", help="correct the ratings too, with confidence")] = False,
-) -> None:  # fmt: skip
+) -> None:
     """Rate the rows of INPUT, and with --correct correct the ratings; with -o, write them with scores."""
     from ..pipeline.run import score_rows
 
@@ -79,13 +85,16 @@ def rate(
 
 
 def select(
-    config: EntpConfig, inputs: Inputs = None, output: Folder = None, overwrite: Overwrite = False,
+    config: EntpConfig,
+    inputs: Inputs = None,
+    output: Folder = None,
+    overwrite: Overwrite = False,
     method: Annotated[str, typer.Option(help="a baseline's name (--list), or package.module:attr")] = "",
     number: Annotated[int, typer.Option("-n", "--number", help="rows to select")] = 10_000,
     target: Annotated[str, typer.Option(help="rows with `messages` that less and rds select for")] = "",
     setting: Annotated[list[str] | None, typer.Option("--set", help="a setting of the method, as NAME=VALUE")] = None,
     names: Annotated[bool, typer.Option("--list", help="list the methods and leave")] = False,
-) -> None:  # fmt: skip
+) -> None:
     """Select rows of INPUT by one of the methods that ENTP is compared with; writes data, dropped rows, manifest."""
     from ..baselines.registry import SELECTORS
     from ..baselines.select import select_rows
@@ -105,12 +114,14 @@ def select(
 
 
 def study(
-    config: EntpConfig, inputs: Inputs = None, output: Folder = None,
+    config: EntpConfig,
+    inputs: Inputs = None,
+    output: Folder = None,
     name: Annotated[str, typer.Option(help="the study's name, see --list")] = "",
     models: Annotated[str, typer.Option(help="models that `families` compares, with commas")] = "",
     seeds: Annotated[int, typer.Option(help="runs of each variant, --seed the first of their seeds")] = 1,
     names: Annotated[bool, typer.Option("--list", help="list the studies and leave")] = False,
-) -> None:  # fmt: skip
+) -> None:
     """Answer one question about the method on INPUT: a table, plots, and a paragraph computed from the figures."""
     from ..experiments.ablation.report import markdown
     from ..experiments.ablation.runner import STUDIES, run_study
@@ -145,5 +156,5 @@ def report(folder: Annotated[Path, typer.Argument(help="folder that `entp build`
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     for command in (build, rate, select, study):
-        app.command(command.__name__, context_settings=LENIENT)(with_knobs(command))
+        app.command(command.__name__, context_settings=LENIENT)(with_settings(command))
     app.command()(report)

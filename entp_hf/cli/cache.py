@@ -31,9 +31,14 @@ def info(cache_dir: CacheDir = "") -> None:
         "none" if found[end] is None else dt.datetime.fromtimestamp(found[end]).isoformat(" ", "minutes")
         for end in ("oldest", "newest")
     ]
-    rows = [["replies", found["replies"]], ["failed calls (asked again)", found["failed"]],
-            ["rows rated by probabilities", found["rated_rows"]], ["megabytes", round(found["bytes"] / 1e6, 2)],
-            ["oldest", days[0]], ["newest", days[1]]]  # fmt: skip
+    rows = [
+        ["replies", found["replies"]],
+        ["failed calls (asked again)", found["failed"]],
+        ["rows rated by probabilities", found["rated_rows"]],
+        ["megabytes", round(found["bytes"] / 1e6, 2)],
+        ["oldest", days[0]],
+        ["newest", days[1]],
+    ]
     table(str(found["path"]), ["", ""], rows)
     table("Models", ["model", "entries"], list(found["clients"].items()))
 

@@ -24,8 +24,14 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> Non
     """Print a table; the first column is text, the others numbers. Nothing for no rows."""
     if not rows:
         return
-    made = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False,
-                 min_width=min(len(title), out.width))  # fmt: skip  # the title would wrap at the columns' width
+    made = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        show_edge=False,
+        pad_edge=False,
+        min_width=min(len(title), out.width),
+    )  # the title would wrap at the columns' width
     for i, name in enumerate(head):
         made.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
     for row in rows:
@@ -76,11 +82,15 @@ def show_summary(manifest: Mapping[str, Any]) -> None:
     ]
     table("Result", ["", "rows"], rows)
     if pool_of := data.get("accounts"):
-        out.print("{pool:,} rows of the pool = {fused:,} fused into others + {passed:,} passed through + "
-                  "{dropped:,} dropped with a reason + {unused:,} left unused.\n".format(**pool_of))  # fmt: skip
+        out.print(
+            "{pool:,} rows of the pool = {fused:,} fused into others + {passed:,} passed through + "
+            "{dropped:,} dropped with a reason + {unused:,} left unused.\n".format(**pool_of)
+        )
     if data["rows"] < manifest["config"]["target_size"] == EntpConfig.target_size:
-        out.print(f"{data['rows']:,} rows are all that the pool gave; target_size is at its default, "
-                  f"{EntpConfig.target_size:,}.\n")  # fmt: skip
+        out.print(
+            f"{data['rows']:,} rows are all that the pool gave; target_size is at its default, "
+            f"{EntpConfig.target_size:,}.\n"
+        )
     rules = manifest["purge"]["rules"]
     found = [
         [name, *(r[k] for k in ("found", "repaired", "dropped", "flagged"))] for name, r in rules.items() if r["found"]
@@ -92,14 +102,18 @@ def show_summary(manifest: Mapping[str, Any]) -> None:
             reasons[reason] = reasons.get(reason, 0) + number
     table("Refused by the gate", ["reason", "times"], sorted(reasons.items(), key=lambda kv: -kv[1]))
     table("Rows not in the dataset", ["reason", "rows"], list(data["dropped_by"].items()))
-    table("Stages", ["stage", "rows in", "rows out", "seconds"],
-          [[s["name"], s["rows_in"], s["rows_out"], round(s["seconds"], 1)] for s in manifest["stages"]])  # fmt: skip
+    table(
+        "Stages",
+        ["stage", "rows in", "rows out", "seconds"],
+        [[s["name"], s["rows_in"], s["rows_out"], round(s["seconds"], 1)] for s in manifest["stages"]],
+    )
     tokens = manifest["tokens"]
     out.print(
         f"LLM calls {tokens['calls']:,} (of them {tokens['cached_calls']:,} from the cache), tokens "
         f"{tokens['prompt']:,} in and {tokens['completion']:,} out"
-        + (f", cost {tokens['cost']:.4g}" if tokens["cost"] else "") + "."
-    )  # fmt: skip
+        + (f", cost {tokens['cost']:.4g}" if tokens["cost"] else "")
+        + "."
+    )
     show_warnings(manifest["warnings"])
 
 

@@ -66,8 +66,11 @@ def purge_accuracy(config: EntpConfig) -> dict[str, Any]:
 def show_learning(manifest: dict[str, Any]) -> None:
     """The purge's accuracy, and what the fine-tune changed."""
     found = manifest["purge_accuracy"]
-    table("Purge against the pool's labels", ["", "share"],
-          [["precision", found["precision"]], ["recall", found["recall"]]])  # fmt: skip
+    table(
+        "Purge against the pool's labels",
+        ["", "share"],
+        [["precision", found["precision"]], ["recall", found["recall"]]],
+    )
     before, after = manifest["eval"]["before"], manifest["eval"]["after"]
     rows = [
         ["loss on held-out good rows", before["heldout"]["loss"], after["heldout"]["loss"], None],

@@ -1,4 +1,4 @@
-"""Every field of a dataclass of knobs as a flag of a command, and one list of everything that is wrong with them."""
+"""Make command-line flags from a dataclass of settings; report all that is wrong with them at once."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ LENIENT = {"ignore_unknown_options": True, "allow_extra_args": True}
 Command = Callable[..., None]
 
 
-def with_knobs(command: Command) -> Command:
-    """Give `command(config: EntpConfig, ...)` a flag for every knob, and `--config` for a YAML file under them."""
-    text = "YAML file of knobs; flags win over it"
+def with_settings(command: Command) -> Command:
+    """Give `command(config: EntpConfig, ...)` a flag for every setting, and `--config` for a YAML file under them."""
+    text = "YAML file of settings; flags win over it"
     file = inspect.Parameter(
         "config_file",
         inspect.Parameter.KEYWORD_ONLY,
@@ -60,15 +60,15 @@ def with_options(command: Command, options: type, own: Collection[str]) -> Comma
 
 def _with_flags(
     command: Command,
-    knobs: type,
+    settings: type,
     make: Callable[..., Any],
     panel: Callable[[str], str],
     skip: Collection[str],
     extra: list[inspect.Parameter],
 ) -> Command:
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-    types = typing.get_type_hints(knobs)
-    fields = {field.name: field for field in dataclasses.fields(knobs) if field.name not in skip}
+    types = typing.get_type_hints(settings)
+    fields = {field.name: field for field in dataclasses.fields(settings) if field.name not in skip}
     off = {f"no_{name}": name for name in fields if types[name] is bool}
     flags = [_flag(field, panel(name)) for name, field in fields.items()] + [_off(name) for name in off]
     context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
@@ -88,18 +88,18 @@ def _with_flags(
     return run
 
 
-def _flag(knob: dataclasses.Field[Any], panel: str) -> inspect.Parameter:
-    default = knob.default if knob.default_factory is dataclasses.MISSING else knob.default_factory()
-    name = f"--{knob.name.replace('_', '-')}"
+def _flag(setting: dataclasses.Field[Any], panel: str) -> inspect.Parameter:
+    default = setting.default if setting.default_factory is dataclasses.MISSING else setting.default_factory()
+    name = f"--{setting.name.replace('_', '-')}"
     off = f"; off: --no-{name[2:]}" if isinstance(default, bool) else ""
-    text = f"{knob.metadata['help']} [default: {_spelt(default)}{off}]"
+    text = f"{setting.metadata['help']} [default: {_spelt(default)}{off}]"
     metavar = {bool: None, int: "INT", float: "FLOAT", str: "TEXT", list: "A,B,..."}[type(default)]
     option = typer.Option(
         name, help=text.replace("[", r"\["), rich_help_panel=panel, show_default=False, metavar=metavar
     )
     kind: Any = bool if isinstance(default, bool) else str  # text, so that every wrong value is reported at once
     annotation = Annotated[kind | None, option]
-    return inspect.Parameter(knob.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+    return inspect.Parameter(setting.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
 def _off(name: str) -> inspect.Parameter:
@@ -109,7 +109,7 @@ def _off(name: str) -> inspect.Parameter:
 
 
 def _parsed(text: Any, kind: Any) -> Any:
-    """A flag's text as the knob's type where it can be, else as it is: validation says what is wrong with it."""
+    """A flag's text as the setting's type where it can be, else as it is: validation says what is wrong with it."""
     if not isinstance(text, str) or kind is str:
         return text
     if typing.get_origin(kind) is list:

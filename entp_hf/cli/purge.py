@@ -14,17 +14,20 @@ from ..config import EntpConfig
 from ..errors import InputError
 from .arguments import Folder, Inputs, Overwrite, folder_or_none, given, write_rows_and_figures
 from .console import out, show_explained, show_purge, shown, table
-from .options import LENIENT, with_knobs
+from .options import LENIENT, with_settings
 
 SCORES = "scores.parquet"  # what the tunable rules find at their loosest thresholds, rows as in data and dropped
 
 
 def purge(
-    config: EntpConfig, inputs: Inputs = None, output: Folder = None, overwrite: Overwrite = False,
+    config: EntpConfig,
+    inputs: Inputs = None,
+    output: Folder = None,
+    overwrite: Overwrite = False,
     rules: Annotated[bool, typer.Option("--list", help="list the rules and leave")] = False,
     explain: Annotated[str, typer.Option(metavar="ID", help="show one row's findings: its id, or FILE:ROW")] = "",
     by_file: Annotated[bool, typer.Option("--by-file", help="file by file, for pools that no machine holds")] = False,
-) -> None:  # fmt: skip
+) -> None:
     """Run the symbolic rules alone over every row of INPUT; with -o, write kept and dropped rows, and a report."""
     if rules:
         _list()
@@ -70,8 +73,10 @@ def _list() -> None:
     from ..rules.registry import RULES
     from ..rules.table import WHOLE
 
-    own = [(r.name, r.code, r.action + ("" if r.default_on else " (off by default)"), r.threshold, r.description)
-           for r in RULES.values()]  # fmt: skip
+    own = [
+        (r.name, r.code, r.action + ("" if r.default_on else " (off by default)"), r.threshold, r.description)
+        for r in RULES.values()
+    ]
     for name, code, action, limit, finds in [*own, *WHOLE]:
         out.print(f"[bold]{name}[/bold] ({code}): {action}" + (f", threshold {shown(limit)}" if limit else ""))
         out.print(Padding(escape(finds), (0, 0, 0, 4)))
@@ -114,8 +119,9 @@ def _explain(rows: Any, name: str, config: EntpConfig) -> None:
 def retune(
     folder: Annotated[Path, typer.Argument(help="folder that `entp purge -o` made")],
     thresholds: Annotated[list[str], typer.Argument(metavar="RULE=NUMBER", help="thresholds to try")],
-    output: Folder = None, overwrite: Overwrite = False,
-) -> None:  # fmt: skip
+    output: Folder = None,
+    overwrite: Overwrite = False,
+) -> None:
     """Try other thresholds on the scores that a purge stored, without running the rules again."""
     import numpy as np
     from datasets import concatenate_datasets
@@ -130,8 +136,11 @@ def retune(
         raise InputError(f"{folder}: no manifest.json there; give a folder that `entp purge -o` made")
     manifest = Manifest.load(folder / "manifest.json")
     config = EntpConfig.from_dict(manifest["config"])
-    ran = {"near_duplicate": config.near_duplicate, "semantic_duplicate": config.semantic_duplicate,
-           **dict(parse_thresholds(config.purge_thresholds))}  # fmt: skip
+    ran = {
+        "near_duplicate": config.near_duplicate,
+        "semantic_duplicate": config.semantic_duplicate,
+        **dict(parse_thresholds(config.purge_thresholds)),
+    }
     if not all((folder / name / "train.parquet").is_file() for name in ("data", "dropped")):
         raise InputError(
             f"{folder}: no data/train.parquet and dropped/train.parquet there. What `entp purge --by-file` "
@@ -185,5 +194,5 @@ def _count(rows: Any, rule: str) -> int:
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
-    app.command("purge", context_settings=LENIENT)(with_knobs(purge))
+    app.command("purge", context_settings=LENIENT)(with_settings(purge))
     app.command()(retune)

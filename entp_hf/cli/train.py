@@ -53,12 +53,14 @@ def evaluation(
 ) -> None:
     """Evaluate MODEL: our quiz and held-out loss, the paper's five benchmarks, or other tasks of lm-eval."""
     from ..evaluation.benchmarks import parts_of
-    from ..evaluation.suite import Measure, differences, measure, read_measured
+    from ..evaluation.suite import EvaluationSuite, differences, measure, read_measured
 
     before = read_measured(against) if against is not None else None
     names = [name.strip() for name in tasks.split(",") if name.strip()]
     shots = {} if num_fewshot is None else dict.fromkeys(names, num_fewshot)
-    found = measure(model, adapter, Measure(names, limit, benchmark_dir, batch_size, device, num_fewshot=shots))
+    found = measure(
+        model, adapter, EvaluationSuite(names, limit, benchmark_dir, batch_size, device, num_fewshot=shots)
+    )
     hidden = parts_of(names, list(found.metrics))
     for task, metrics in found.metrics.items():
         if task not in hidden:

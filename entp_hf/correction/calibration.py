@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Array, Ints
+from ..arrays import Float64, Ints
 from . import latent_class as latent
-from .local_prior import DAMPINGS, Choice, Surroundings
+from .local_prior import DAMPINGS, Choice, LocalPrior
 
-FEWEST = 30  # trusted scores below which nothing is fitted to them (ours)
+MIN_ROWS = 30  # trusted scores below which nothing is fitted to them (ours)
 OWN = (0.25, 0.5, 1.0, 2.0, 4.0)
 HEATS = (0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0)
 STRAYS = (0.0, 0.03, 0.1, 0.2, 0.35, 0.5)
@@ -31,21 +31,21 @@ class Tuned:
     stray: float = 0.0
 
 
-def belief(around: Surroundings, tuned: Tuned, rows: Ints) -> Array:
+def belief(around: LocalPrior, tuned: Tuned, rows: Ints) -> Float64:
     """Posterior of the level of `rows`, (n, L)."""
     local = _with_strays(around.log_prior(tuned.choice, rows), around.model.prior, tuned.stray)
     return latent.posterior((local + tuned.own * np.log(around.own_likelihood(rows) + latent.TINY)) / tuned.heat)
 
 
-def _with_strays(log_prior: Array, prior: Array, stray: float) -> Array:
+def _with_strays(log_prior: Float64, prior: Float64, stray: float) -> Float64:
     """Log prior (n, L) of rows of which a share `stray` is as if drawn from `prior` (L,)."""
     if not stray:
         return log_prior
-    mixed: Array = np.log((1 - stray) * latent.posterior(log_prior) + stray * prior + latent.TINY)
+    mixed: Float64 = np.log((1 - stray) * latent.posterior(log_prior) + stray * prior + latent.TINY)
     return mixed
 
 
-def tune(around: Surroundings, begin: Choice, rows: Ints, level: Ints, fixed: bool) -> Tuned:
+def tune(around: LocalPrior, begin: Choice, rows: Ints, level: Ints, fixed: bool) -> Tuned:
     """The exponents (and, unless `fixed`, the damping) under which the true `level` (n,) of `rows` is most likely."""
     best, tuned = -np.inf, Tuned(begin)
     unit = around.log_prior(replace(begin, predicted=False, damping=1.0), rows)
@@ -66,7 +66,7 @@ def tune(around: Surroundings, begin: Choice, rows: Ints, level: Ints, fixed: bo
 
 
 def calibrate(
-    around: Surroundings, begin: Choice, rows: Ints, level: Ints, fixed: bool, seed: int
+    around: LocalPrior, begin: Choice, rows: Ints, level: Ints, fixed: bool, seed: int
 ) -> tuple[Tuned, dict[str, Any]]:
     """Tune on all trusted `rows`; and on each half, to say honestly how right the posterior is on the other."""
     order = np.random.default_rng(seed).permutation(len(rows))
@@ -88,7 +88,7 @@ def calibrate(
     }
 
 
-def reliability(confidence: Array, right: Array, bins: int = 10) -> list[dict[str, float]]:
+def reliability(confidence: Float64, right: Float64, bins: int = 10) -> list[dict[str, float]]:
     """Points of a reliability diagram: mean confidence and share right in equal bins of confidence, with counts."""
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     return [

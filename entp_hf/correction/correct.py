@@ -13,25 +13,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Array, Floats, Ints
-from ..embedding.neighbors import RECALL, Neighbours, check_embeddings, copies, nearest
+from ..arrays import Float64, FloatMatrix, Ints
+from ..embedding.neighbors import RECALL, Neighbors, check_embeddings, copies, nearest
 from ..errors import StageError
 from ..execution.tables import gathered
 from . import rating_scale as scale
-from .local_prior import REACH
-from .task import CorrectedRatings, Knobs, Task, as_they_came
+from .local_prior import NUM_NEIGHBORS
+from .task import CorrectedRatings, CorrectionSettings, Task, as_they_came
 
 METHODS = ("posterior", "simifeat", "none")
 
 
 def correct_ratings(
-    ratings: Array,
-    embeddings: Floats | None = None,
+    ratings: Float64,
+    embeddings: FloatMatrix | None = None,
     *,
     copy_of: Ints | None = None,
-    features: Array | None = None,
-    gold: Array | None = None,
-    neighbours: Neighbours | None = None,
+    features: Float64 | None = None,
+    gold: Float64 | None = None,
+    neighbor_table: Neighbors | None = None,
     method: str = "posterior",
     neighbors: int = 10,
     damping: float = -1.0,
@@ -42,12 +42,12 @@ def correct_ratings(
 ) -> CorrectedRatings:
     """Correct `ratings` (N,) or (N, R) on 0..5, NaN where a rater gave none.
 
-    `embeddings` (N, d) are needed for fewer than three raters, whose missing votes the neighbours lend, and help any
+    `embeddings` (N, d) are needed for fewer than three raters, whose missing votes the neighbors lend, and help any
     number. `copy_of` (N,) names the first row of each set of exact copies, by default rows of the same embedding:
     copies count once and get one score. `features` (N, F): what else may bear on quality, see `surroundings.lengths`.
-    `gold` (N,): trusted scores, NaN where there are none; 30 or more calibrate. `neighbours`: those of an earlier
+    `gold` (N,): trusted scores, NaN where there are none; 30 or more calibrate. `neighbor_table`: those of an earlier
     result on the same rows, or your own index's; else they are searched for, once. `levels` 0: the most, up to 6, on
-    which split halves agree. `damping` < 0: the weight of neighbours, their number and the use of predictions under
+    which split halves agree. `damping` < 0: the weight of neighbors, their number and the use of predictions under
     which the rows' own ratings are most likely; else the plain posterior with that weight. `paper_compat`: simifeat
     doubles every row, as DS2's code does. Raises StageError for ratings off the scale, fewer than three distinct rated
     rows, or embeddings that are not finite.
@@ -56,14 +56,14 @@ def correct_ratings(
     ratings = ratings[:, None] if ratings.ndim == 1 else ratings
     whole = scale.as_levels(ratings)
     given = {"embeddings": embeddings, "features": features, "gold": gold, "copy_of": copy_of}
-    _check(len(ratings), {**given, "neighbours": None if neighbours is None else neighbours.index}, method)
+    _check(len(ratings), {**given, "neighbor_table": None if neighbor_table is None else neighbor_table.index}, method)
     if copy_of is None:
         copy_of = np.arange(len(ratings)) if embeddings is None else copies(embeddings)
     originals, back = np.unique(copy_of, return_inverse=True)
     _enough(whole, embeddings, originals, back)
-    near = None if neighbours is None else neighbours.among(originals)
+    near = None if neighbor_table is None else neighbor_table.among(originals)
     if near is None and embeddings is not None:
-        near = nearest(gathered(embeddings, originals), max(REACH, neighbors))
+        near = nearest(gathered(embeddings, originals), max(NUM_NEIGHBORS, neighbors))
     distinct = scale.one_per_text(ratings, originals, back)
     truth = np.full((len(ratings), 1), np.nan) if gold is None else np.asarray(gold, dtype=float)[:, None]
     task = Task(
@@ -75,31 +75,31 @@ def correct_ratings(
         scale.one_per_text(truth, originals, back)[:, 0],
         seed,
     )
-    found = _run(task, method, Knobs(neighbors, damping, levels, change_confidence), paper_compat)
+    found = _run(task, method, CorrectionSettings(neighbors, damping, levels, change_confidence), paper_compat)
     return _to_rows(found, ratings, whole, near, originals, back)
 
 
-def _run(task: Task, method: str, knobs: Knobs, paper_compat: bool) -> CorrectedRatings:
+def _run(task: Task, method: str, settings: CorrectionSettings, paper_compat: bool) -> CorrectedRatings:
     if method == "none":
         return as_they_came(task, ["ratings were taken as they came"], "none")
     raters = task.whole.shape[1]
     if task.near is None and (raters < 3 or method == "simifeat"):
         raise StageError(
             "correct",
-            f"{raters} rater(s) and method {method} need embeddings: neighbours lend the missing votes. Give "
+            f"{raters} rater(s) and method {method} need embeddings: neighbors lend the missing votes. Give "
             "embeddings, at least three raters, or set correction to none",
         )
     if method == "simifeat":
         from .simifeat import vote
 
-        return vote(task, knobs, paper_compat)
+        return vote(task, settings, paper_compat)
     from .posterior import correct
 
-    return correct(task, knobs)
+    return correct(task, settings)
 
 
 def _to_rows(
-    found: CorrectedRatings, ratings: Array, whole: Ints, near: Neighbours | None, originals: Ints, back: Ints
+    found: CorrectedRatings, ratings: Float64, whole: Ints, near: Neighbors | None, originals: Ints, back: Ints
 ) -> CorrectedRatings:
     """From distinct texts to rows: a copy gets its original's result, unless it was not rated at all."""
     rated = (whole >= 0).any(axis=1)
@@ -118,8 +118,8 @@ def _to_rows(
     )
 
 
-def _searched(near: Neighbours, info: dict[str, Any]) -> dict[str, Any]:
-    """How many of the true neighbours were found, and in words where not all were."""
+def _searched(near: Neighbors, info: dict[str, Any]) -> dict[str, Any]:
+    """How many of the true neighbors were found, and in words where not all were."""
     said = f"The search among many rows found {near.recall:.1%} of the nearest (aim {RECALL:.0%})."
     return {"neighbour_recall": near.recall, "notes": info["notes"] + [said] * (near.recall < 1)}
 
@@ -140,17 +140,20 @@ def _check(rows: int, given: Mapping[str, NDArray[Any] | None], method: str) -> 
         scale.as_levels(np.asarray(gold, dtype=float)[:, None])
 
 
-def _enough(whole: Ints, embeddings: Floats | None, originals: Ints, back: Ints) -> None:
+def _enough(whole: Ints, embeddings: FloatMatrix | None, originals: Ints, back: Ints) -> None:
     rated = np.unique(back[(whole >= 0).any(axis=1)])
     places = len(rated) if embeddings is None else _places(embeddings[originals[rated[:1000]]])
     if places < 3 and embeddings is not None:
         places = _places(embeddings[originals[rated]])
     if places < 3:
-        raise StageError("correct", f"{places} distinct rated rows; at least 3 are needed to "
-                         "tell noise from quality. Add rows, or set correction to none")  # fmt: skip
+        raise StageError(
+            "correct",
+            f"{places} distinct rated rows; at least 3 are needed to "
+            "tell noise from quality. Add rows, or set correction to none",
+        )
 
 
-def _places(embeddings: Floats) -> int:
+def _places(embeddings: FloatMatrix) -> int:
     """Number of distinct rows, up to 3."""
     for count in range(3):
         if not len(embeddings):

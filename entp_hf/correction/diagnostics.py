@@ -1,11 +1,11 @@
-"""What the ratings can tell: counted patterns for the fit, how many levels repeat, whether neighbours agree."""
+"""What the ratings can tell: counted patterns for the fit, how many levels repeat, whether neighbors agree."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..arrays import Array, Ints
-from ..embedding.neighbors import Neighbours
+from ..arrays import Float64, Ints
+from ..embedding.neighbors import Neighbors
 from ..schema import LEVELS
 from . import latent_class as latent
 from .latent_class import Latent
@@ -15,7 +15,7 @@ SPLITS = 2  # random halvings that the stability of a number of levels is averag
 
 
 def choose_levels(
-    whole: Ints, near: Neighbours | None, rows: Ints, marginal: Array, seed: int, stable: float
+    whole: Ints, near: Neighbors | None, rows: Ints, marginal: Float64, seed: int, stable: float
 ) -> tuple[int, list[dict[str, float]]]:
     """The most levels whose T repeats on random halves of `rows` (mean row L1 at most `stable`), 2 at the least.
 
@@ -41,10 +41,10 @@ def choose_levels(
     return max(steady, default=2), tried
 
 
-def agreement(whole: Ints, near: Neighbours, rows: Ints, seed: int) -> dict[str, float]:
+def agreement(whole: Ints, near: Neighbors, rows: Ints, seed: int) -> dict[str, float]:
     """How often a row's rating (the first rater's) is that of other rows: four shares, and `z`.
 
-    `near`: of its nearest row; `far`: of the farthest of its neighbours; `shuffled`: of the nearest row of some other
+    `near`: of its nearest row; `far`: of the farthest of its neighbors; `shuffled`: of the nearest row of some other
     row, as if features were shuffled; `chance`: of a random row. `z`: by how many standard errors the ten nearest
     agree more often than random rows do, or vary together with the row, whichever is more.
     """
@@ -70,7 +70,7 @@ def agreement(whole: Ints, near: Neighbours, rows: Ints, seed: int) -> dict[str,
     return found
 
 
-def _errors_above_zero(excess: Array) -> float:
+def _errors_above_zero(excess: Float64) -> float:
     """Mean of `excess` (n,) in standard errors; 0 where it does not vary."""
     error = float(excess.std()) / np.sqrt(max(len(excess), 1))
     return float(excess.mean()) / error if error > 0 else 0.0
@@ -99,7 +99,7 @@ def rater_agreement(whole: Ints) -> tuple[float, float]:
     return round(float(equal) / max(float(pairs.sum()), 1), 4), round(z, 2)
 
 
-def same_level(whole: Ints, near: Neighbours, rows: Ints, model: Latent) -> float:
+def same_level(whole: Ints, near: Neighbors, rows: Ints, model: Latent) -> float:
     """Share of rows whose nearest row is of the same level, by EM over pairs under `model` (two raters or more).
 
     This is clusterability itself, which one rater's triples cannot show.

@@ -1,7 +1,7 @@
 """Maximum likelihood of a latent-class model of ratings: prior p over L true levels, one K-column T for each rater.
 
 T[r, l, b] = P(rater r says b | true level l). Views of one row are independent given its level. With three raters the
-views are the raters (Dawid and Skene, 1979); with fewer, a row's neighbours lend theirs (k-NN clusterability, Zhu et
+views are the raters (Dawid and Skene, 1979); with fewer, a row's neighbors lend theirs (k-NN clusterability, Zhu et
 al., arXiv 2102.05291). Fitted by EM: monotone, no seed, no learning rate.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from ..arrays import Array
+from ..arrays import Float64
 
 TINY = 1e-12
 SLOPES = (1.5, 0.7)  # how fast mistakes fall with distance in the two starts (ours); the likelier fit is kept
@@ -25,7 +25,7 @@ class Block:
     """Counted patterns of ratings: `ratings` (M, V), -1 where missing; `weight` (M,); `raters` (V,): whose each is."""
 
     ratings: NDArray[np.int64]
-    weight: Array
+    weight: Float64
     raters: tuple[int, ...]
 
 
@@ -37,10 +37,10 @@ class Latent:
     them in its column 0.
     """
 
-    prior: Array
-    transition: Array
+    prior: Float64
+    transition: Float64
     likelihood: float = -np.inf
-    failed: Array | None = None
+    failed: Float64 | None = None
 
     def seen(self) -> NDArray[np.bool_]:
         """Levels that any row is in, (L,); the rows of T of the others are where EM began, and mean nothing."""
@@ -48,14 +48,14 @@ class Latent:
         return seen
 
 
-def log_votes(ratings: NDArray[np.int64], transition: Array) -> Array:
+def log_votes(ratings: NDArray[np.int64], transition: Float64) -> Float64:
     """Log T[:, rating] for each entry, shape (..., L); 0 where the rating is missing (-1)."""
     table = np.vstack([np.log(transition.T + TINY), np.zeros((1, transition.shape[0]))])  # row -1: missing
-    votes: Array = table[ratings]
+    votes: Float64 = table[ratings]
     return votes
 
 
-def starts(marginal: Array, levels: int, views: int) -> list[Latent]:
+def starts(marginal: Float64, levels: int, views: int) -> list[Latent]:
     """Deterministic starts from the pooled ratings' `marginal` (K,).
 
     As many levels as ratings: T near identity, so that renaming the ratings renames the fit. Fewer: levels at the
@@ -76,9 +76,12 @@ def starts(marginal: Array, levels: int, views: int) -> list[Latent]:
 
 
 def best(
-    blocks: Sequence[Block], begin: Sequence[Latent], tolerance: float = 1e-10, most: int = 3000,
+    blocks: Sequence[Block],
+    begin: Sequence[Latent],
+    tolerance: float = 1e-10,
+    most: int = 3000,
     failing: Sequence[int] = (),
-) -> Latent:  # fmt: skip
+) -> Latent:
     """The likeliest of the fits from each start in `begin`."""
     fits = (fit(blocks, start, tolerance, most, failing) for start in begin)
     return max(fits, key=lambda model: model.likelihood)
@@ -116,8 +119,8 @@ def fit(
 
 
 def _expect(
-    blocks: Sequence[Block], marks: Sequence[Sequence[Array]], prior: Array, transition: Array
-) -> tuple[float, Array, Array]:
+    blocks: Sequence[Block], marks: Sequence[Sequence[Float64]], prior: Float64, transition: Float64
+) -> tuple[float, Float64, Float64]:
     """Log-likelihood, expected rows in each level (L,), expected ratings of each kind (R, L, K)."""
     likelihood, rows, counts = 0.0, np.zeros_like(prior), np.zeros_like(transition)
     for block, mark in zip(blocks, marks, strict=True):
@@ -135,12 +138,12 @@ def _expect(
     return likelihood, rows, counts
 
 
-def _with_failures(transition: Array, failed: Array) -> Array:
-    mixed: Array = failed[:, None, None] * np.eye(transition.shape[2])[0] + (1 - failed)[:, None, None] * transition
+def _with_failures(transition: Float64, failed: Float64) -> Float64:
+    mixed: Float64 = failed[:, None, None] * np.eye(transition.shape[2])[0] + (1 - failed)[:, None, None] * transition
     return mixed
 
 
-def _take_failures(counts: Array, transition: Array, failed: float) -> float:
+def _take_failures(counts: Float64, transition: Float64, failed: float) -> float:
     """Take the failed ratings' expected number out of `counts` (L, K), in place; returns their share of all."""
     levels = len(counts)
     total = counts.sum()
@@ -172,10 +175,10 @@ def distance(a: Latent, b: Latent, raters: int) -> float:
     return float(np.abs(a.transition[:raters, seen] - b.transition[:raters, seen]).sum(axis=2).mean())
 
 
-def with_all_votes(model: Latent, own: NDArray[np.int64], ballots: Array, tolerance: float = 1e-7) -> Latent:
-    """EM from `model` with rows' own ratings (N,) and all their neighbours' votes `ballots` (N, K) at once; one rater.
+def with_all_votes(model: Latent, own: NDArray[np.int64], ballots: Float64, tolerance: float = 1e-7) -> Latent:
+    """EM from `model` with rows' own ratings (N,) and all their neighbors' votes `ballots` (N, K) at once; one rater.
 
-    Nearer to T than triples are where neighbours share a level, and farther where they do not.
+    Nearer to T than triples are where neighbors share a level, and farther where they do not.
     """
     prior, transition, before = model.prior, model.transition[0], -np.inf
     rated = own >= 0
@@ -193,14 +196,14 @@ def with_all_votes(model: Latent, own: NDArray[np.int64], ballots: Array, tolera
     return replace(model, prior=prior, transition=transition[None])
 
 
-def posterior(logits: Array) -> Array:
+def posterior(logits: Float64) -> Float64:
     """Rows of `logits` (N, L) as probabilities."""
     mass = np.exp(logits - logits.max(axis=1, keepdims=True))
-    share: Array = mass / mass.sum(axis=1, keepdims=True)
+    share: Float64 = mass / mass.sum(axis=1, keepdims=True)
     return share
 
 
-def bootstrap(blocks: Sequence[Block], model: Latent, rows: int, times: int, seed: int) -> Array:
+def bootstrap(blocks: Sequence[Block], model: Latent, rows: int, times: int, seed: int) -> Float64:
     """Standard error of every cell of T, (R, L, K): refits, from `model`, of patterns drawn again for `rows` rows.
 
     A row's many triples count as one draw, which they are more than; and as independent of other rows', which they
@@ -214,5 +217,5 @@ def bootstrap(blocks: Sequence[Block], model: Latent, rows: int, times: int, see
             Block(b.ratings, rng.multinomial(rows, b.weight / b.weight.sum()).astype(float), b.raters) for b in blocks
         ]
         fits.append(fit(drawn, model, 1e-6, 200, failing).transition)
-    spread: Array = np.std(fits, axis=0)
+    spread: Float64 = np.std(fits, axis=0)
     return spread

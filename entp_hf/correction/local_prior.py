@@ -1,8 +1,8 @@
-"""What is known of a row's level before its own rating is looked at: a local prior from neighbours and features.
+"""What is known of a row's level before its own rating is looked at: a local prior from neighbors and features.
 
-Two sources, and their product: neighbours' votes, prod_j T[l, r_j]^(d w_j), which is Bayes' rule where neighbours
-share a level; and a regression of ratings on embeddings, neighbours' means and features, which needs no such thing
-(ours). Which, how many neighbours, and how damped is chosen by the likelihood of the rows' own ratings: no other
+Two sources, and their product: neighbors' votes, prod_j T[l, r_j]^(d w_j), which is Bayes' rule where neighbors
+share a level; and a regression of ratings on embeddings, neighbors' means and features, which needs no such thing
+(ours). Which, how many neighbors, and how damped is chosen by the likelihood of the rows' own ratings: no other
 rater is needed, and no truth.
 """
 
@@ -15,23 +15,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Array, Floats, Ints
-from ..embedding.neighbors import Neighbours, unit
+from ..arrays import Float64, FloatMatrix, Ints
+from ..embedding.neighbors import Neighbors, unit
 from ..schema import LEVELS
 from . import latent_class as latent
 from .latent_class import Latent
 from .patterns import unique_rows
 from .rating_scale import rated
 
-REACH = 30  # neighbours searched for, of which fewer may vote (ours)
+NUM_NEIGHBORS = 30  # neighbors searched for, of which fewer may vote (ours)
 DAMPINGS = (1.0, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.0)
-EARNS = 1e-4  # nats a row by which a later option must be likelier than an earlier one (ours)
-COUNTS = (5, 10, 20, 30)  # neighbours that vote
-SHARPNESS = (0.0, 10.0)  # weight of neighbour j: exp(-sharpness * (distance_j - distance_1))
+MIN_LOG_LIKELIHOOD_GAIN = 1e-4  # nats a row by which a later option must be likelier than an earlier one (ours)
+COUNTS = (5, 10, 20, 30)  # neighbors that vote
+SHARPNESS = (0.0, 10.0)  # weight of neighbor j: exp(-sharpness * (distance_j - distance_1))
 FOLDS = 5
 RIDGES = (30.0, 300.0, 3000.0, 30000.0)
 SAMPLE = 20_000  # rows on which the choice is made
-FEWEST = 250  # rows for one bin of predictions; with fewer than two bins there is no regression (ours)
+MIN_ROWS = 250  # rows for one bin of predictions; with fewer than two bins there is no regression (ours)
 MOST_BINS = 40
 BLOCK = 8192  # rows of embeddings that the regression holds at once
 
@@ -52,15 +52,15 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """Ratings (N, R) and neighbours of N distinct rows, the model, and the regression's log prior (N, L) or None."""
+class LocalPrior:
+    """Ratings (N, R) and neighbors of N distinct rows, the model, and the regression's log prior (N, L) or None."""
 
     whole: Ints
-    near: Neighbours
+    near: Neighbors
     model: Latent
-    predicted: Array | None
+    predicted: Float64 | None
 
-    def log_prior(self, choice: Choice, rows: Ints) -> Array:
+    def log_prior(self, choice: Choice, rows: Ints) -> Float64:
         """Log prior of the level of `rows` under `choice`, own ratings not used, not normalised; (n, L)."""
         begin = np.log(self.model.prior + latent.TINY)[None]
         if choice.predicted and self.predicted is not None:
@@ -72,16 +72,16 @@ class Surroundings:
         for rater in range(self.whole.shape[1]):
             cast = latent.log_votes(self.whole[index, rater], self.model.transition[rater])
             votes += (cast * weight[:, :, None]).sum(axis=1)
-        out: Array = begin + choice.damping * votes
+        out: Float64 = begin + choice.damping * votes
         return out
 
-    def _weights(self, sharpness: float, rows: Ints, votes: int) -> Array:
+    def _weights(self, sharpness: float, rows: Ints, votes: int) -> Float64:
         distance = self.near.distance[rows, :votes].astype(float)
-        weight: Array = np.exp(-sharpness * (distance - distance[:, :1]))
+        weight: Float64 = np.exp(-sharpness * (distance - distance[:, :1]))
         return weight
 
-    def ballots(self, choice: Choice) -> Array:
-        """The first rater's votes by rating among the neighbours that vote, damped, (N, K)."""
+    def ballots(self, choice: Choice) -> Float64:
+        """The first rater's votes by rating among the neighbors that vote, damped, (N, K)."""
         rows = np.arange(len(self.whole))
         votes, weight = (
             self.whole[self.near.index[:, : choice.votes], 0],
@@ -89,12 +89,12 @@ class Surroundings:
         )
         return np.column_stack([(weight * (votes == rating)).sum(axis=1) for rating in range(LEVELS)])
 
-    def own_likelihood(self, rows: Ints) -> Array:
+    def own_likelihood(self, rows: Ints) -> Float64:
         """P(own ratings | level), (n, L)."""
         raters = range(self.whole.shape[1])
         return np.exp(sum(latent.log_votes(self.whole[rows, r], self.model.transition[r]) for r in raters))
 
-    def choose(self, rows: Ints, target: Array) -> Choice:
+    def choose(self, rows: Ints, target: Float64) -> Choice:
         """The choice under which `target` (n, L), the likelihood of what is known of `rows`, is most likely."""
         reach = self.near.index.shape[1]
         counts = sorted({min(count, reach) for count in COUNTS})
@@ -110,7 +110,7 @@ class Surroundings:
                     for damping in DAMPINGS:
                         belief = latent.posterior(begin + damping * unit)
                         gain = float(np.log((belief * target).sum(axis=1) + latent.TINY).mean()) - base
-                        if gain > best.gain + EARNS:
+                        if gain > best.gain + MIN_LOG_LIKELIHOOD_GAIN:
                             best = Choice(option.predicted, count, sharpness, damping, gain)
         return replace(best, gain=round(best.gain, 5))
 
@@ -123,14 +123,14 @@ def sample(rows: Ints, seed: int) -> Ints:
 
 
 def predict(
-    whole: Ints, near: Neighbours, embeddings: Floats, features: Array | None, rows: Ints, seed: int
-) -> tuple[Array, Ints] | None:
+    whole: Ints, near: Neighbors, embeddings: FloatMatrix, features: Float64 | None, rows: Ints, seed: int
+) -> tuple[Float64, Ints] | None:
     """Every row's mean rating, predicted without its own, shape (N,), and the fold that it was left out with.
 
-    Two ridge regressions, cross-fitted: on embeddings; then on what that predicts, neighbours' means at three widths,
+    Two ridge regressions, cross-fitted: on embeddings; then on what that predicts, neighbors' means at three widths,
     and `features` (N, F) with their squares and products. None where there are too few rated `rows`.
     """
-    if len(rows) < 2 * FEWEST:
+    if len(rows) < 2 * MIN_ROWS:
         return None
     fold = np.random.default_rng(seed).integers(0, FOLDS, len(whole))
     seen = whole >= 0
@@ -143,7 +143,7 @@ def predict(
         return unit(embeddings[part]) * np.float32(np.sqrt(embeddings.shape[1]))
 
     first = _ridge(scaled, embeddings.shape[1], target, fold, used)
-    columns = [first, *_neighbours_means(near, target, rated(whole)).T]
+    columns = [first, *_neighbors_means(near, target, rated(whole)).T]
     if features is not None:
         extra = _standard(np.asarray(features, dtype=float))
         pairs = [extra[:, i] * extra[:, j] for i in range(extra.shape[1]) for j in range(i, extra.shape[1])]
@@ -152,28 +152,28 @@ def predict(
     return _ridge(wide.__getitem__, wide.shape[1], target, fold, used), fold
 
 
-def _neighbours_means(near: Neighbours, target: Array, some: NDArray[np.bool_]) -> Array:
+def _neighbors_means(near: Neighbors, target: Float64, some: NDArray[np.bool_]) -> Float64:
     """Weighted means (N, 3) of the `target` (N,) of the 10, 20 and 30 nearest rows, of those that are rated."""
     out = np.empty((len(target), 3))
     for part in (slice(start, start + BLOCK) for start in range(0, len(target), BLOCK)):
         index, distance = near.index[part], near.distance[part]
         weight = np.exp(-10 * (distance - distance[:, :1])) * some[index]
         lent = weight * target[index]
-        for column, count in enumerate((10, 20, REACH)):
+        for column, count in enumerate((10, 20, NUM_NEIGHBORS)):
             total = np.maximum(weight[:, :count].sum(axis=1), 1e-9)
             out[part, column] = lent[:, :count].sum(axis=1) / total
     return out
 
 
-def _standard(columns: Array) -> Array:
+def _standard(columns: Float64) -> Float64:
     spread = columns.std(axis=0)
-    out: Array = (columns - columns.mean(axis=0)) / np.where(spread > 1e-9, spread, 1)
+    out: Float64 = (columns - columns.mean(axis=0)) / np.where(spread > 1e-9, spread, 1)
     return out
 
 
 def _ridge(
-    columns: Callable[[slice], NDArray[Any]], width: int, target: Array, fold: Ints, used: NDArray[np.bool_]
-) -> Array:
+    columns: Callable[[slice], NDArray[Any]], width: int, target: Float64, fold: Ints, used: NDArray[np.bool_]
+) -> Float64:
     """Cross-fitted predictions, (N,), from `columns` (N, width), a block of rows at a time; the penalty is the one
     that predicts best.
     """
@@ -186,10 +186,15 @@ def _ridge(
             grams[f] += mine.T @ mine
             sides[f] += mine.T @ target[part][used[part] & (fold[part] == f)].astype(wide.dtype)
     penalty = np.diag(np.r_[np.ones(width), 1e-6])
-    weights = np.array([
-        [np.linalg.solve(grams.sum(axis=0) - grams[f] + ridge * penalty, sides.sum(axis=0) - sides[f])
-         for f in range(FOLDS)] for ridge in RIDGES
-    ])  # fmt: skip
+    weights = np.array(
+        [
+            [
+                np.linalg.solve(grams.sum(axis=0) - grams[f] + ridge * penalty, sides.sum(axis=0) - sides[f])
+                for f in range(FOLDS)
+            ]
+            for ridge in RIDGES
+        ]
+    )
     guess = np.empty((len(RIDGES), len(target)))
     for part in parts:
         wide = _with_one(columns(part))
@@ -197,7 +202,7 @@ def _ridge(
             mine = np.flatnonzero(fold[part] == f)
             guess[:, part.start + mine] = weights[:, f] @ wide[mine].T
     wrong = ((guess - target) ** 2)[:, used].mean(axis=1)
-    best: Array = guess[wrong.argmin()]
+    best: Float64 = guess[wrong.argmin()]
     return best
 
 
@@ -205,12 +210,12 @@ def _with_one(columns: NDArray[Any]) -> NDArray[Any]:
     return np.hstack([columns, np.ones((len(columns), 1), columns.dtype)])
 
 
-def levels_given(prediction: Array, fold: Ints, whole: Ints, rows: Ints, model: Latent) -> Array:
+def levels_given(prediction: Float64, fold: Ints, whole: Ints, rows: Ints, model: Latent) -> Float64:
     """Log P(level | prediction), (N, L): predictions in bins, and in each the levels that explain the others' ratings.
 
     T is held; a row's own fold does not count for it. Two rows' worth of the prior are added to each bin.
     """
-    bins = int(np.clip(len(rows) // FEWEST, 2, MOST_BINS))
+    bins = int(np.clip(len(rows) // MIN_ROWS, 2, MOST_BINS))
     edges = np.quantile(prediction[rows], np.arange(1, bins) / bins)
     place = np.searchsorted(edges, prediction)
     patterns, _, code = unique_rows(whole[rows])
@@ -231,8 +236,8 @@ def levels_given(prediction: Array, fold: Ints, whole: Ints, rows: Ints, model: 
     return out
 
 
-def lengths(instructions: Iterable[str], responses: Iterable[str]) -> Array:
+def lengths(instructions: Iterable[str], responses: Iterable[str]) -> Float64:
     """Log characters of instruction, response and both, (N, 3): cheap features that raters' scores follow closely."""
     sizes = [(len(a), len(b), len(a) + len(b)) for a, b in zip(instructions, responses, strict=True)]
-    out: Array = np.log1p(np.array(sizes, float).reshape(-1, 3))
+    out: Float64 = np.log1p(np.array(sizes, float).reshape(-1, 3))
     return out

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..arrays import Array, Ints
-from ..embedding.neighbors import Neighbours
+from ..arrays import Float64, Ints
+from ..embedding.neighbors import Neighbors
 from ..schema import LEVELS
 from . import latent_class as latent
 from .latent_class import Block
@@ -15,11 +15,11 @@ from .latent_class import Block
 COUNTED = 2**16  # rows whose patterns are counted at once (ours)
 
 
-def blocks_of(whole: Ints, near: Neighbours | None, rows: Ints) -> list[Block]:
-    """Patterns of ratings of `rows`: the raters' own where `near` is None, else triples that neighbours complete.
+def blocks_of(whole: Ints, near: Neighbors | None, rows: Ints) -> list[Block]:
+    """Patterns of ratings of `rows`: the raters' own where `near` is None, else triples that neighbors complete.
 
-    One rater: own and every pair among the neighbours, symmetrised, all of one T. Two: both own and one neighbour's,
-    which has an emission of its own (view 2 or 3, by whose it is), so that T does not rest on neighbours being alike.
+    One rater: own and every pair among the neighbors, symmetrised, all of one T. Two: both own and one neighbor's,
+    which has an emission of its own (view 2 or 3, by whose it is), so that T does not rest on neighbors being alike.
     Every row weighs 1, however many patterns it gives. Counted by parts of the rows and added up, so that no more than
     a part's patterns are held.
     """
@@ -36,7 +36,7 @@ def _added(blocks: Sequence[Block]) -> Block:
     return Block(unique, weight, blocks[0].raters)
 
 
-def _part(whole: Ints, near: Neighbours | None, rows: Ints) -> list[Block]:
+def _part(whole: Ints, near: Neighbors | None, rows: Ints) -> list[Block]:
     if near is None:
         return [_counted(whole[rows], tuple(range(whole.shape[1])))]
     if whole.shape[1] == 1:
@@ -50,15 +50,15 @@ def _part(whole: Ints, near: Neighbours | None, rows: Ints) -> list[Block]:
     return blocks
 
 
-def views(raters: int, by_neighbours: bool) -> int:
-    """Emissions in the model: the raters', and with two raters also those of their neighbours."""
-    return 4 if by_neighbours and raters == 2 else raters
+def views(raters: int, by_neighbors: bool) -> int:
+    """Emissions in the model: the raters', and with two raters also those of their neighbors."""
+    return 4 if by_neighbors and raters == 2 else raters
 
 
-def triples(whole: Ints, index: Ints, rows: Ints) -> Array:
-    """Mean histogram (K, K, K) of (own, neighbour, other neighbour) over all ordered pairs of the neighbours.
+def triples(whole: Ints, index: Ints, rows: Ints) -> Float64:
+    """Mean histogram (K, K, K) of (own, neighbor, other neighbor) over all ordered pairs of the neighbors.
 
-    `whole` (N,), -1 where missing; `index` (N, k). Every row with two rated neighbours weighs 1. Not symmetrised.
+    `whole` (N,), -1 where missing; `index` (N, k). Every row with two rated neighbors weighs 1. Not symmetrised.
     """
     own, lent = whole[rows], whole[index[rows]]
     ballots = np.zeros((len(rows), LEVELS))
@@ -76,7 +76,7 @@ def triples(whole: Ints, index: Ints, rows: Ints) -> Array:
 def _triples(whole: Ints, index: Ints, rows: Ints) -> Block:
     cube = triples(whole, index, rows)
     axes = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]
-    weight: Array = np.mean([cube.transpose(axis) for axis in axes], axis=0).ravel()
+    weight: Float64 = np.mean([cube.transpose(axis) for axis in axes], axis=0).ravel()
     patterns = np.array(list(np.ndindex(cube.shape)))
     return Block(patterns[weight > latent.TINY], weight[weight > latent.TINY], (0, 0, 0))
 

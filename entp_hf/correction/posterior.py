@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Array, Ints
-from ..embedding.neighbors import Neighbours
+from ..arrays import Float64, Ints
+from ..embedding.neighbors import Neighbors
 from ..schema import LEVELS
 from . import calibration as gold
 from . import latent_class as latent
@@ -18,10 +18,10 @@ from . import rating_scale as scale
 from .calibration import Tuned
 from .diagnostics import agreement, choose_levels, rater_agreement, same_level
 from .latent_class import Latent
-from .local_prior import Choice, Surroundings
+from .local_prior import Choice, LocalPrior
 from .patterns import blocks_of, views
-from .summary import FEWEST, Fit, describe
-from .task import CorrectedRatings, Knobs, Task, as_they_came
+from .summary import MIN_ROWS, Fit, describe
+from .task import CorrectedRatings, CorrectionSettings, Task, as_they_came
 
 STABLE = 0.08  # largest split-half distance of T at which a number of levels counts as supported (ours)
 LOOSEST = 0.5  # largest standard error of a row of T (sum over its cells) at which it counts as known (ours)
@@ -31,32 +31,32 @@ LEAST = 0.5  # damping from which T is fitted again with all votes at once (ours
 CHUNK = 20_000
 
 
-def correct(task: Task, knobs: Knobs) -> CorrectedRatings:
+def correct(task: Task, settings: CorrectionSettings) -> CorrectedRatings:
     """Posterior scores of the task's M distinct texts; as they came where the votes agree no more than by chance."""
     rows = np.flatnonzero(task.rated)
     raters = task.whole.shape[1]
-    by_neighbours = raters < 3
+    by_neighbors = raters < 3
     near = task.near
     found: dict[str, Any] = {} if near is None else agreement(task.whole, near, rows, task.seed)
     z = found.pop("z", 0.0)
     if raters > 1:
         found["raters"], between = rater_agreement(task.whole)
-        z = min(z, between) if by_neighbours else between
+        z = min(z, between) if by_neighbors else between
     share = scale.marginal(task.whole)
     if z < SURE and (share > 0).sum() > 1:
-        votes = "neighbours" if by_neighbours else "raters"
+        votes = "neighbors" if by_neighbors else "raters"
         note = (
             f"Nothing was corrected: {votes} agree hardly more often than by chance ({z:g} standard errors, at least "
             f"{SURE:g} are needed), so nothing can be told of the ratings' noise."
         )
         return as_they_came(task, [note], "posterior", agreement=found)
-    fitted = fit(task, knobs, share, rows)
+    fitted = fit(task, settings, share, rows)
     if fitted.stability and min(entry["error"] for entry in fitted.stability) > STABLE and not enough_gold(task):
         return unsteady(task, fitted, found)
     around = surround(task, fitted, rows)
-    fixed = knobs.damping >= 0
+    fixed = settings.damping >= 0
     if fixed:
-        choice = Choice(votes=knobs.neighbors, damping=knobs.damping if near is not None else 0.0)
+        choice = Choice(votes=settings.neighbors, damping=settings.damping if near is not None else 0.0)
     else:
         some = surroundings.sample(rows, task.seed)
         choice = around.choose(some, around.own_likelihood(some)) if near is not None else Choice()
@@ -70,7 +70,7 @@ def correct(task: Task, knobs: Knobs) -> CorrectedRatings:
     if near is not None and raters > 1:
         found["same_level"] = round(same_level(task.whole, near, rows, fitted.model), 4)
     info = describe(fitted, scores, tuned, trusted, found)
-    return decide(task, probability, scores, bands, fitted.identified, knobs.change_confidence, info)
+    return decide(task, probability, scores, bands, fitted.identified, settings.change_confidence, info)
 
 
 def unsteady(task: Task, fitted: Fit, found: dict[str, Any]) -> CorrectedRatings:
@@ -87,14 +87,14 @@ def unsteady(task: Task, fitted: Fit, found: dict[str, Any]) -> CorrectedRatings
 
 def enough_gold(task: Task) -> bool:
     """There are enough trusted scores to calibrate a rough T."""
-    return bool((~np.isnan(task.gold)).sum() >= gold.FEWEST)
+    return bool((~np.isnan(task.gold)).sum() >= gold.MIN_ROWS)
 
 
 def _parts(task: Task) -> int:
     return -(-len(task.whole) // CHUNK)
 
 
-def fit(task: Task, knobs: Knobs, share: Array, rows: Ints) -> Fit:
+def fit(task: Task, settings: CorrectionSettings, share: Float64, rows: Ints) -> Fit:
     """T and prior by EM, at the number of levels asked for or supported, with bootstrap errors.
 
     With several raters, those whose 0 turns out to say nothing are fitted again with failed ratings apart.
@@ -102,9 +102,9 @@ def fit(task: Task, knobs: Knobs, share: Array, rows: Ints) -> Fit:
     raters = task.whole.shape[1]
     lent = None
     if raters < 3 and task.near is not None:
-        lent = Neighbours(task.near.index[:, : knobs.neighbors], task.near.distance[:, : knobs.neighbors])
+        lent = Neighbors(task.near.index[:, : settings.neighbors], task.near.distance[:, : settings.neighbors])
     blocks = blocks_of(task.whole, lent, rows)
-    observed, levels = int((share > 0).sum()), knobs.levels
+    observed, levels = int((share > 0).sum()), settings.levels
     stability: list[dict[str, float]] = []
     if not levels and observed > 1:
         levels, stability = choose_levels(task.whole, lent, rows, share, task.seed, STABLE)
@@ -116,7 +116,7 @@ def fit(task: Task, knobs: Knobs, share: Array, rows: Ints) -> Fit:
     if failing:
         model = latent.best(blocks, begin, failing=failing)
     spread = latent.bootstrap(blocks, model, len(rows), BOOTSTRAPS, task.seed)[:raters]
-    enough = model.prior * len(rows) >= FEWEST
+    enough = model.prior * len(rows) >= MIN_ROWS
     tight = spread.sum(axis=2).max(axis=0) <= LOOSEST
     return Fit(model, spread, enough & tight & named(model, raters), stability, lent is not None)
 
@@ -132,7 +132,7 @@ def named(model: Latent, raters: int) -> NDArray[np.bool_]:
     return np.full(levels, True) if levels < k else likeliest == np.arange(k)
 
 
-def failing_raters(model: Latent, share: Array, whole: Ints) -> list[int]:
+def failing_raters(model: Latent, share: Float64, whole: Ints) -> list[int]:
     """Raters whose 0 says nothing: at the best level more common than 1, and mostly as common at every level.
 
     DS2 stores a reply that could not be read as 0; on its real ratings one rater has 9% of them at every level.
@@ -148,41 +148,46 @@ def failing_raters(model: Latent, share: Array, whole: Ints) -> list[int]:
     return failing
 
 
-def surround(task: Task, fitted: Fit, rows: Ints) -> Surroundings:
+def surround(task: Task, fitted: Fit, rows: Ints) -> LocalPrior:
     """What the surroundings can say under the fitted model."""
     near, whole, model = task.near, task.whole, fitted.model
     if near is None:
         nobody = np.zeros((len(whole), 1))
-        return Surroundings(whole, Neighbours(nobody.astype(np.int64), nobody.astype(np.float32)), model, None)
+        return LocalPrior(whole, Neighbors(nobody.astype(np.int64), nobody.astype(np.float32)), model, None)
     failing = np.zeros(whole.shape[1]) if model.failed is None else model.failed[: whole.shape[1]]
     told = np.where((failing > 0)[None] & (whole == 0), -1, whole)  # a failed rating is nothing to learn from
     unit = task.embeddings
     guess = None if unit is None else surroundings.predict(told, near, unit, task.features, rows, task.seed)
     local = None if guess is None else surroundings.levels_given(*guess, whole, rows, model)
-    return Surroundings(whole, near, model, local)
+    return LocalPrior(whole, near, model, local)
 
 
-def refined(fitted: Fit, around: Surroundings, choice: Choice) -> tuple[Fit, Surroundings]:
-    """Fitted again with all votes at once, where the likelihood gives neighbours the weight of the own rating."""
+def refined(fitted: Fit, around: LocalPrior, choice: Choice) -> tuple[Fit, LocalPrior]:
+    """Fitted again with all votes at once, where the likelihood gives neighbors the weight of the own rating."""
     model = latent.with_all_votes(fitted.model, around.whole[:, 0], around.ballots(choice))
     return dataclasses.replace(fitted, model=model), dataclasses.replace(around, model=model)
 
 
 def calibrated(
-    task: Task, around: Surroundings, choice: Choice, scores: Array, fixed: bool
+    task: Task, around: LocalPrior, choice: Choice, scores: Float64, fixed: bool
 ) -> tuple[Tuned, dict[str, Any]]:
     """Tuned on the trusted scores, and what they say; as chosen, and {}, where there are too few."""
     known = np.flatnonzero(~np.isnan(task.gold))
-    if len(known) < gold.FEWEST:
+    if len(known) < gold.MIN_ROWS:
         return Tuned(choice), {"rows": len(known)} if len(known) else {}
     level = np.abs(task.gold[known][:, None] - scores[None]).argmin(axis=1)
     return gold.calibrate(around, choice, known, level, fixed, task.seed)
 
 
 def decide(
-    task: Task, probability: Array, scores: Array, bands: Ints, identified: NDArray[np.bool_], bound: float,
+    task: Task,
+    probability: Float64,
+    scores: Float64,
+    bands: Ints,
+    identified: NDArray[np.bool_],
+    bound: float,
     info: dict[str, Any],
-) -> CorrectedRatings:  # fmt: skip
+) -> CorrectedRatings:
     """Replace ratings outside the band of a level that is likely enough; never into a level that isn't identified."""
     rated, before = task.rated, scale.reference(task.ratings, task.whole)
     best = np.where(identified[None] | ~identified.any(), probability, -1).argmax(axis=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Array, Ints
+from ..arrays import Float64, Ints
 from ..errors import StageError
 from ..schema import LEVELS
 from . import latent_class as latent
@@ -14,13 +14,17 @@ from .latent_class import Latent
 FAIR = 1 / 3  # share of a rating's rows that makes it agree with a level (ours)
 
 
-def as_levels(ratings: Array) -> Ints:
+def as_levels(ratings: Float64) -> Ints:
     """Ratings (N, R) as whole numbers, -1 where NaN. StageError for ratings off the scale, naming the rows."""
     off = np.argwhere(~np.isnan(ratings) & ~((ratings >= 0) & (ratings <= LEVELS - 1)))
     if len(off):
         row, rater = off[0]
-        raise StageError("correct", f"rating {ratings[row, rater]:g} of rater {rater} is not on the scale "
-                         f"0..{LEVELS - 1}; compress it, or mask it with NaN", [str(r) for r, _ in off])  # fmt: skip
+        raise StageError(
+            "correct",
+            f"rating {ratings[row, rater]:g} of rater {rater} is not on the scale "
+            f"0..{LEVELS - 1}; compress it, or mask it with NaN",
+            [str(r) for r, _ in off],
+        )
     return np.where(np.isnan(ratings), -1, np.rint(np.nan_to_num(ratings))).astype(np.int64)
 
 
@@ -32,14 +36,14 @@ def rated(whole: Ints) -> NDArray[np.bool_]:
     return some
 
 
-def mean_rating(ratings: Array) -> Array:
+def mean_rating(ratings: Float64) -> Float64:
     """Mean of the ratings that a row has, (N,); 0 where it has none."""
     seen = ~np.isnan(ratings)
-    mean: Array = np.nansum(ratings, axis=1) / np.maximum(seen.sum(axis=1), 1)
+    mean: Float64 = np.nansum(ratings, axis=1) / np.maximum(seen.sum(axis=1), 1)
     return mean
 
 
-def one_per_text(ratings: Array, originals: Ints, back: Ints) -> Array:
+def one_per_text(ratings: Float64, originals: Ints, back: Ints) -> Float64:
     """Ratings (M, R) of distinct texts: the mean, per rater, of those that a text's copies got; NaN where none did."""
     if len(originals) == len(back):
         return ratings
@@ -47,17 +51,17 @@ def one_per_text(ratings: Array, originals: Ints, back: Ints) -> Array:
     total, count = np.zeros((len(originals), ratings.shape[1])), np.zeros((len(originals), ratings.shape[1]))
     np.add.at(total, back, np.where(seen, ratings, 0))
     np.add.at(count, back, seen)
-    out: Array = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    out: Float64 = np.where(count > 0, total / np.maximum(count, 1), np.nan)
     return out
 
 
-def marginal(whole: Ints) -> Array:
+def marginal(whole: Ints) -> Float64:
     """Share of each rating 0..5 among all that were given, (6,)."""
-    share: Array = np.bincount(whole[whole >= 0], minlength=LEVELS) / max((whole >= 0).sum(), 1)
+    share: Float64 = np.bincount(whole[whole >= 0], minlength=LEVELS) / max((whole >= 0).sum(), 1)
     return share
 
 
-def reference(ratings: Array, whole: Ints) -> Ints:
+def reference(ratings: Float64, whole: Ints) -> Ints:
     """The rating that a row has before correction, (N,); -1 where none rated.
 
     One rater: its own. Several: their mean, carried to the distribution of single ratings by rank, because means crowd
@@ -74,7 +78,7 @@ def reference(ratings: Array, whole: Ints) -> Ints:
     return out
 
 
-def scale(model: Latent, share: Array) -> tuple[Array, Ints]:
+def scale(model: Latent, share: Float64) -> tuple[Float64, Ints]:
     """Each level's score on 0..5 and the lowest and highest rating that agree with it, shapes (L,) and (L, 2).
 
     Levels take the ratings' distribution `share` (K,) in order, quantile by quantile, so that corrected scores keep

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Array, Floats, Ints
+from ..arrays import Float64, FloatMatrix, Ints
 from ..schema import LEVELS
 from . import latent_class as latent
 from . import rating_scale as scale
 from .latent_class import Block, Latent
 from .patterns import triples
-from .task import CorrectedRatings, Knobs, Task
+from .task import CorrectedRatings, CorrectionSettings, Task
 
 ROUNDS = 51  # draws of rows, each voted on (DS2)
 DRAWN, DRAWN_SHARE = 50_000, 0.9  # rows in a draw: at most so many, and at most this share (DS2)
@@ -25,18 +25,18 @@ class Pool:
 
     label: Ints
     index: Ints
-    distance: Floats
+    distance: FloatMatrix
     row: Ints
 
 
-def vote(task: Task, knobs: Knobs, doubled: bool) -> CorrectedRatings:
-    """Per rated class, flag the share that agrees least with its neighbours' vote; replace by the vote's argmax.
+def vote(task: Task, settings: CorrectionSettings, doubled: bool) -> CorrectedRatings:
+    """Per rated class, flag the share that agrees least with its neighbors' vote; replace by the vote's argmax.
 
-    51 seeded draws of rows. In each, the share is 1 - P(true = c | rated c) under T and p; nine neighbours within the
+    51 seeded draws of rows. In each, the share is 1 - P(true = c | rated c) under T and p; nine neighbors within the
     draw vote by cosine similarity, and so does the row itself, at the weight that its two nearest distances come to
     when extrapolated. The confidence is DS2's: mean flag times share of the suggestion, both with its add-one priors,
     so it grows with how often a row was drawn. T is fitted by EM where DS2 runs Adam. `doubled` enters every row twice
-    (DS2's code does, which pulls T to identity). Neighbours come from one search: in a draw that is a small share of
+    (DS2's code does, which pulls T to identity). Neighbors come from one search: in a draw that is a small share of
     the rows, a row may have fewer than nine.
     """
     reference = scale.reference(task.ratings, task.whole)
@@ -52,19 +52,25 @@ def vote(task: Task, knobs: Knobs, doubled: bool) -> CorrectedRatings:
     suggestion = table.argmax(axis=1)
     confidence = table[people, suggestion] * mean_flag
     flagged = (mean_flag > 0.5) & rated
-    changed = flagged & (confidence >= knobs.change_confidence)
+    changed = flagged & (confidence >= settings.change_confidence)
     info = {
-        "method": "simifeat", "basis": "neighbours", "levels": LEVELS, "level_scores": list(range(LEVELS)),
-        "prior": np.round(model.prior, 4).tolist(), "transition": np.round(model.transition, 4).tolist(),
-        "identified": (model.prior * rated.sum() >= 1).tolist(), "flagged": int(flagged.sum()), "doubled": doubled,
-        "notes": ["Neighbours' votes, as the paper has it. The confidence is DS2's, which grows with how often a row "
-                  "was drawn and is not a probability."],
-    }  # fmt: skip
+        "method": "simifeat",
+        "basis": "neighbors",
+        "levels": LEVELS,
+        "level_scores": list(range(LEVELS)),
+        "prior": np.round(model.prior, 4).tolist(),
+        "transition": np.round(model.transition, 4).tolist(),
+        "identified": (model.prior * rated.sum() >= 1).tolist(),
+        "flagged": int(flagged.sum()),
+        "doubled": doubled,
+        "notes": [
+            "Neighbors' votes, as the paper has it. The confidence is DS2's, which grows with how often a row "
+            "was drawn and is not a probability."
+        ],
+    }
     score = np.where(changed, suggestion, reference)
     shown = np.where(changed, confidence, 1 - confidence)  # of the score that the row has
-    return CorrectedRatings(
-        score, np.where(rated, score, np.nan), np.where(rated, shown, np.nan), changed, None, info
-    )  # fmt: skip
+    return CorrectedRatings(score, np.where(rated, score, np.nan), np.where(rated, shown, np.nan), changed, None, info)
 
 
 def _pool(task: Task, reference: Ints, doubled: bool) -> Pool:
@@ -92,7 +98,9 @@ def _drawn(pool: Pool, rng: np.random.Generator) -> tuple[Ints, NDArray[np.bool_
     return rows[present[rows]], present
 
 
-def _first(pool: Pool, rows: Ints, present: NDArray[np.bool_], count: int) -> tuple[Ints, Floats, NDArray[np.bool_]]:
+def _first(
+    pool: Pool, rows: Ints, present: NDArray[np.bool_], count: int
+) -> tuple[Ints, FloatMatrix, NDArray[np.bool_]]:
     """The first `count` near rows of each of `rows` that are present; the mask tells where there were so many."""
     there = present[pool.index[rows]]
     order = np.argsort(~there, axis=1, kind="stable")[:, :count]
@@ -100,7 +108,7 @@ def _first(pool: Pool, rows: Ints, present: NDArray[np.bool_], count: int) -> tu
     return take(pool.index[rows], order, 1), take(pool.distance[rows], order, 1), take(there, order, 1)
 
 
-def _transition(pool: Pool, share: Array, seed: int) -> Latent:
+def _transition(pool: Pool, share: Float64, seed: int) -> Latent:
     """T and p from (own, nearest, second nearest) within a few draws."""
     rng = np.random.default_rng(seed)
     cube = np.zeros((LEVELS, LEVELS, LEVELS))
@@ -117,7 +125,7 @@ def _transition(pool: Pool, share: Array, seed: int) -> Latent:
     return latent.best([block], latent.starts(share, LEVELS, 1))
 
 
-def _rounds(pool: Pool, model: Latent, share: Array, n: int, seed: int) -> tuple[Array, Array, Array]:
+def _rounds(pool: Pool, model: Latent, share: Float64, n: int, seed: int) -> tuple[Float64, Float64, Float64]:
     """How often each row was flagged, was drawn (n,), and was given each suggestion (n, K)."""
     rng = np.random.default_rng(seed + 1)
     flags, seen, suggested = np.zeros(n), np.zeros(n), np.zeros((n, LEVELS))

@@ -10,7 +10,7 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from ..arrays import Floats
+from ..arrays import FloatMatrix
 from ..config import EntpConfig
 from ..embedding.neighbors import Space, copies_of
 from ..errors import StageError
@@ -19,12 +19,12 @@ from ..execution.tables import column, each
 from ..io.manifest import Info
 from ..schema import LEVELS, instruction_of, response_of
 from .correct import correct_ratings
-from .local_prior import REACH, lengths
+from .local_prior import NUM_NEIGHBORS, lengths
 
 
-def space_of(rows: Dataset, vectors: Floats, config: EntpConfig) -> Space:
-    """The rows' embeddings (n, d) with what is needed to search for neighbours, which is done when first asked for."""
-    return Space(vectors, copies_of(rows), max(REACH, config.neighbors))
+def space_of(rows: Dataset, vectors: FloatMatrix, config: EntpConfig) -> Space:
+    """The rows' embeddings (n, d) with what is needed to search for neighbors, which is done when first asked for."""
+    return Space(vectors, copies_of(rows), max(NUM_NEIGHBORS, config.neighbors))
 
 
 def correct(rows: Dataset, space: Space | None, names: Sequence[str], config: EntpConfig) -> tuple[Dataset, Info]:
@@ -43,7 +43,7 @@ def correct(rows: Dataset, space: Space | None, names: Sequence[str], config: En
         if space is None
         else lengths(*(map(part, each(rows, "messages", "input")) for part in (instruction_of, response_of))),
         gold=trusted(rows, config.gold_column),
-        neighbours=space.near if space is not None and len(rows) > 1 else None,
+        neighbor_table=space.near if space is not None and len(rows) > 1 else None,
         method=config.correction,
         neighbors=config.neighbors,
         damping=config.damping,

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Array, Floats, Ints
-from ..embedding.neighbors import Neighbours
+from ..arrays import Float64, FloatMatrix, Ints
+from ..embedding.neighbors import Neighbors
 from . import rating_scale as scale
 
 
@@ -21,19 +21,19 @@ class CorrectedRatings:
     """
 
     score: Ints  # (N,) 0..5; -1: unrated
-    expected: Array  # (N,) posterior mean; NaN: unrated
-    confidence: Array  # (N,) posterior probability of the score's level; NaN: unrated, or nothing was corrected
+    expected: Float64  # (N,) posterior mean; NaN: unrated
+    confidence: Float64  # (N,) posterior probability of the score's level; NaN: unrated, or nothing was corrected
     changed: NDArray[np.bool_]  # (N,)
-    long_tail: Floats | None  # (N,) or None without embeddings
+    long_tail: FloatMatrix | None  # (N,) or None without embeddings
     info: dict[str, Any] = field(default_factory=dict)  # the manifest's `correction`, see manifest.py
-    posterior: Array | None = None  # (N, L)
-    neighbours: Neighbours | None = None  # in numbers of these rows, for stages that need them too
+    posterior: Float64 | None = None  # (N, L)
+    neighbors: Neighbors | None = None  # in numbers of these rows, for stages that need them too
 
     def columns(self) -> dict[str, list[Any]]:
         """The row columns that this fit fills."""
         rated = self.score >= 0
 
-        def none_if(values: Array) -> list[float | None]:
+        def none_if(values: Float64) -> list[float | None]:
             return [float(v) if r and np.isfinite(v) else None for v, r in zip(values, rated, strict=True)]
 
         columns: dict[str, list[Any]] = {
@@ -51,12 +51,12 @@ class CorrectedRatings:
 class Task:
     """What there is to correct: M distinct texts, and how the rows map on them."""
 
-    ratings: Array  # (M, R), NaN: missing
+    ratings: Float64  # (M, R), NaN: missing
     whole: Ints  # (M, R), -1: missing
-    near: Neighbours | None
-    embeddings: Floats | None
-    features: Array | None
-    gold: Array  # (M,), NaN: not known
+    near: Neighbors | None
+    embeddings: FloatMatrix | None
+    features: Float64 | None
+    gold: Float64  # (M,), NaN: not known
     seed: int
 
     @property
@@ -66,7 +66,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Knobs:
+class CorrectionSettings:
     """See `correct_ratings`."""
 
     neighbors: int
@@ -81,6 +81,10 @@ def as_they_came(task: Task, notes: list[str], method: str, **more: Any) -> Corr
     info: dict[str, Any] = {"method": method, "basis": "none", "notes": notes, **more}
     expected = np.where(rated, scale.mean_rating(task.ratings), np.nan)
     return CorrectedRatings(
-        scale.reference(task.ratings, task.whole), expected, np.full(len(rated), np.nan),
-        np.zeros(len(rated), bool), None, info,
-    )  # fmt: skip
+        scale.reference(task.ratings, task.whole),
+        expected,
+        np.full(len(rated), np.nan),
+        np.zeros(len(rated), bool),
+        None,
+        info,
+    )

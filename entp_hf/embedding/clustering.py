@@ -11,7 +11,7 @@ from datasets.utils import tqdm
 from sklearn.cluster import kmeans_plusplus
 from sklearn.metrics import silhouette_score
 
-from ..arrays import Floats, Ints, Vectors
+from ..arrays import FloatMatrix, Ints, Vectors
 
 SEEDING_ROWS = 20_000  # most rows that k-means++ picks the first centroids from (ours)
 TRIED_POINTS, TRIED_ITERATIONS = 64, 10  # rows a centroid and iterations, while k is sought (ours)
@@ -27,7 +27,7 @@ class Clusters:
     """k clusters of n rows; labels 0..k-1 by falling size. `curve`: mean silhouette of each k tried."""
 
     label: Ints  # (n,)
-    centroid: Floats  # (k, d), unit length
+    centroid: FloatMatrix  # (k, d), unit length
     silhouette: float
     curve: list[tuple[int, float]] = field(default_factory=list)
 
@@ -44,11 +44,15 @@ class Clusters:
         """What looks like a collapse, in words."""
         found = []
         if self.k > 1 and (share := max(self.sizes()) / len(self.label)) > COLLAPSED_SHARE:
-            found.append(f"the largest of {self.k} clusters holds {share:.0%} of the rows (bound {COLLAPSED_SHARE}); "
-                         "try more cluster_counts, or look for boilerplate that all rows share")  # fmt: skip
+            found.append(
+                f"the largest of {self.k} clusters holds {share:.0%} of the rows (bound {COLLAPSED_SHARE}); "
+                "try more cluster_counts, or look for boilerplate that all rows share"
+            )
         if self.k > 1 and self.silhouette < LOW_SILHOUETTE:
-            found.append(f"the mean silhouette is {self.silhouette:.3f} (bound {LOW_SILHOUETTE}): the clusters "
-                         "hardly differ; another embedder or other cluster_counts may part them better")  # fmt: skip
+            found.append(
+                f"the mean silhouette is {self.silhouette:.3f} (bound {LOW_SILHOUETTE}): the clusters "
+                "hardly differ; another embedder or other cluster_counts may part them better"
+            )
         return found
 
 
@@ -58,7 +62,7 @@ def default_grid(rows: int) -> list[int]:
     return sorted({int(round(k)) for k in np.geomspace(low, max(low, high), 8) if 2 <= round(k) < rows})
 
 
-def cluster(embeddings: Floats, counts: Sequence[int] = (), sample: int = 5000, seed: int = 0) -> Clusters:
+def cluster(embeddings: FloatMatrix, counts: Sequence[int] = (), sample: int = 5000, seed: int = 0) -> Clusters:
     """Spherical k-means with the k of the highest average silhouette (cosine) over a grid.
 
     `embeddings` (n, d), unit length. Each k is tried on `TRIED_POINTS` rows a centroid, and its silhouette computed on
@@ -75,7 +79,7 @@ def cluster(embeddings: Floats, counts: Sequence[int] = (), sample: int = 5000, 
     apart = np.clip(1 - points @ points.T, 0, 2)
     np.fill_diagonal(apart, 0)
     begin = _seeds(embeddings, max(grid), seed)
-    best: tuple[float, Floats] | None = None
+    best: tuple[float, FloatMatrix] | None = None
     curve = []
     for k in tqdm(grid, desc="cluster", unit="k"):
         centroid = _kmeans(embeddings, begin[:k], TRIED_POINTS, TRIED_ITERATIONS, seed)
@@ -89,14 +93,14 @@ def cluster(embeddings: Floats, counts: Sequence[int] = (), sample: int = 5000, 
     return Clusters(*_by_size(label, centroid), _silhouette(apart, label[picked]), curve)
 
 
-def _silhouette(apart: Floats, label: Ints) -> float:
+def _silhouette(apart: FloatMatrix, label: Ints) -> float:
     """Mean silhouette of points at the distances `apart`; -1 where they are all in one cluster, or each in its own."""
     if not 2 <= len(np.unique(label)) < len(label):
         return -1.0
     return float(silhouette_score(apart, label, metric="precomputed"))
 
 
-def _seeds(embeddings: Floats, most: int, seed: int) -> Floats:
+def _seeds(embeddings: FloatMatrix, most: int, seed: int) -> FloatMatrix:
     """First centroids by k-means++: the first k of them are those for k clusters.
 
     Random starts end in poor optima that hide the right k even where clusters are far apart.
@@ -104,34 +108,43 @@ def _seeds(embeddings: Floats, most: int, seed: int) -> Floats:
     n = len(embeddings)
     sample = embeddings[np.sort(np.random.default_rng(seed).permutation(n)[: max(SEEDING_ROWS, 2 * most)])]
     wide = sample.astype(np.float64)  # of single precision, sklearn widens a copy at every step: five times slower
-    picked: Floats = kmeans_plusplus(wide, most, random_state=seed)[0].astype(np.float32)
+    picked: FloatMatrix = kmeans_plusplus(wide, most, random_state=seed)[0].astype(np.float32)
     return picked
 
 
-def _kmeans(embeddings: Floats, begin: Floats, points: int, iterations: int, seed: int) -> Floats:
+def _kmeans(embeddings: FloatMatrix, begin: FloatMatrix, points: int, iterations: int, seed: int) -> FloatMatrix:
     """Centroids (k, d) of unit length after so many iterations over at most `points` rows for each."""
     try:
         import faiss
     except ImportError:
         return _kmeans_by_sklearn(embeddings, begin, points, iterations, seed)
-    model = faiss.Kmeans(embeddings.shape[1], len(begin), niter=iterations, spherical=True, seed=seed % 2**31,
-                         min_points_per_centroid=1, max_points_per_centroid=points)  # fmt: skip
+    model = faiss.Kmeans(
+        embeddings.shape[1],
+        len(begin),
+        niter=iterations,
+        spherical=True,
+        seed=seed % 2**31,
+        min_points_per_centroid=1,
+        max_points_per_centroid=points,
+    )
     model.train(np.ascontiguousarray(embeddings, dtype=np.float32), init_centroids=begin)
     assert model.centroids is not None
     return model.centroids
 
 
-def _kmeans_by_sklearn(embeddings: Floats, begin: Floats, points: int, iterations: int, seed: int) -> Floats:
+def _kmeans_by_sklearn(
+    embeddings: FloatMatrix, begin: FloatMatrix, points: int, iterations: int, seed: int
+) -> FloatMatrix:
     """The same where faiss is missing; slower, and spherical by the means' lengths alone."""
     from sklearn.cluster import KMeans
 
     rows = np.sort(np.random.default_rng(seed).permutation(len(embeddings))[: points * len(begin)])
     means = KMeans(len(begin), init=begin, n_init=1, max_iter=iterations).fit(embeddings[rows]).cluster_centers_
-    out: Floats = (means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)).astype(np.float32)
+    out: FloatMatrix = (means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)).astype(np.float32)
     return out
 
 
-def _label(embeddings: Floats, centroid: Floats) -> Ints:
+def _label(embeddings: FloatMatrix, centroid: FloatMatrix) -> Ints:
     """The nearest centroid of each row, (n,)."""
     parts = [
         (embeddings[start : start + BLOCK] @ centroid.T).argmax(axis=1) for start in range(0, len(embeddings), BLOCK)
@@ -139,7 +152,7 @@ def _label(embeddings: Floats, centroid: Floats) -> Ints:
     return np.concatenate(parts)
 
 
-def _by_size(label: Ints, centroid: Floats) -> tuple[Ints, Floats]:
+def _by_size(label: Ints, centroid: FloatMatrix) -> tuple[Ints, FloatMatrix]:
     size = np.bincount(label, minlength=len(centroid))
     order = np.argsort(-size, kind="stable")
     order = order[size[order] > 0]
@@ -196,8 +209,13 @@ def _shares(sizes: Sequence[int], total: int) -> list[int]:
     return [int(g) for g in got]
 
 
-def map_of(embeddings: Floats, clusters: Clusters, marked: set[int], about: Callable[[int], tuple[str, str]],
-           seed: int = 0) -> list[dict[str, Any]]:  # fmt: skip
+def map_of(
+    embeddings: FloatMatrix,
+    clusters: Clusters,
+    marked: set[int],
+    about: Callable[[int], tuple[str, str]],
+    seed: int = 0,
+) -> list[dict[str, Any]]:
     """Two-dimensional picture: first principal components of a seeded sample; representatives are always in it.
 
     `about`: a row's id and text.
@@ -211,7 +229,14 @@ def map_of(embeddings: Floats, clusters: Clusters, marked: set[int], about: Call
     _, _, axes = np.linalg.svd(centred, full_matrices=False)
     flat = centred @ axes[:2].T
     return [
-        {"x": round(float(x), 4), "y": round(float(y), 4), "cluster": int(clusters.label[i]),
-         "representative": i in marked, "id": key, "text": text[:120]}
-        for i, (x, y) in zip(keep, flat, strict=True) for key, text in [about(i)]
-    ]  # fmt: skip
+        {
+            "x": round(float(x), 4),
+            "y": round(float(y), 4),
+            "cluster": int(clusters.label[i]),
+            "representative": i in marked,
+            "id": key,
+            "text": text[:120],
+        }
+        for i, (x, y) in zip(keep, flat, strict=True)
+        for key, text in [about(i)]
+    ]

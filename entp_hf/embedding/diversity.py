@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Floats, Ints
+from ..arrays import FloatMatrix, Ints
 from ..errors import StageError
 from .neighbors import check_embeddings, nearest
 
@@ -15,8 +15,13 @@ SIDE = 1000  # rows of each side of a comparison (ours)
 LEAST = 20  # rows of a side, below which nothing is said (ours)
 
 
-def novelsum(vectors: Floats, reference: Floats | None = None, k: int = 10, alpha: float = 1.0, beta: float = 0.5,
-             ) -> float:  # fmt: skip
+def novelsum(
+    vectors: FloatMatrix,
+    reference: FloatMatrix | None = None,
+    k: int = 10,
+    alpha: float = 1.0,
+    beta: float = 0.5,
+) -> float:
     """NovelSum of n rows (Yang et al., arXiv 2502.17184): mean over rows i of sum_j w_ij sigma_j d_ij / sum_j w_ij.
 
     d_ij is the cosine distance, w_ij = rank_i(j)^-alpha with rank 1 for the nearest other row, and the density factor
@@ -41,7 +46,7 @@ def novelsum(vectors: Floats, reference: Floats | None = None, k: int = 10, alph
     return total / len(vectors)
 
 
-def _mean_distance(vectors: Floats, reference: Floats, k: int) -> Any:
+def _mean_distance(vectors: FloatMatrix, reference: FloatMatrix, k: int) -> Any:
     """Mean cosine distance to the k nearest rows of `reference`, the row itself left out where it is one of them."""
     import faiss
 
@@ -53,7 +58,7 @@ def _mean_distance(vectors: Floats, reference: Floats, k: int) -> Any:
     return np.where(same, distance[:, 1:].mean(axis=1), distance[:, :k].mean(axis=1))
 
 
-def vendi_score(vectors: Floats) -> float:
+def vendi_score(vectors: FloatMatrix) -> float:
     """Vendi score (Friedman and Dieng, arXiv 2210.02410): exp of the entropy of the eigenvalues of K / n.
 
     K is the cosine kernel of n rows. 1: all rows are alike; n: all are orthogonal. Eigenvalues are taken of the
@@ -69,7 +74,7 @@ def vendi_score(vectors: Floats) -> float:
     return float(np.exp(-(values * np.log(values)).sum()))
 
 
-def cluster_coverage(vectors: Floats, centroids: Floats) -> float:
+def cluster_coverage(vectors: FloatMatrix, centroids: FloatMatrix) -> float:
     """Share of the pool's clusters (centroids (k, d), unit length) that at least one row is nearest to."""
     if not len(vectors):
         return 0.0
@@ -77,7 +82,7 @@ def cluster_coverage(vectors: Floats, centroids: Floats) -> float:
     return len(reached) / len(centroids)
 
 
-def knn_coverage(vectors: Floats, pool: Floats, k: int = 5) -> float:
+def knn_coverage(vectors: FloatMatrix, pool: FloatMatrix, k: int = 5) -> float:
     """Share of the pool's rows with a row of the set among what is as near as their k-th nearest other pool row.
 
     Coverage of Naeem et al. (arXiv 2002.09797, equation 5; k = 5 there), the pool in the place of the real data.
@@ -91,7 +96,9 @@ def knn_coverage(vectors: Floats, pool: Floats, k: int = 5) -> float:
     return float((near <= radius + 1e-6).mean())
 
 
-def diversity(vectors: Floats, pool: Floats | None = None, centroids: Floats | None = None) -> dict[str, float]:
+def diversity(
+    vectors: FloatMatrix, pool: FloatMatrix | None = None, centroids: FloatMatrix | None = None
+) -> dict[str, float]:
     """All measures that can be computed: novelsum, vendi, and with a pool cluster_coverage and knn_coverage."""
     found = {"novelsum": novelsum(vectors, pool), "vendi": vendi_score(vectors)}
     if centroids is not None:
@@ -101,14 +108,14 @@ def diversity(vectors: Floats, pool: Floats | None = None, centroids: Floats | N
     return {name: round(value, 4) for name, value in found.items()}
 
 
-def centroids_of(pool: Floats, labels: Ints) -> Floats:
+def centroids_of(pool: FloatMatrix, labels: Ints) -> FloatMatrix:
     """Unit-length means of the pool's clusters, in the order of their labels, (k, d)."""
     means = np.stack([pool[labels == label].mean(axis=0) for label in np.unique(labels)])
-    centroids: Floats = (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
+    centroids: FloatMatrix = (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
     return centroids
 
 
-def before_and_after(came: Floats, made: Floats, seed: int = 0) -> dict[str, Any]:
+def before_and_after(came: FloatMatrix, made: FloatMatrix, seed: int = 0) -> dict[str, Any]:
     """The manifest's `diversity`: rows as they came in against the dataset made of them, equally many of each.
 
     Two disjoint samples of `came` (n, d) are drawn, one as the reference of both sides and one as "before", and a

@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 from datasets import Dataset
 
-from ..arrays import Floats
+from ..arrays import FloatMatrix
 from ..config import MINILM, EntpConfig
 from ..errors import ConfigError, StageError, require
 from ..execution.progress import Bar
-from ..execution.ray_engine import RayHost
+from ..execution.ray_engine import RayEngine
 from ..execution.stage import Batch, resolve, rows_of
 from ..execution.tables import each, gathered, matrix, take
 from ..models.loading import find, has_bfloat16, load_encoder, pick_device
@@ -41,14 +41,19 @@ class Embed:
     model: str = MINILM
     device: str = "auto"
     cache_dir: str = ""  # "": no cache
-    ray: RayHost | None = None  # whose workers embed; the cache stays with this process
+    ray: RayEngine | None = None  # whose workers embed; the cache stays with this process
     dtype: str = "float32"  # of the products in the model: float32, or bfloat16; results are float32
 
     @classmethod
     def from_config(cls, config: EntpConfig) -> Embed:
         """The embedder that the configuration asks for."""
-        return cls(config.embedder, config.device, str(config.cache_path()), RayHost.from_config(config),
-                   config.embedder_dtype)  # fmt: skip
+        return cls(
+            config.embedder,
+            config.device,
+            str(config.cache_path()),
+            RayEngine.from_config(config),
+            config.embedder_dtype,
+        )
 
     @property
     def own(self) -> bool:
@@ -74,7 +79,7 @@ class Embed:
         """Add `embedding`; texts are the turns of `messages`, parted by blank lines."""
         return {**batch, "embedding": list(self.encode([text_of(row) for row in rows_of(batch)]))}
 
-    def encode(self, texts: Sequence[str], desc: str = "") -> Floats:
+    def encode(self, texts: Sequence[str], desc: str = "") -> FloatMatrix:
         """Embeddings of `texts`, float32 of shape (N, d), unit length; a progress bar where `desc` is given.
 
         Texts beyond the model's own limit (256 word pieces for all-MiniLM-L6-v2) are embedded by their beginning.
@@ -93,7 +98,7 @@ class Embed:
                     bar.update(len(chunk))
         return np.stack([vectors[key] for key in keys]) if keys else np.zeros((0, 1), dtype=np.float32)
 
-    def _matrices(self, chunks: Sequence[list[str]]) -> Iterable[Floats]:
+    def _matrices(self, chunks: Sequence[list[str]]) -> Iterable[FloatMatrix]:
         """Embeddings of each chunk of texts; on Ray the same chunks, so that the same rows share a batch."""
         if self.ray is None:
             return map(self._embed, chunks)
@@ -102,9 +107,9 @@ class Embed:
         found = self.ray.run(_Encode(replace(self, ray=None)), tables, schema)
         return (np.stack(table["embedding"].to_numpy()) for table in found)
 
-    def encode_rows(self, rows: Dataset, desc: str = "", text: Callable[[Row], str] = text_of) -> Floats:
+    def encode_rows(self, rows: Dataset, desc: str = "", text: Callable[[Row], str] = text_of) -> FloatMatrix:
         """Embeddings (N, d) of a `text` of each row, mapped from disk; texts go by in blocks."""
-        out: Floats = np.zeros((len(rows), 0), np.float32)
+        out: FloatMatrix = np.zeros((len(rows), 0), np.float32)
         with Bar(len(rows), desc, "rows", disable=not desc) as bar:
             texts = map(text, each(rows, "messages", "input"))
             size = BLOCK if self.ray is None else RAY_BLOCK
@@ -117,7 +122,7 @@ class Embed:
                 out[start : start + len(part)] = part
         return out
 
-    def renewed(self, vectors: Floats, rows: Dataset) -> Floats:
+    def renewed(self, vectors: FloatMatrix, rows: Dataset) -> FloatMatrix:
         """`vectors` (N, d) with those of the rows that a rule repaired made anew."""
         mended = (any(f["action"] == "repair" for f in row["findings"]) for row in each(rows, "findings"))
         at = np.array([i for i, so in enumerate(mended) if so], np.int64)
@@ -126,7 +131,7 @@ class Embed:
             vectors[at] = self.encode_rows(take(rows, at), desc="embed repaired rows")
         return vectors
 
-    def _embed(self, texts: list[str]) -> Floats:
+    def _embed(self, texts: list[str]) -> FloatMatrix:
         if self.own:
             return self._own(texts)
         require("sentence_transformers", "models", f"the embedder {self.model}")
@@ -140,45 +145,53 @@ class Embed:
         budget = BATCH_TOKENS * (1 + self.half) if encoder.device.type == "cpu" else GPU_TOKENS
         if self.half:
             self._check_dtype(encoder.device.type)
-        out: Floats | None = None
+        out: FloatMatrix | None = None
         while order:
             size = max(1, budget // max(1, lengths[order[0]]))
             some, order = order[:size], order[size:]
             with torch.autocast(encoder.device.type, torch.bfloat16, enabled=self.half):
-                part = encoder.encode([texts[i] for i in some], batch_size=size, normalize_embeddings=True,
-                                      show_progress_bar=False)  # fmt: skip
+                part = encoder.encode(
+                    [texts[i] for i in some], batch_size=size, normalize_embeddings=True, show_progress_bar=False
+                )
             out = np.empty((len(texts), part.shape[1]), np.float32) if out is None else out
             out[some] = part
         assert out is not None
         return out
 
-    def _own(self, texts: list[str]) -> Floats:
+    def _own(self, texts: list[str]) -> FloatMatrix:
         matrix = np.asarray(resolve(self.model, "embedder", [MINILM])(texts), dtype=np.float32)
         if matrix.ndim != 2 or len(matrix) != len(texts):
-            raise StageError("embed", f"{self.model} returned an array of shape {matrix.shape} for {len(texts)} "
-                             "texts; it must be (texts, width)")  # fmt: skip
+            raise StageError(
+                "embed",
+                f"{self.model} returned an array of shape {matrix.shape} for {len(texts)} "
+                "texts; it must be (texts, width)",
+            )
         check_embeddings(matrix, "embed")
-        unit: Floats = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+        unit: FloatMatrix = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
         return unit
 
     @staticmethod
     def _check_dtype(device: str) -> None:
         if not has_bfloat16(device):
-            raise ConfigError([f"embedder_dtype: this {device} has no instructions for bfloat16, and would be many "
-                               "times slower with it; set float32"])  # fmt: skip
+            raise ConfigError(
+                [
+                    f"embedder_dtype: this {device} has no instructions for bfloat16, and would be many "
+                    "times slower with it; set float32"
+                ]
+            )
 
     def _key(self, text: str) -> str:
         model = f"{self.model} in {self.dtype}" if self.half else self.model
         return hashlib.blake2b(f"{model}\x1f{text}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
-    def _load(self, keys: Sequence[str]) -> dict[str, Floats]:
+    def _load(self, keys: Sequence[str]) -> dict[str, FloatMatrix]:
         if not self.cache_dir or self.own:
             return {}
         from ..io.sqlite_cache import get_vectors
 
         return get_vectors(f"{self.cache_dir}/vectors.sqlite", list(dict.fromkeys(keys)))
 
-    def _store(self, keys: Sequence[str], matrix: Floats) -> None:
+    def _store(self, keys: Sequence[str], matrix: FloatMatrix) -> None:
         if self.cache_dir and not self.own:
             from ..io.sqlite_cache import put_vectors
 

@@ -1,4 +1,4 @@
-"""Nearest neighbours by cosine similarity: one search shared by all stages that need them."""
+"""Nearest neighbors by cosine similarity: one search shared by all stages that need them."""
 
 from __future__ import annotations
 
@@ -10,52 +10,52 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from ..arrays import Floats, Ints
+from ..arrays import FloatMatrix, Ints
 from ..errors import StageError
 from ..execution.tables import each, gathered
 from ..schema import text_of
 from ..text.words import digest_of
 
 EXACT_ROWS = 60_000  # rows up to which the search is exact: 50,000 x 384 take 12 s, 300,000 would take 7 min (ours)
-RECALL = 0.95  # share of the true neighbours that the approximate search must find (ours)
+RECALL = 0.95  # share of the true neighbors that the approximate search must find (ours)
 PROBED = 400  # rows on which its recall is measured
 COMPARED = (8, 32)  # rows compared exactly for each asked for; more where rows lie so close that codes are one (ours)
 BATCH = 8192  # rows searched at a time
-LONG_TAIL = 10  # neighbours of the long-tail score (DS2)
+LONG_TAIL = 10  # neighbors of the long-tail score (DS2)
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class Neighbors:
     """`index` (N, k): row numbers, nearest first, self and exact copies left out. `distance` (N, k): 1 - cosine."""
 
     index: Ints
-    distance: Floats
-    recall: float = 1.0  # measured share of the true neighbours that were found; 1: the search was exact
+    distance: FloatMatrix
+    recall: float = 1.0  # measured share of the true neighbors that were found; 1: the search was exact
 
-    def long_tail(self) -> Floats:
-        """Mean cosine distance to the 10 nearest rows, shape (N,) (DS2's long-tail score, with 10 true neighbours)."""
-        mean: Floats = self.distance[:, :LONG_TAIL].mean(axis=1)
+    def long_tail(self) -> FloatMatrix:
+        """Mean cosine distance to the 10 nearest rows, shape (N,) (DS2's long-tail score, with 10 true neighbors)."""
+        mean: FloatMatrix = self.distance[:, :LONG_TAIL].mean(axis=1)
         return mean
 
-    def of(self, rows: Ints, back: Ints) -> Neighbours:
-        """The neighbours of a subset seen from all rows: `rows` (M,) are the subset's, `back` (N,) places in it."""
-        return Neighbours(rows[self.index][back], self.distance[back], self.recall)
+    def of(self, rows: Ints, back: Ints) -> Neighbors:
+        """The neighbors of a subset seen from all rows: `rows` (M,) are the subset's, `back` (N,) places in it."""
+        return Neighbors(rows[self.index][back], self.distance[back], self.recall)
 
-    def among(self, rows: Ints) -> Neighbours:
-        """The inverse of `of`: places in the subset `rows` (M,), sorted. StageError where it lacks a neighbour."""
+    def among(self, rows: Ints) -> Neighbors:
+        """The inverse of `of`: places in the subset `rows` (M,), sorted. StageError where it lacks a neighbor."""
         if len(rows) == len(self.index):
             return self
         place = np.searchsorted(rows, self.index[rows])
         if (rows[np.minimum(place, len(rows) - 1)] != self.index[rows]).any():
             raise StageError(
                 "correct",
-                "neighbours name rows that are copies of others or out of range; give those of an earlier result on "
+                "neighbors name rows that are copies of others or out of range; give those of an earlier result on "
                 "the same rows, or leave them out",
             )
-        return Neighbours(place, self.distance[rows], self.recall)
+        return Neighbors(place, self.distance[rows], self.recall)
 
 
-def check_embeddings(embeddings: Floats, stage: str) -> None:
+def check_embeddings(embeddings: FloatMatrix, stage: str) -> None:
     """Raise StageError naming the rows whose embedding is not finite or is zero."""
     bad = []
     for start in range(0, len(embeddings), BATCH):
@@ -63,11 +63,15 @@ def check_embeddings(embeddings: Floats, stage: str) -> None:
         wrong = ~np.isfinite(part).all(axis=1) | (np.abs(part).max(axis=1, initial=0) == 0)
         bad += (start + np.flatnonzero(wrong)).tolist()
     if bad:
-        raise StageError(stage, "embeddings are not finite or are zero, so cosine similarity is undefined; "
-                         "embed these rows again or leave them out", [str(i) for i in bad])  # fmt: skip
+        raise StageError(
+            stage,
+            "embeddings are not finite or are zero, so cosine similarity is undefined; "
+            "embed these rows again or leave them out",
+            [str(i) for i in bad],
+        )
 
 
-def copies(embeddings: Floats) -> Ints:
+def copies(embeddings: FloatMatrix) -> Ints:
     """For each row the number of the first row with the very same embedding, shape (N,)."""
     rows = np.ascontiguousarray(embeddings)
     keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
@@ -76,11 +80,11 @@ def copies(embeddings: Floats) -> Ints:
     return found
 
 
-def nearest(embeddings: Floats, k: int, exact_rows: int = EXACT_ROWS) -> Neighbours:
+def nearest(embeddings: FloatMatrix, k: int, exact_rows: int = EXACT_ROWS) -> Neighbors:
     """The k nearest rows of every row of `embeddings` (N, d); fewer where there are fewer other rows.
 
     Exact up to `exact_rows` rows; beyond, cells of an inverted file are probed until at least 95% of the true
-    neighbours of a sample are found, and `recall` says how many were. Self is removed by index, not by position: exact
+    neighbors of a sample are found, and `recall` says how many were. Self is removed by index, not by position: exact
     copies tie with it. Held in memory: the vectors where the search is exact, else codes of a sixteenth of their size.
     """
     k = min(k, len(embeddings) - 1)
@@ -96,23 +100,23 @@ def nearest(embeddings: Floats, k: int, exact_rows: int = EXACT_ROWS) -> Neighbo
     if short:  # the cells probed held fewer than k rows
         rows = np.array(short)
         found[rows], distance[rows] = _exact(embeddings, rows, k)
-    return Neighbours(found, distance, recall)
+    return Neighbors(found, distance, recall)
 
 
-def unit(vectors: Floats) -> Floats:
+def unit(vectors: FloatMatrix) -> FloatMatrix:
     """Rows of unit length, float32, as a new array."""
     part = np.array(vectors, dtype=np.float32, order="C")
     part /= np.linalg.norm(part, axis=1, keepdims=True)
     return part
 
 
-def _filled(index: Any, embeddings: Floats) -> Any:
+def _filled(index: Any, embeddings: FloatMatrix) -> Any:
     for start in range(0, len(embeddings), BATCH):
         index.add(unit(embeddings[start : start + BATCH]))
     return index
 
 
-def _flat(embeddings: Floats) -> Any:
+def _flat(embeddings: FloatMatrix) -> Any:
     import faiss
 
     return _filled(faiss.IndexFlatIP(embeddings.shape[1]), embeddings)
@@ -127,16 +131,16 @@ class _Codes:
     """
 
     index: Any
-    vectors: Floats  # where they lie, in memory or on disk
-    length: Floats  # (N,)
+    vectors: FloatMatrix  # where they lie, in memory or on disk
+    length: FloatMatrix  # (N,)
     compared: int = 0  # rows for each that is asked for
 
-    def search(self, asked: Floats, k: int) -> tuple[Floats, Ints]:
+    def search(self, asked: FloatMatrix, k: int) -> tuple[FloatMatrix, Ints]:
         """As faiss's: cosine similarities (M, k) and row numbers (M, k), best first, -1 where there are no more."""
         import faiss
 
         _, found = self.index.search(asked, k * self.compared)
-        similarity: Floats = np.full(found.shape, -np.inf, np.float32)
+        similarity: FloatMatrix = np.full(found.shape, -np.inf, np.float32)
         products = faiss.fvec_inner_products_by_idx  # type: ignore[attr-defined]
         products(*map(faiss.swig_ptr, (similarity, asked, self.vectors, found)), asked.shape[1], *found.shape)
         similarity /= self.length[found]
@@ -145,7 +149,7 @@ class _Codes:
         return np.take_along_axis(similarity, best, 1), np.take_along_axis(found, best, 1)
 
 
-def _inverted(embeddings: Floats, k: int) -> tuple[_Codes, float]:
+def _inverted(embeddings: FloatMatrix, k: int) -> tuple[_Codes, float]:
     """As many cells are probed, and rows compared, as the recall needs, which is measured."""
     import faiss
 
@@ -170,13 +174,13 @@ def _inverted(embeddings: Floats, k: int) -> tuple[_Codes, float]:
     return codes, round(recall, 4)
 
 
-def _search(index: Any, embeddings: Floats, rows: Ints, k: int) -> tuple[Ints, Floats]:
+def _search(index: Any, embeddings: FloatMatrix, rows: Ints, k: int) -> tuple[Ints, FloatMatrix]:
     similarity, found = index.search(unit(embeddings[rows]), k + 1)
     return _without_self(similarity, found, rows, k)
 
 
-def _exact(embeddings: Floats, rows: Ints, k: int) -> tuple[Ints, Floats]:
-    """Neighbours of a few rows among all, without an index."""
+def _exact(embeddings: FloatMatrix, rows: Ints, k: int) -> tuple[Ints, FloatMatrix]:
+    """Neighbors of a few rows among all, without an index."""
     import faiss
 
     asked = unit(embeddings[rows])
@@ -189,7 +193,7 @@ def _exact(embeddings: Floats, rows: Ints, k: int) -> tuple[Ints, Floats]:
     return _without_self(heap.D, heap.I, rows, k)
 
 
-def _without_self(similarity: Floats, found: Ints, rows: Ints, k: int) -> tuple[Ints, Floats]:
+def _without_self(similarity: FloatMatrix, found: Ints, rows: Ints, k: int) -> tuple[Ints, FloatMatrix]:
     keep = found != rows[:, None]
     keep[keep.all(axis=1), -1] = False  # more than k exact copies: self did not make the list
     shape = (len(rows), k)
@@ -197,8 +201,8 @@ def _without_self(similarity: Floats, found: Ints, rows: Ints, k: int) -> tuple[
     return found[keep].reshape(shape), distance
 
 
-def nearest_distinct(embeddings: Floats, copy_of: Ints, k: int) -> Neighbours:
-    """Like `nearest`, over one row of each set of exact copies; a copy gets the neighbours of its original.
+def nearest_distinct(embeddings: FloatMatrix, copy_of: Ints, k: int) -> Neighbors:
+    """Like `nearest`, over one row of each set of exact copies; a copy gets the neighbors of its original.
 
     `copy_of` (N,): for each row the number of the first row with the same text. Copies are no independent evidence.
     """
@@ -216,17 +220,17 @@ class Space:
     `nearest_distinct`.
     """
 
-    vectors: Floats
+    vectors: FloatMatrix
     copy_of: Ints
     k: int
 
     @cached_property
-    def near(self) -> Neighbours:
-        """Neighbours of all rows."""
+    def near(self) -> Neighbors:
+        """Neighbors of all rows."""
         return nearest_distinct(self.vectors, self.copy_of, self.k)
 
     def among(self, rows: Ints) -> Among:
-        """Neighbours within the subset `rows` (M,), in its numbers; -1 for others."""
+        """Neighbors within the subset `rows` (M,), in its numbers; -1 for others."""
         first = np.full(len(self.vectors), -1, np.int64)
         first[self.copy_of[rows][::-1]] = np.arange(len(rows))[::-1]
         index = first[self.near.index[rows]]
@@ -234,8 +238,8 @@ class Space:
 
 
 @dataclass(frozen=True)
-class Among(Neighbours):
-    """Neighbours of a subset of M rows in its own numbers, -1 for rows outside. Of copies only the first is named.
+class Among(Neighbors):
+    """Neighbors of a subset of M rows in its own numbers, -1 for rows outside. Of copies only the first is named.
 
     `first` (M,): the first copy of each row in the subset.
     """

@@ -161,8 +161,10 @@ def local_spec(name: str, folder: str | Path) -> dict[str, Any]:
     try:
         read = benchmark.read(folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"benchmark {name} in {folder}: {benchmark.files} can't be read as its items: "
-                         f"{type(error).__name__}: {error}") from error  # fmt: skip
+        raise InputError(
+            f"benchmark {name} in {folder}: {benchmark.files} can't be read as its items: "
+            f"{type(error).__name__}: {error}"
+        ) from error
     # Inside a group a registered name is taken with these keys put over its own; at the top it would be a new task.
     return {"group": f"{name}-local", "task": [_task(task, splits) for task, splits in read.items()]}
 

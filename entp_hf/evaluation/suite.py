@@ -23,7 +23,7 @@ HELDOUT = "heldout"  # loss on answers, in nats a token: lower is better
 
 
 @dataclass(frozen=True)
-class Measure:
+class EvaluationSuite:
     """What to evaluate on: `tasks` of `evals` or "heldout", which reads `heldout` (a file of rows; "": ours)."""
 
     tasks: Sequence[str]
@@ -38,7 +38,7 @@ class Measure:
     gen_kwargs: str | None = None
 
 
-def measure(model: Any, adapter: str | None, what: Measure, tokenizer: Any = None) -> Evaluation:
+def measure(model: Any, adapter: str | None, what: EvaluationSuite, tokenizer: Any = None) -> Evaluation:
     """Run everything; `model` as in `evals.evaluate_items`. Held-out items are mean losses, weighted by `tokens`."""
     cache = what.cache_dir or str(EntpConfig().cache_path())
     common = {"device": what.device, "cache_dir": cache, "tokenizer": tokenizer, "batch_size": what.batch_size}
@@ -50,9 +50,15 @@ def measure(model: Any, adapter: str | None, what: Measure, tokenizer: Any = Non
             alike.setdefault((what.limits.get(name, what.limit or 0), what.num_fewshot.get(name, -1)), []).append(name)
     for (limit, shots), names in alike.items():
         part = evaluate_items(
-            model, adapter, names, limit or None, benchmark_dir=what.benchmark_dir,
-            num_fewshot=shots if shots >= 0 else None, gen_kwargs=what.gen_kwargs, **common,
-        )  # fmt: skip
+            model,
+            adapter,
+            names,
+            limit or None,
+            benchmark_dir=what.benchmark_dir,
+            num_fewshot=shots if shots >= 0 else None,
+            gen_kwargs=what.gen_kwargs,
+            **common,
+        )
         found.metrics.update(part.metrics)
         found.items.update(part.items)
     if HELDOUT in what.tasks:

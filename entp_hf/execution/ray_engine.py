@@ -42,7 +42,7 @@ AT_HOME = {"RAY_worker_niceness": "0"}  # by itself 15: on a machine that is bus
 
 
 @dataclass(frozen=True)
-class RayHost:
+class RayEngine:
     """Runs row-local work on Ray.
 
     `address` of a cluster ("auto", "HOST:6379", "ray://HOST:10001"); empty: one of this process's own. `workers`: how
@@ -54,7 +54,7 @@ class RayHost:
     gpus: float = 0.0
 
     @classmethod
-    def from_config(cls, config: EntpConfig) -> RayHost | None:
+    def from_config(cls, config: EntpConfig) -> RayEngine | None:
         """The host that the configuration asks for; None for this process. Raises MissingExtra without Ray."""
         if config.engine != "ray":
             return None
@@ -190,8 +190,11 @@ def _do(work: Work, schema: pa.Schema, code: str, table: pa.Table) -> pa.Table:
     with metered() as usage:
         try:
             if source_hash() != code:
-                raise StageError("ray", "a node of the cluster has another version of entp-hf than this process; "
-                                 "install the same one on all of them")  # fmt: skip
+                raise StageError(
+                    "ray",
+                    "a node of the cluster has another version of entp-hf than this process; "
+                    "install the same one on all of them",
+                )
             out = pa.Table.from_pydict(work(table.to_pydict()), schema=schema)
         except EntpError as raised:  # Ray would wrap it until nothing but its text is left
             error, out = raised, schema.empty_table()

@@ -15,7 +15,7 @@ from datasets.fingerprint import Hasher
 
 from ..errors import ConfigError
 from .progress import Bar
-from .ray_engine import BLOCK, RayHost
+from .ray_engine import BLOCK, RayEngine
 from .source_hash import source_hash
 from .tables import blocks, spooled, write_stream
 
@@ -29,10 +29,14 @@ class Stage(Protocol):
 
 
 def apply(
-    rows: Dataset, stage: Stage, desc: str, batch_size: int = 256, num_proc: int | None = None,
-    ray: RayHost | None = None,
-) -> Dataset:  # fmt: skip
-    """Run `stage` over `rows` with a progress bar; the result's fingerprint covers rows, knobs and source code.
+    rows: Dataset,
+    stage: Stage,
+    desc: str,
+    batch_size: int = 256,
+    num_proc: int | None = None,
+    ray: RayEngine | None = None,
+) -> Dataset:
+    """Run `stage` over `rows` with a progress bar; the result's fingerprint covers rows, settings and source code.
 
     Rows are read from and written to disk, `batch_size` at a time. With `ray`, its workers run the stage, on blocks of
     `ray_host.BLOCK` rows.
@@ -103,12 +107,16 @@ def set_columns(rows: Dataset, columns: Mapping[str, Sequence[Any] | pa.ChunkedA
     return Dataset(table, info=rows.info, fingerprint=digest.hexdigest())
 
 
-def resolve(path: str, knob: str, known: Iterable[str]) -> Callable[..., Any]:
+def resolve(path: str, setting: str, known: Iterable[str]) -> Callable[..., Any]:
     """The attribute that `package.module:attr` names; ConfigError, with the `known` names, if it can't be imported."""
     module, _, attr = path.partition(":")
     try:
         found = getattr(importlib.import_module(module), attr)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError([f"{knob}: {path!r} is neither one of {', '.join(known)} nor importable as "
-                           f"package.module:attr ({error})"]) from error  # fmt: skip
+        raise ConfigError(
+            [
+                f"{setting}: {path!r} is neither one of {', '.join(known)} nor importable as "
+                f"package.module:attr ({error})"
+            ]
+        ) from error
     return found  # type: ignore[no-any-return]

@@ -24,13 +24,13 @@ from ..schema import FEATURES, Row
 BLOCK = 4096  # rows held as Python objects at once (ours)
 
 
-class Spool:
+class TableWriter:
     """A context in which batches are written to a file; `table` maps what was written. Without it, the file goes."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self.schema, self.rows = schema, 0
 
-    def __enter__(self) -> Spool:
+    def __enter__(self) -> TableWriter:
         handle, self.path = tempfile.mkstemp(prefix="entp-", suffix=".arrow")
         self._file = os.fdopen(handle, "wb")
         self._writer = pa.ipc.new_stream(self._file, self.schema)
@@ -55,7 +55,7 @@ class Spool:
 
 def spooled(batches: Iterable[pa.RecordBatch | pa.Table], schema: pa.Schema) -> pa.Table:
     """The batches as one table whose columns are mapped from disk, not held in memory."""
-    with Spool(schema) as spool:
+    with TableWriter(schema) as spool:
         for batch in batches:
             spool.write(batch)
         return spool.table()
@@ -66,7 +66,7 @@ def on_disk(batches: Iterable[pa.RecordBatch | pa.Table], schema: pa.Schema) -> 
 
     Without one, `datasets` would pickle all of them in memory to make it.
     """
-    with Spool(schema) as spool:
+    with TableWriter(schema) as spool:
         for batch in batches:
             spool.write(batch)
         table = spool.table()

@@ -44,14 +44,14 @@ def contradiction(made: Row, parents: Sequence[Row]) -> str:
     ours = {token.replace(",", "") for token in _TOKEN.findall(answer)}
     theirs = {form for source in sources for token in _TOKEN.findall(source) for form in _forms(token)}
     return (
-        _by_neighbours(answer, sources, ours, theirs)
+        _by_neighbors(answer, sources, ours, theirs)
         or _by_sentences(answer, sources, ours, theirs)
         or _by_counts(answer, [question, *(said_by(parent, "assistant") for parent in parents)])
         or _by_lists(answer, question)
     )
 
 
-def _by_neighbours(answer: str, sources: Sequence[str], ours: set[str], theirs: set[str]) -> str:
+def _by_neighbors(answer: str, sources: Sequence[str], ours: set[str], theirs: set[str]) -> str:
     told = [fact for source in sources for fact in _facts(source, first=True) if fact.value not in ours]
     for fact in _facts(answer):
         if _forms(fact.value) & theirs:

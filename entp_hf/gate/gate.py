@@ -1,4 +1,4 @@
-"""The gate that every made row must pass. Each check is a function (`checks.py`, or here), each bound a knob."""
+"""The gate that every made row must pass. Each check is a function (`checks.py`, or here), each bound a setting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..arrays import Floats
+from ..arrays import FloatMatrix
 from ..config import EntpConfig
 from ..embedding.embed import Embed
 from ..execution.stage import Batch, rows_of
@@ -40,7 +40,7 @@ class Verdict:
 class Vectors:
     """Embeddings (m, d) of the sentences of a row, question first; `answer` is where the answer's begin."""
 
-    sentences: Floats
+    sentences: FloatMatrix
     answer: int
     lengths: tuple[int, ...]
 
@@ -50,7 +50,7 @@ def sentence_coverage(parent: Vectors, made: Vectors) -> float:
     return float((parent.sentences @ made.sentences.T).max(axis=1).mean())
 
 
-def strangest_sentence(made: Vectors, parents: Sequence[Vectors], whole: Floats) -> float:
+def strangest_sentence(made: Vectors, parents: Sequence[Vectors], whole: FloatMatrix) -> float:
     """Least cosine of a sentence of the made answer to the nearest thing that its parents or its own question say.
 
     `whole` (n, d) are the parents as wholes. 1.0 where all sentences are too short to tell.
@@ -84,15 +84,25 @@ class Gate:
     def from_config(cls, config: EntpConfig, contamination: Contamination | None = None) -> Gate:
         """The gate that the configuration asks for."""
         return cls(
-            Purge.from_config(config), Embed.from_config(config), contamination, config.gate_similarity,
-            config.gate_parent_similarity, config.gate_coverage, config.gate_sentence, config.gate_copy,
-            config.gate_duplicate, config.gate_repeats, config.gate_surplus, config.gate_contradiction,
-            config.gate_unfinished, config.gate_language,
-        )  # fmt: skip
+            Purge.from_config(config),
+            Embed.from_config(config),
+            contamination,
+            config.gate_similarity,
+            config.gate_parent_similarity,
+            config.gate_coverage,
+            config.gate_sentence,
+            config.gate_copy,
+            config.gate_duplicate,
+            config.gate_repeats,
+            config.gate_surplus,
+            config.gate_contradiction,
+            config.gate_unfinished,
+            config.gate_language,
+        )
 
     def judge(
-        self, made: Sequence[Row], parents: Sequence[Sequence[Row]], accepted: Floats
-    ) -> tuple[list[Verdict], Floats]:
+        self, made: Sequence[Row], parents: Sequence[Sequence[Row]], accepted: FloatMatrix
+    ) -> tuple[list[Verdict], FloatMatrix]:
         """Judge rows in order; returns verdicts, and `accepted` (n, d) with the embeddings of those that passed.
 
         A row that passed counts as accepted for the rows after it. Compositions (origin mosaic) hold their parents'
@@ -142,7 +152,7 @@ class Gate:
         }
 
     def _figures(
-        self, row: Row, vector: Floats, parents: Sequence[Row], near: Floats, by_sentence: dict[str, Vectors]
+        self, row: Row, vector: FloatMatrix, parents: Sequence[Row], near: FloatMatrix, by_sentence: dict[str, Vectors]
     ) -> tuple[dict[str, float], int]:
         """The figures of a row, and which of its parents it covers least (from 0)."""
         centre = near.mean(axis=0)
@@ -165,9 +175,7 @@ class Gate:
         }
         return {name: round(value, 4) for name, value in figures.items()}, int(np.argmin(covers))
 
-    def _reasons(
-        self, row: Row, parents: Sequence[Row], figures: dict[str, float], left_out: int
-    ) -> Iterator[str]:  # fmt: skip
+    def _reasons(self, row: Row, parents: Sequence[Row], figures: dict[str, float], left_out: int) -> Iterator[str]:
         """Everything that is wrong with a row, in words that a model can mend it by."""
         fused = row["origin"] != "mosaic"
         if row["dropped_by"]:
@@ -215,8 +223,12 @@ class Gate:
 
 def _turns(row: Row, answer: bool) -> list[str]:
     """Sentences of the row's answers, or of all other turns but the system's."""
-    return [part for m in row["messages"] if m["role"] != "system" and (m["role"] == "assistant") == answer
-            for part in sentences(m["content"])]  # fmt: skip
+    return [
+        part
+        for m in row["messages"]
+        if m["role"] != "system" and (m["role"] == "assistant") == answer
+        for part in sentences(m["content"])
+    ]
 
 
 def reason_kind(reason: str) -> str:

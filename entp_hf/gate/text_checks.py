@@ -16,8 +16,9 @@ from ..text.words import BULLET, CODE_LINE
 _LEAKS = re.compile(
     r"\b(?:row|sample|instruction) [12345]\b|\bmerged (?:instruction|row|response)\b"
     r"|\bthe (?:given|rewritten) prompt\b"
-    r"|<the new (?:instruction|response)>|\bdefects seen\b", re.I,
-)  # fmt: skip
+    r"|<the new (?:instruction|response)>|\bdefects seen\b",
+    re.I,
+)
 _ENDED = re.compile(r"[.!?。！？][\"'”’)]?\s")
 _SURE, _LEAST_CHARS = 0.8, 40  # confidence and length from which a language is told (ours)
 

@@ -187,10 +187,12 @@ def to_form(row: Mapping[str, Any], form: str) -> dict[str, Any]:
 def _dialogue(messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
     following = [m["role"] for m in messages[1:]] + [""]
     return [
-        {"from": "function_call" if (m["role"], then) == ("assistant", "tool") else ROLE_OUT[m["role"]],
-         "value": m["content"]}
+        {
+            "from": "function_call" if (m["role"], then) == ("assistant", "tool") else ROLE_OUT[m["role"]],
+            "value": m["content"],
+        }
         for m, then in zip(messages, following, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def _single_form(row: Mapping[str, Any], form: str) -> dict[str, Any]:

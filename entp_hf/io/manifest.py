@@ -2,13 +2,13 @@
 
 The keys, in the order of the run (a key that a run does not have is absent, never invented):
 
-    entp_version, created, source_hash, versions {package: version}, cpus, config {knob: value}, seconds,
+    entp_version, created, source_hash, versions {package: version}, cpus, config {setting: value}, seconds,
                 warnings [str]
     input       {files: [{path, rows, form, sha256, license, languages [str]}], rows, marked {reason: rows}}
     stages      [{name, seconds, rows_in, rows_out}]
     ratings     {names: [R], raw: [R][6] counts, unrated: [R], corrected: [6], changed,
                  mean_confidence | null where nothing was corrected}
-    correction  {method, basis: "neighbours" | "raters" | "none", levels, level_scores [L], prior [L],
+    correction  {method, basis: "neighbors" | "raters" | "none", levels, level_scores [L], prior [L],
                  transition [R][L][6], transition_se [R][L][6], identified [L], stability: [{levels, error}],
                  failed [R], damping, surroundings {...}, agreement {near, far, shuffled, chance, raters, same_level},
                  gold {rows, accuracy, mean_confidence, reliability: [{confidence, accuracy, rows}]}, notes [str]}

@@ -18,7 +18,7 @@ from datasets.fingerprint import Hasher
 from ..config import EntpConfig
 from ..errors import InputError
 from ..execution.source_hash import source_hash
-from ..execution.tables import Spool
+from ..execution.tables import TableWriter
 from ..schema import FEATURES, LEVELS, Row
 from .files import EXTENSIONS, RawRows
 from .formats import FORMS, detect_form, missing_columns, normalise, renamed
@@ -39,8 +39,8 @@ def read_rows(inputs: Source | Sequence[Source], config: EntpConfig) -> tuple[Da
     given: Sequence[Any] = inputs if isinstance(inputs, (list, tuple)) else [inputs]
     if not given:
         raise InputError(f"no input given; name files ({', '.join(EXTENSIONS)}), a folder, or a Hub dataset")
-    with Spool(FEATURES.arrow_schema) as spool:
-        door = _Door(config, spool)
+    with TableWriter(FEATURES.arrow_schema) as spool:
+        door = Reader(config, spool)
         for source in open_sources(given, config.split, door.problems):
             door.take(source)
         return door.close()
@@ -56,10 +56,10 @@ class _Known:
     problems: Problems = field(default_factory=Problems)
 
 
-class _Door:
+class Reader:
     """Collects rows and problems of all sources."""
 
-    def __init__(self, config: EntpConfig, spool: Spool) -> None:
+    def __init__(self, config: EntpConfig, spool: TableWriter) -> None:
         self.config, self.spool = config, spool
         self.problems: list[str] = []
         self.files: list[dict[str, Any]] = []
@@ -167,9 +167,9 @@ class _Door:
                 "were misread, set input_format or columns"
             )
         config = self.config
-        knobs = (config.input_format, config.columns, self._scores, config.limit, config.seed)
+        settings = (config.input_format, config.columns, self._scores, config.limit, config.seed)
         table = self.spool.table()
-        fingerprint = Hasher.hash((self.files, knobs, source_hash()))
+        fingerprint = Hasher.hash((self.files, settings, source_hash()))
         dataset = Dataset(table, info=DatasetInfo(features=FEATURES.copy()), fingerprint=fingerprint)
         return dataset, {"files": self.files, "rows": rows, "marked": dict(sorted(self.marked.items()))}
 

@@ -84,7 +84,7 @@ def _read_memory(given: Any, split: str, name: str = "dataset in memory") -> Raw
     return RawRows(name, name, given.column_names, rows, range(1, len(rows) + 1), "row", sha256=digest.hexdigest())
 
 
-class _Spooled(Sequence[RawRow]):
+class _StreamRows(Sequence[RawRow]):
     """Rows as JSON texts on disk."""
 
     def __init__(self, table: pa.Table) -> None:
@@ -117,7 +117,7 @@ def _spool(given: IterableDataset, name: str) -> RawRows:
                 digest.update(texts[-1].encode() + b"\n")
             yield pa.record_batch([pa.array(texts, pa.large_string())], schema=schema)
 
-    rows = _Spooled(spooled(batches(), schema))
+    rows = _StreamRows(spooled(batches(), schema))
     check_names(list(columns), name)
     return RawRows(name, name, list(columns), rows, range(1, len(rows) + 1), "row", sha256=digest.hexdigest())
 

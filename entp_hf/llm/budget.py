@@ -40,9 +40,15 @@ class Limits:
     def from_config(cls, config: Any) -> Limits:
         """The limits of an `EntpConfig`."""
         return cls(
-            config.budget_calls, config.budget_tokens, config.budget_cost, config.total_timeout,
-            config.requests_per_minute, config.tokens_per_minute, config.price_in, config.price_out,
-        )  # fmt: skip
+            config.budget_calls,
+            config.budget_tokens,
+            config.budget_cost,
+            config.total_timeout,
+            config.requests_per_minute,
+            config.tokens_per_minute,
+            config.price_in,
+            config.price_out,
+        )
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,11 @@ def make_client(config: Any, model: str | None = None) -> CachedChat:
 
         client = HubChat(name, config.endpoint, config.provider, **place)
     else:
-        from ..execution.ray_engine import RayHost
+        from ..execution.ray_engine import RayEngine
         from .local import LocalChat
 
         client = local = LocalChat(name, device=config.device, batch_size=config.batch_size, cache_dir=cache)
-        if (ray := RayHost.from_config(config)) is not None:
+        if (ray := RayEngine.from_config(config)) is not None:
             from .ray_chat import RayChat
 
             client = RayChat(local, ray)

@@ -31,9 +31,12 @@ class HubChat(ServerChat):
             schema = {"name": "reply", "schema": json.loads(request.schema)}
             form["response_format"] = Verbatim(type="json_schema", json_schema=schema)
         out = await http.chat_completion(
-            request.as_messages(), model=self.model, max_tokens=request.max_tokens, temperature=request.temperature,
+            request.as_messages(),
+            model=self.model,
+            max_tokens=request.max_tokens,
+            temperature=request.temperature,
             **form,
-        )  # fmt: skip
+        )
         return read_completion(out)
 
     def failure(self, error: Exception) -> Failure | None:

@@ -54,10 +54,16 @@ def _own(path: Path, known: Sequence[str]) -> str:
     if not Template(text).is_valid():
         problems.append(f"prompt_dir: {path}: a $ that begins no ${{placeholder}}; write $$ for the sign itself")
     listed = ", ".join(f"${{{name}}}" for name in known)
-    problems += [f"prompt_dir: {path}: nothing fills ${{{name}}}; there are {listed}"
-                 for name in Template(text).get_identifiers() if name not in known]  # fmt: skip
-    problems += [f"prompt_dir: {path}: has no ${{{name}}}, so the model would not see the data"
-                 for name in DATA if name in known and f"${{{name}}}" not in text]  # fmt: skip
+    problems += [
+        f"prompt_dir: {path}: nothing fills ${{{name}}}; there are {listed}"
+        for name in Template(text).get_identifiers()
+        if name not in known
+    ]
+    problems += [
+        f"prompt_dir: {path}: has no ${{{name}}}, so the model would not see the data"
+        for name in DATA
+        if name in known and f"${{{name}}}" not in text
+    ]
     if problems:
         raise ConfigError(problems)
     return text

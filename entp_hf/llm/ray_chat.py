@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..execution.progress import Bar
-from ..execution.ray_engine import WAVE, RayHost
+from ..execution.ray_engine import WAVE, RayEngine
 from .budget import current
 from .local import LocalChat, in_rows
 from .protocol import ChatReply, ChatRequest
@@ -29,7 +29,7 @@ class RayChat:
     """
 
     client: LocalChat
-    ray: RayHost = field(repr=False)
+    ray: RayEngine = field(repr=False)
 
     @property
     def name(self) -> str:

@@ -178,9 +178,15 @@ def cache_info(path: str | Path) -> dict[str, Any]:
         clients = dict(connection.execute("SELECT client, count(*) FROM replies GROUP BY client ORDER BY client"))
     sizes = [file.stat().st_size for end in ("", "-wal") if (file := Path(f"{path}{end}")).exists()]
     return {
-        "path": str(path), "bytes": sum(sizes), "replies": replies, "failed": failed, "rated_rows": rated,
-        "oldest": oldest, "newest": newest, "clients": clients,
-    }  # fmt: skip
+        "path": str(path),
+        "bytes": sum(sizes),
+        "replies": replies,
+        "failed": failed,
+        "rated_rows": rated,
+        "oldest": oldest,
+        "newest": newest,
+        "clients": clients,
+    }
 
 
 def prune(path: str | Path, older_than_days: float) -> int:

@@ -14,13 +14,13 @@ from ..execution.stage import set_columns
 from ..execution.tables import as_dataset, column, each, on_disk, pick, tables
 from ..rules.selection import defects
 from ..schema import FEATURES, OVER, Row, is_single_turn, response_of
-from .stage import Mixed, used
+from .stage import MixResult, used
 
 T = TypeVar("T")
 PREFERENCE = ("prompt", "chosen", "rejected")
 
 
-def assemble(mixed: Mixed, pool: Dataset, good: Dataset, config: EntpConfig) -> tuple[Dataset, Dataset, list[Row]]:
+def assemble(mixed: MixResult, pool: Dataset, good: Dataset, config: EntpConfig) -> tuple[Dataset, Dataset, list[Row]]:
     """The rows of the dataset in a seeded order, the pool's rows left out, and the made ones left out.
 
     `mixed` has the rows of `pool` by number; rows left out have `dropped_by` set. Made rows fill up to `fusion_ratio`
@@ -36,8 +36,11 @@ def assemble(mixed: Mixed, pool: Dataset, good: Dataset, config: EntpConfig) -> 
     sound = [i for i in [*mixed.passed, *_best(pool, mixed.unused)] if i not in unsound]
     room = target - round(target * config.fusion_ratio) - round(target * config.high_quality_ratio)
     passed, _ = _take(sound, room)
-    places = [*((made, i, None) for i in range(len(made))),
-              *((pool, i, "passthrough") for i in passed), *((good, i, "high_quality") for i in high)]  # fmt: skip
+    places = [
+        *((made, i, None) for i in range(len(made))),
+        *((pool, i, "passthrough") for i in passed),
+        *((good, i, "high_quality") for i in high),
+    ]
     shuffled = (places[i] for i in np.random.default_rng(config.seed).permutation(len(places)))
     kept = as_dataset({**rows[i], "origin": origin or rows[i]["origin"]} for rows, i, origin in shuffled)
     reasons = ["mix:defective" if i in unsound else OVER for i in range(len(pool))]

@@ -55,7 +55,7 @@ def form_of(group: Group) -> type[Fused] | type[FusedTalk]:
 
 @dataclass(frozen=True)
 class Fuser:
-    """How a group is turned into a request; `size`: how many neighbours it merges with the representative."""
+    """How a group is turned into a request; `size`: how many neighbors it merges with the representative."""
 
     prompt: str
     size: int | None = None  # None: as many as the group has
@@ -129,8 +129,11 @@ def read_fused(reply: ChatReply, form: type[Fused] | type[FusedTalk] = Fused) ->
 def fused_row(group: Group, fused: Fused | FusedTalk, model: str, version: str, round_: int) -> Row:
     """The new row; a system turn of the representative is kept."""
     system = [m for m in group.representative["messages"] if m["role"] == "system"]
-    said = [turn(role, text.strip()) for pair in fused.pairs()
-            for role, text in zip(("user", "assistant"), pair, strict=True)]  # fmt: skip
+    said = [
+        turn(role, text.strip())
+        for pair in fused.pairs()
+        for role, text in zip(("user", "assistant"), pair, strict=True)
+    ]
     turns = [*system, *said]
     return made_row(turns, group.rows, "fused", model, version, round_)
 

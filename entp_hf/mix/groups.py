@@ -27,13 +27,13 @@ class Group:
     """Rows to be fused. `context` is a related row that is shown but not used up."""
 
     representative: Row
-    neighbours: tuple[Row, ...]
+    neighbors: tuple[Row, ...]
     context: Row | None = None
 
     @property
     def rows(self) -> tuple[Row, ...]:
         """The rows that a fused row replaces, representative first."""
-        return (self.representative, *self.neighbours)
+        return (self.representative, *self.neighbors)
 
     @property
     def multi_turn(self) -> bool:
@@ -60,7 +60,7 @@ def together(label: Ints, kinds: Sequence[str]) -> dict[tuple[int, str], Ints]:
     return {key: np.array(rows) for key, rows in found.items()}
 
 
-def has_neighbour(embeddings: Vectors, label: Ints, kinds: Sequence[str], least: float) -> NDArray[np.bool_]:
+def has_neighbor(embeddings: Vectors, label: Ints, kinds: Sequence[str], least: float) -> NDArray[np.bool_]:
     """Mask (n,): rows with another row of their cluster and kind at a cosine similarity of `least` or more."""
     found = np.zeros(len(label), bool)
     for rows in together(label, kinds).values():
@@ -78,14 +78,14 @@ def build_groups(
     label: Ints,
     kinds: Sequence[str],
     seeds: Sequence[int],
-    neighbours: int,
+    neighbors: int,
     least: float,
 ) -> list[Group]:
     """One group for each representative in `seeds` (row numbers of `corpus`), in order.
 
-    Its `neighbours` are the nearest rows of its cluster (`label` (n,)) and kind that are neither representatives nor
+    Its `neighbors` are the nearest rows of its cluster (`label` (n,)) and kind that are neither representatives nor
     in an earlier group: every row is used up once at most. Rows less similar than `least` to the representative stay
-    out; a representative without neighbours is a group of one.
+    out; a representative without neighbors is a group of one.
     """
     free = np.ones(len(label), bool)
     free[list(seeds)] = False
@@ -95,7 +95,7 @@ def build_groups(
         candidates = alike.get((int(label[seed]), kinds[seed]), np.zeros(0, np.int64))
         candidates = candidates[free[candidates]]
         near = embeddings[candidates] @ embeddings[seed]
-        order = candidates[np.argsort(-near, kind="stable")][: min(neighbours, int((near >= least).sum()))]
+        order = candidates[np.argsort(-near, kind="stable")][: min(neighbors, int((near >= least).sum()))]
         free[order] = False
         groups.append(Group(corpus[seed], tuple(corpus[int(i)] for i in order)))
     return groups
@@ -108,5 +108,5 @@ def add_context(groups: Sequence[Group], near: Iterable[Iterable[Row]]) -> list[
         inside = {row["id"] for row in group.rows} | {parent for row in group.rows for parent in row["parents"]}
         kind = kind_of(group.representative)
         found = next((row for row in rows if row["id"] not in inside and kind_of(row) == kind), None)
-        out.append(Group(group.representative, group.neighbours, found))
+        out.append(Group(group.representative, group.neighbors, found))
     return out

@@ -10,20 +10,20 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from ..arrays import Floats, Ints
+from ..arrays import FloatMatrix, Ints
 from ..embedding.neighbors import Space
 from ..execution.tables import column, each
 from ..schema import Row
 from .groups import kind_of
 
 
-class Corpus:
+class FusionPool:
     """The pool's n rows under 0..n-1, made rows after them. A row that a made one replaced keeps its number.
 
     `vectors` (n, d), `label` (n,) and the columns `id`, `messages`, `input`, `tools` of `pool` must be there.
     """
 
-    def __init__(self, pool: Dataset, vectors: Floats, label: Ints, kinds: Sequence[str]) -> None:
+    def __init__(self, pool: Dataset, vectors: FloatMatrix, label: Ints, kinds: Sequence[str]) -> None:
         self.pool, self.vectors, self.label, self.kinds = pool, vectors, label, list(kinds)
         self.ids: list[str] = column(pool, "id")
         self.made: list[Row] = []
@@ -45,7 +45,7 @@ class Corpus:
         """Embeddings by number."""
         return Stacked(self.vectors, self.made_vectors)
 
-    def add(self, rows: Sequence[Row], vectors: Floats) -> None:
+    def add(self, rows: Sequence[Row], vectors: FloatMatrix) -> None:
         """Take in made rows with their embeddings (m, d)."""
         self.made += rows
         self.made_vectors = np.concatenate([self.made_vectors, vectors])
@@ -59,12 +59,12 @@ class Corpus:
 class Stacked:
     """Two matrices (n, d) and (m, d) as one, never put together."""
 
-    first: Floats
-    then: Floats
+    first: FloatMatrix
+    then: FloatMatrix
 
-    def __getitem__(self, rows: Any) -> Floats:
+    def __getitem__(self, rows: Any) -> FloatMatrix:
         if np.ndim(rows) == 0:
-            one: Floats = self.first[rows] if rows < len(self.first) else self.then[rows - len(self.first)]
+            one: FloatMatrix = self.first[rows] if rows < len(self.first) else self.then[rows - len(self.first)]
             return one
         at = np.asarray(rows, np.int64)
         later = at >= len(self.first)
@@ -74,7 +74,7 @@ class Stacked:
 
 
 @dataclass(frozen=True)
-class Around:
+class ContextSearch:
     """What may be shown beside a group: the rows of the pool and the good rows, by their places in `space`.
 
     `pool_at` (n,), `good_at` (g,): the rows' numbers there.

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Floats
+from ..arrays import FloatMatrix
 from ..config import EntpConfig
 from ..execution.usage import metered, record
 from ..gate.gate import Gate, Verdict, reason_kind
@@ -25,11 +25,13 @@ from .mosaic import mosaic
 class Round:
     """One round of fusion: `rows` holds a made row for each group, or None where its representative goes through."""
 
-    def __init__(self, groups: Sequence[Group], config: EntpConfig, gate: Gate, accepted: Floats, number: int) -> None:
+    def __init__(
+        self, groups: Sequence[Group], config: EntpConfig, gate: Gate, accepted: FloatMatrix, number: int
+    ) -> None:
         self.groups, self.config, self.gate, self.accepted, self.number = groups, config, gate, accepted, number
         self.rows: list[Row | None] = [None] * len(groups)
         self.verdicts: dict[int, Verdict] = {}  # of the rows that passed, by group number
-        self.vectors: dict[int, Floats] = {}
+        self.vectors: dict[int, FloatMatrix] = {}
         self.reasons: Counter[str] = Counter()
         self.attempts = 0
         self.stopped = ""  # which limit forbade calls
@@ -59,7 +61,7 @@ class Round:
             "seconds": round(time.perf_counter() - begun, 3),
         }
 
-    def new_vectors(self) -> Floats:
+    def new_vectors(self) -> FloatMatrix:
         """Embeddings of the made rows, (m, d), in the order of their groups."""
         passed = [self.vectors[i] for i in sorted(self.vectors)]
         return np.stack(passed) if passed else self.accepted[:0]
@@ -113,8 +115,9 @@ class Round:
         if not self.config.gate_rerate or not passed:
             return {}
         model = self.config.rater_model
-        values, notes = judge(list(passed.values()), make_client(self.config, model) if model else client,
-                              self.config.prompt_dir)  # fmt: skip
+        values, notes = judge(
+            list(passed.values()), make_client(self.config, model) if model else client, self.config.prompt_dir
+        )
         why = {}
         for (i, row), value, note in zip(passed.items(), values, notes, strict=True):
             best = max((row["score"] for row in self.groups[i].rows if row["score"] is not None), default=0)

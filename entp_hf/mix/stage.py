@@ -10,7 +10,7 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from ..arrays import Floats
+from ..arrays import FloatMatrix
 from ..config import EntpConfig
 from ..embedding.clustering import Clusters, cluster, map_of, representatives
 from ..execution.stage import set_columns
@@ -19,13 +19,13 @@ from ..io.manifest import Info
 from ..llm.protocol import ChatClient
 from ..schema import Row, instruction_of
 from .fusion import FUSERS
-from .groups import Group, add_context, build_groups, has_neighbour
-from .pool import Around, Corpus, kinds_of
+from .groups import Group, add_context, build_groups, has_neighbor
+from .pool import ContextSearch, FusionPool, kinds_of
 from .round import Round
 
 
 @dataclass
-class Mixed:
+class MixResult:
     """What the rounds left: made rows, and for each row of the pool, by number, what became of it."""
 
     made: list[Row] = field(default_factory=list)
@@ -54,7 +54,7 @@ def groups_possible(rows: int, have: int, config: EntpConfig) -> int:
 
 
 def round_groups(
-    corpus: Corpus, clusters: Clusters, done: set[str], around: Around, config: EntpConfig
+    corpus: FusionPool, clusters: Clusters, done: set[str], around: ContextSearch, config: EntpConfig
 ) -> tuple[list[Group], str]:
     """The groups of a round over `corpus`, and "round limit"; or none, and what is lacking.
 
@@ -65,7 +65,7 @@ def round_groups(
         [bool(kind) and key not in done for kind, key in zip(corpus.kinds, corpus.ids, strict=True)], bool
     )
     if group_size(config) > 1:
-        can &= has_neighbour(vectors, corpus.label, _where(can, corpus.kinds), least)
+        can &= has_neighbor(vectors, corpus.label, _where(can, corpus.kinds), least)
     have = int((corpus.alive & ~corpus.fresh).sum())
     wanted = groups_possible(int(can.sum()), have, config)
     if not wanted:
@@ -86,15 +86,20 @@ def _where(mask: NDArray[np.bool_], kinds: Sequence[str]) -> list[str]:
 
 
 def run_rounds(
-    corpus: Corpus, clusters: Clusters, around: Around, config: EntpConfig, client: ChatClient | None, gate: Gate
-) -> Mixed:
+    corpus: FusionPool,
+    clusters: Clusters,
+    around: ContextSearch,
+    config: EntpConfig,
+    client: ChatClient | None,
+    gate: Gate,
+) -> MixResult:
     """Fuse until enough rows are made, nothing new comes of it (`min_novelty`), rows or rounds run out.
 
     `corpus` are the purged rows, and takes in what is made of them; `around` all rows that may be shown beside a
     group. Made rows replace the rows that they used up, are embedded, and may be fused further; compositions (mosaic)
     are not, and a representative that failed is not tried again.
     """
-    mixed = Mixed()
+    mixed = MixResult()
     accepted = corpus.vectors[:0]
     done: set[str] = set()
     for number in range(1, config.rounds + 1):
@@ -141,7 +146,7 @@ def used(row: Row, made: Row) -> Row:
     return {**row, "dropped_by": f"mix:{made['origin']}", "notes": notes}
 
 
-def find_clusters(pool: Dataset, vectors: Floats, config: EntpConfig) -> tuple[Corpus, Clusters, Info]:
+def find_clusters(pool: Dataset, vectors: FloatMatrix, config: EntpConfig) -> tuple[FusionPool, Clusters, Info]:
     """Cluster the pool and mark its representatives; returns it as a corpus, and the manifest's `clusters`."""
     found = cluster(vectors, config.cluster_counts, config.silhouette_sample, config.seed)
     kinds = kinds_of(pool)
@@ -150,7 +155,7 @@ def find_clusters(pool: Dataset, vectors: Floats, config: EntpConfig) -> tuple[C
     chosen = set(representatives(vectors, found, wanted, can))
     pool = set_columns(pool, {"cluster": found.label, "representative": [i in chosen for i in range(len(pool))]})
     return (
-        Corpus(pool, vectors, found.label, kinds),
+        FusionPool(pool, vectors, found.label, kinds),
         found,
         {
             "rows": len(pool),

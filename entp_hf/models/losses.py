@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from datasets.utils import tqdm
 
-from ..arrays import Array, Floats
+from ..arrays import Float64, FloatMatrix
 from ..config import EntpConfig
 from ..errors import memory_advice
 from ..io.sqlite_cache import get_vectors, put_vectors
@@ -41,7 +41,7 @@ def row_losses(model: Any, batch: Sequence[tuple[list[int], list[int]]]) -> tupl
     return total.tolist(), counted.sum(1).tolist()
 
 
-def losses(rows: Sequence[Row], config: EntpConfig, max_length: int) -> Array:
+def losses(rows: Sequence[Row], config: EntpConfig, max_length: int) -> Float64:
     """(N, 2): mean loss in nats of each row's assistant tokens, given what precedes them, and by themselves.
 
     NaN where `max_length` leaves none. "By themselves": after the tokenizer's first or end token alone.
@@ -52,7 +52,7 @@ def losses(rows: Sequence[Row], config: EntpConfig, max_length: int) -> Array:
     pairs = [(ids[:max_length], mask[:max_length]) for ids, mask in zip(*encoded, strict=True)]
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
 
-    def score(part: Sequence[Tokens]) -> Floats:
+    def score(part: Sequence[Tokens]) -> FloatMatrix:
         model = load_causal_lm(path, config.device)
         alone = []
         for ids, mask in part:
@@ -64,22 +64,22 @@ def losses(rows: Sequence[Row], config: EntpConfig, max_length: int) -> Array:
     return scored_on_disk(pairs, kind, score, config, "answer losses").astype(float)
 
 
-def mean_losses(model: Any, part: Sequence[Tokens]) -> Floats:
+def mean_losses(model: Any, part: Sequence[Tokens]) -> FloatMatrix:
     """Mean loss over the marked tokens of each row, (B,); NaN where a row has none."""
     total, count = (np.array(values, dtype=np.float32) for values in row_losses(model, part))
     return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
 def scored_on_disk(
-    pairs: Sequence[Tokens], kind: str, score: Callable[[Sequence[Tokens]], Floats], config: EntpConfig, desc: str
-) -> Floats:
+    pairs: Sequence[Tokens], kind: str, score: Callable[[Sequence[Tokens]], FloatMatrix], config: EntpConfig, desc: str
+) -> FloatMatrix:
     """`score` of batches of rows, (N, d), each row's kept in the cache under `kind` and its tokens.
 
     Rows of like length share a batch. Every 64 rows are written, so a run that was stopped goes on from there.
     """
     file = config.cache_path() / "scores.sqlite"
     keys = [hashlib.blake2b(f"{kind}\x1f{pair}".encode(), digest_size=16).hexdigest() for pair in pairs]
-    found: dict[str, Floats] = dict(get_vectors(file, list(dict.fromkeys(keys))))
+    found: dict[str, FloatMatrix] = dict(get_vectors(file, list(dict.fromkeys(keys))))
     missing = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in found}
     order = sorted(missing, key=lambda key: (len(missing[key][0]), key))
     with tqdm(total=len(order), desc=desc, disable=not order, unit="row") as bar:

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from ..arrays import Floats
+from ..arrays import FloatMatrix
 from ..config import EntpConfig
 from ..embedding.diversity import SIDE, before_and_after
 from ..embedding.embed import Embed
 from ..errors import StageError
 from ..execution.tables import column
-from ..mix.stage import Mixed
+from ..mix.stage import MixResult
 from ..purge.contamination.index import Contamination
 from ..rules.selection import dataset_rules_off
 from ..schema import INTO, OVER, text_of
@@ -22,7 +22,7 @@ from ..schema import INTO, OVER, text_of
 Info = dict[str, Any]
 
 
-def varied(came: Floats, kept: Dataset, config: EntpConfig) -> Info:
+def varied(came: FloatMatrix, kept: Dataset, config: EntpConfig) -> Info:
     """The manifest's `diversity` as its one key, {} where there are too few rows; most embeddings are in the cache."""
     some = np.random.default_rng(config.seed).permutation(len(kept))[:SIDE]
     made = Embed.from_config(config).encode([text_of(kept[int(i)]) for i in some])
@@ -30,7 +30,7 @@ def varied(came: Floats, kept: Dataset, config: EntpConfig) -> Info:
     return {"diversity": found} if found else {}
 
 
-def held(contamination: Contamination | None, dropped: Dataset, mixed: Mixed, config: EntpConfig) -> Info:
+def held(contamination: Contamination | None, dropped: Dataset, mixed: MixResult, config: EntpConfig) -> Info:
     """The manifest's `contamination` as its one key, {} where no benchmark was looked for."""
     if contamination is None or "contamination" in dataset_rules_off(config.purge_rules, config.purge_off):
         return {}
@@ -39,8 +39,15 @@ def held(contamination: Contamination | None, dropped: Dataset, mixed: Mixed, co
     found = Counter(detail.rpartition(", ")[0].rpartition(":")[0] for detail in worst)
     refused = sum(n for figures in mixed.rounds for reason, n in figures["reasons"].items() if "benchmark" in reason)
     items = len(set(contamination.items))
-    return {"contamination": {"items": items, "coverage": contamination.coverage, "rows": len(worst),
-                              "by_benchmark": dict(found.most_common()), "refused": refused}}  # fmt: skip
+    return {
+        "contamination": {
+            "items": items,
+            "coverage": contamination.coverage,
+            "rows": len(worst),
+            "by_benchmark": dict(found.most_common()),
+            "refused": refused,
+        }
+    }
 
 
 def short(rows: int, config: EntpConfig) -> list[str]:

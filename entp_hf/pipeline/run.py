@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset, concatenate_datasets
 
-from ..arrays import Floats
+from ..arrays import FloatMatrix
 from ..config import EntpConfig
 from ..correction.stage import choose_pool, correct, space_of
 from ..embedding.clustering import Clusters
@@ -19,7 +19,7 @@ from ..embedding.diversity import SIDE
 from ..embedding.embed import Embed
 from ..embedding.neighbors import Space
 from ..errors import ConfigError, require
-from ..execution.ray_engine import RayHost
+from ..execution.ray_engine import RayEngine
 from ..execution.stage import set_columns
 from ..execution.tables import as_dataset, column, each, gathered, pick, set_aside
 from ..execution.usage import Usage, metered
@@ -31,7 +31,7 @@ from ..llm.budget import Ledger, Limits, spending
 from ..llm.factory import make_client
 from ..mix.assembly import assemble, preference_pairs
 from ..mix.fusion import FUSERS
-from ..mix.pool import Around, Corpus
+from ..mix.pool import ContextSearch, FusionPool
 from ..mix.stage import find_clusters, run_rounds
 from ..models.loading import find
 from ..purge.contamination.index import Contamination
@@ -62,13 +62,13 @@ class Prepared:
     """What is there before the first fusion. `corpus`: the purged low-quality rows."""
 
     total: int  # rows that came in
-    corpus: Corpus
+    corpus: FusionPool
     clusters: Clusters
     good: Dataset
-    around: Around
+    around: ContextSearch
     out: list[Dataset]  # rows that a stage dropped
     contamination: Contamination | None
-    came: Floats  # embeddings of a sample of the low-quality rows as they came in
+    came: FloatMatrix  # embeddings of a sample of the low-quality rows as they came in
 
 
 def prepare(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manifest) -> Prepared:
@@ -88,7 +88,7 @@ def prepare(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Man
         vectors = Embed.from_config(config).renewed(gathered(vectors, np.flatnonzero(stay)), pool)
         corpus, clusters, manifest["clusters"] = find_clusters(pool, vectors, config)
         stage["rows_out"] = manifest["clusters"]["representatives"]
-    around = Around(space, corpus.pool, good, at[stay], np.flatnonzero(~low))
+    around = ContextSearch(space, corpus.pool, good, at[stay], np.flatnonzero(~low))
     total = len(rows) + sum(len(part) for part in out)
     came = gathered(space.vectors, np.random.default_rng(config.seed).permutation(at)[: 2 * SIDE])
     return Prepared(total, corpus, clusters, good, around, [*out, purged], contamination, came)
@@ -102,8 +102,12 @@ def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manife
         gate = Gate.from_config(config, before.contamination)
         mixed = run_rounds(before.corpus, before.clusters, before.around, config, client, gate)
         stage["rows_out"] = len(mixed.made)
-    manifest["fusion"] = {"fuser": config.fuser, "model": client.name if client else "",
-                          "rounds": mixed.rounds, "stopped_by": mixed.stopped_by}  # fmt: skip
+    manifest["fusion"] = {
+        "fuser": config.fuser,
+        "model": client.name if client else "",
+        "rounds": mixed.rounds,
+        "stopped_by": mixed.stopped_by,
+    }
     kept, left, over = assemble(mixed, pool, usable(good, config, before.contamination), config)
     placed = set(column(kept, "id"))
     good = pick(good, np.array([key not in placed for key in column(good, "id")], bool))
@@ -187,7 +191,7 @@ def check_inputs(config: EntpConfig, embeds: bool = True) -> None:
     if absent:
         raise ConfigError([f"benchmark_files: {path} does not exist" for path in absent])
 
-    if (ray := RayHost.from_config(config)) is not None:
+    if (ray := RayEngine.from_config(config)) is not None:
         ray.check()
     if embeds:
         Embed.from_config(config).check()
@@ -201,11 +205,17 @@ def check_inputs(config: EntpConfig, embeds: bool = True) -> None:
 
 
 def _stopped(ledger: Ledger) -> list[str]:
-    return [f"some calls were not made: {ledger.refused}. Raise the limit and run again: no reply is paid for twice"
-            ] * bool(ledger.refused)  # fmt: skip
+    return [
+        f"some calls were not made: {ledger.refused}. Raise the limit and run again: no reply is paid for twice"
+    ] * bool(ledger.refused)
 
 
 def _tokens(usage: Usage, config: EntpConfig) -> dict[str, Any]:
     cost = (usage.prompt * config.price_in + usage.completion * config.price_out) / 1e6
-    return {"calls": usage.calls, "cached_calls": usage.cached_calls, "prompt": usage.prompt,
-            "completion": usage.completion, "cost": round(cost, 6)}  # fmt: skip
+    return {
+        "calls": usage.calls,
+        "cached_calls": usage.cached_calls,
+        "prompt": usage.prompt,
+        "completion": usage.completion,
+        "cost": round(cost, 6),
+    }

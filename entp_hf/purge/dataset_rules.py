@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..config import EntpConfig
 
 Found = Iterator[tuple[int, Finding]]
-Floats = npt.NDArray[np.float64]
+Float64 = npt.NDArray[np.float64]
 _NEAR, _TIMES, _LEAST_WORDS = 20, 5.0, 30  # of a pile-up: bins on either side, how far over their mean, words (ours)
 
 
@@ -161,7 +161,7 @@ def found_in(
             seconds[name] = time.perf_counter() - begun
 
 
-def _numbers(rows: Dataset, of: Callable[[Row], tuple[float, ...]], width: int) -> Floats:
+def _numbers(rows: Dataset, of: Callable[[Row], tuple[float, ...]], width: int) -> Float64:
     """(N, width): `of` each row."""
     return np.fromiter(map(of, each(rows, "messages", "input")), np.dtype((np.float64, width)), len(rows))
 

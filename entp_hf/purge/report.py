@@ -88,8 +88,12 @@ def purge_report(
     asked = (row for i, row in enumerate(each(before, "messages")) if i in living)
     warnings += lenient_warnings(idle, asked, len(alive))
     return {
-        "rows_in": len(alive), "rows_out": rows_out, "rules": counts, "warnings": warnings, "examples": dict(examples)
-    }  # fmt: skip
+        "rows_in": len(alive),
+        "rows_out": rows_out,
+        "rules": counts,
+        "warnings": warnings,
+        "examples": dict(examples),
+    }
 
 
 def share_warnings(counts: Mapping[str, Mapping[str, float]], rows: int, warn_share: float) -> list[str]:

@@ -155,13 +155,16 @@ def _check(thresholds: Mapping[str, float], ran: Mapping[str, float], stored: bo
 
 
 def _why(name: str, before: float, stored: bool) -> str:
-    knob = name if name in _DUPLICATES else "purge_thresholds"
+    setting = name if name in _DUPLICATES else "purge_thresholds"
     if name not in LOOSEST:
-        return f"the {before:g} of the purge, and rows less alike were not compared. Purge again with another {knob}"
+        return (
+            f"the {before:g} of the purge, and rows less alike were not compared. Purge again with another {setting}"
+        )
     if stored:
-        return f"{before:g}, from which scores are stored. Purge again with a looser {knob}"
+        return f"{before:g}, from which scores are stored. Purge again with a looser {setting}"
     return (
-        f"the {before:g} of the purge; what it would find was not stored. Purge once with a looser {knob}, then tune"
+        f"the {before:g} of the purge; what it would find was not stored. "
+        f"Purge once with a looser {setting}, then tune"
     )
 
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 from ..config import EntpConfig
 from ..errors import InputError
 from ..execution.progress import Bar
-from ..execution.ray_engine import RayHost, Work
+from ..execution.ray_engine import RayEngine, Work
 from ..execution.tables import spooled
 from ..io.files import find_files
 from ..io.manifest import Manifest
@@ -48,7 +48,7 @@ def purge_files(inputs: Sequence[str], output: str, config: EntpConfig, overwrit
     files = [str(file) for item in inputs for file in (find_remote(item) if is_remote(item) else find_files(item))]
     if not files:
         raise InputError(f"{', '.join(inputs)}: no such file or folder")
-    folder, manifest, ray = Folder(output), Manifest.start(config.to_dict()), RayHost.from_config(config)
+    folder, manifest, ray = Folder(output), Manifest.start(config.to_dict()), RayEngine.from_config(config)
     folder.prepare(overwrite)
     alone = replace(config, engine="local", num_proc=1, ray_address="", ray_workers=0, ray_gpus=0.0)
     pool = _Pool(folder, len(files), ray)
@@ -74,7 +74,7 @@ def purge_files(inputs: Sequence[str], output: str, config: EntpConfig, overwrit
 class _Pool:
     """All files as one pool: the place of a row is its file's `begin` and its place there."""
 
-    def __init__(self, folder: Folder, files: int, ray: RayHost | None) -> None:
+    def __init__(self, folder: Folder, files: int, ray: RayEngine | None) -> None:
         self.folder, self.files, self.ray = folder, files, ray
         self.input: dict[str, Any] = {"files": [], "rows": 0, "marked": {}}
         self.table = pa.Table.from_pylist([], SKETCHED)

@@ -28,9 +28,9 @@ from .report import purge_report
 
 WORKING = "working"  # folder of the marked files, between the two passes over them
 TASK = pa.schema({"name": pa.string(), "number": pa.int64(), "more": pa.binary()})
-SKETCHED = pa.schema([
-    *SKETCH, ("id", pa.string()), ("score", pa.float64()), ("number", pa.int64()), ("figures", pa.string())
-])  # fmt: skip
+SKETCHED = pa.schema(
+    [*SKETCH, ("id", pa.string()), ("score", pa.float64()), ("number", pa.int64()), ("figures", pa.string())]
+)
 SHINGLES = pa.schema({"number": pa.int64(), "row": pa.int64(), "grams": pa.binary()})
 SPLIT = pa.schema({"kept": pa.int64(), "dropped": pa.int64()})
 

@@ -8,10 +8,10 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from ..arrays import Floats
+from ..arrays import FloatMatrix
 from ..config import EntpConfig
 from ..embedding.neighbors import Among
-from ..execution.ray_engine import RayHost
+from ..execution.ray_engine import RayEngine
 from ..execution.stage import apply
 from ..execution.tables import as_dataset, column, pick
 from ..io.manifest import Info
@@ -27,22 +27,25 @@ TIMED = 500  # rows that the time of each purge rule is taken on
 
 
 def purge(
-    rows: Dataset, vectors: Floats | None, config: EntpConfig, contamination: Contamination | None = None,
-    neighbours: Among | None = None,
-) -> tuple[Dataset, NDArray[np.bool_], Info]:  # fmt: skip
+    rows: Dataset,
+    vectors: FloatMatrix | None,
+    config: EntpConfig,
+    contamination: Contamination | None = None,
+    neighbors: Among | None = None,
+) -> tuple[Dataset, NDArray[np.bool_], Info]:
     """Row rules, contamination, duplicates; returns all rows, which of them stay (n,), and the manifest's `purge`.
 
-    `neighbours` as in `mark_duplicates`.
+    `neighbors` as in `mark_duplicates`.
     """
     begun = time.perf_counter()
     rules = Purge.from_config(config)
     off = dataset_rules_off(config.purge_rules, config.purge_off)
-    ray = RayHost.from_config(config)
+    ray = RayEngine.from_config(config)
     after, seconds = row_rules(rows, config, contamination, ray)
     limits = {**DATASET_THRESHOLDS, **dict(rules.thresholds)}
     after = mark_corpus(after, config, limits, off, rules.drop, seconds)
     after = mark_duplicates(
-        after, vectors, config.near_duplicate, config.semantic_duplicate, off, seconds, neighbours, ray
+        after, vectors, config.near_duplicate, config.semantic_duplicate, off, seconds, neighbors, ray
     )
     report = purge_report(rows, after, seconds, config.purge_warn_share, rules.names())
     stay = np.array([reason is None for reason in column(after, "dropped_by")], bool)
@@ -51,7 +54,7 @@ def purge(
 
 
 def row_rules(
-    rows: Dataset, config: EntpConfig, contamination: Contamination | None, ray: RayHost | None
+    rows: Dataset, config: EntpConfig, contamination: Contamination | None, ray: RayEngine | None
 ) -> tuple[Dataset, dict[str, float]]:
     """The rules that look at one row at a time; marked rows, and the seconds that each rule took."""
     rules = Purge.from_config(config)

@@ -10,7 +10,7 @@ from datasets import Dataset
 
 from ..config import RATERS, EntpConfig
 from ..errors import StageError
-from ..execution.ray_engine import RayHost
+from ..execution.ray_engine import RayEngine
 from ..execution.stage import Batch, Stage, apply, resolve, rows_of, set_columns
 from ..execution.tables import column
 from ..llm.factory import make_client
@@ -53,7 +53,7 @@ def rate_rows(rows: Dataset, config: EntpConfig) -> tuple[Dataset, list[str]]:
             if config.engine == "ray" and not (place.endpoint or place.provider):
                 at_once = RAY_RATED
         else:
-            stage, host = OwnRater(rater), RayHost.from_config(config)
+            stage, host = OwnRater(rater), RayEngine.from_config(config)
         rows = apply(rows, stage, desc=f"rate ({rater})", batch_size=at_once, ray=host)
         if rater == "logits":
             ratings = column(rows, "ratings")

@@ -58,8 +58,13 @@ def bar(labels: Sequence[str], series: Mapping[str, Sequence[float]], title: str
     return svg(top + len(labels) * step + 4, body, title, "; ".join(words) + ".")
 
 
-def grouped_bar(groups: Sequence[str], series: Mapping[str, Sequence[float]], title: str, x_name: str = "",
-                errors: Mapping[str, Sequence[float | None]] | None = None) -> Markup:  # fmt: skip
+def grouped_bar(
+    groups: Sequence[str],
+    series: Mapping[str, Sequence[float]],
+    title: str,
+    x_name: str = "",
+    errors: Mapping[str, Sequence[float | None]] | None = None,
+) -> Markup:
     """Upright bars side by side, one group per label; `errors` draws whiskers of one standard error."""
     names = list(series)
     body, top = legend(names) if len(names) > 1 else ([], 0)
@@ -135,8 +140,9 @@ def heat_map(rows: Sequence[HeatRow], columns: Sequence[str], title: str, x_name
     return svg(top + len(rows) * high + 4, body, title, "; ".join(words) + ".")
 
 
-def line(points: Sequence[tuple[float, float]], title: str, x_name: str, y_name: str,
-         marked: float | None = None) -> Markup:  # fmt: skip
+def line(
+    points: Sequence[tuple[float, float]], title: str, x_name: str, y_name: str, marked: float | None = None
+) -> Markup:
     """A curve through (x, y); the point at x = `marked` is ringed and named."""
     points = sorted(points)
     left, top, right, bottom = 46, 24, WIDTH - 12, 170

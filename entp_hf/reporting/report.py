@@ -38,30 +38,34 @@ def render_report(manifest: Mapping[str, Any], kept: Dataset, dropped: Dataset) 
     """The page as text. Sections of which the run has no figures are left out."""
     style, script = _template("report.css"), _template("report.js")
     browser = made_rows(kept, dropped)
-    page = _environment().get_template("report.html").render(
-        manifest={key: manifest.get(key) for key in FACTS},
-        style=Markup(style),
-        script=Markup(script),
-        policy=f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; "
-        "base-uri 'none'; form-action 'none'",
-        headline=overview.headline(manifest),
-        stages=overview.stages(manifest),
-        ratings=ratings.ratings(manifest),
-        correction=ratings.correction(manifest),
-        purge=purge.purge(manifest),
-        clusters=mix.clusters(manifest),
-        fusion=mix.fusion(manifest),
-        dataset=overview.dataset(manifest),
-        diversity=mix.diversity(manifest),
-        contamination=manifest.get("contamination"),
-        train=training.train(manifest),
-        evaluation=training.evaluation(manifest),
-        accuracy=training.accuracy(manifest),
-        tokens=overview.tokens(manifest),
-        configuration=overview.configuration(manifest),
-        browser=browser,
-        blob=Markup(script_json(browser)) if browser else None,
-    )  # fmt: skip
+    page = (
+        _environment()
+        .get_template("report.html")
+        .render(
+            manifest={key: manifest.get(key) for key in FACTS},
+            style=Markup(style),
+            script=Markup(script),
+            policy=f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; "
+            "base-uri 'none'; form-action 'none'",
+            headline=overview.headline(manifest),
+            stages=overview.stages(manifest),
+            ratings=ratings.ratings(manifest),
+            correction=ratings.correction(manifest),
+            purge=purge.purge(manifest),
+            clusters=mix.clusters(manifest),
+            fusion=mix.fusion(manifest),
+            dataset=overview.dataset(manifest),
+            diversity=mix.diversity(manifest),
+            contamination=manifest.get("contamination"),
+            train=training.train(manifest),
+            evaluation=training.evaluation(manifest),
+            accuracy=training.accuracy(manifest),
+            tokens=overview.tokens(manifest),
+            configuration=overview.configuration(manifest),
+            browser=browser,
+            blob=Markup(script_json(browser)) if browser else None,
+        )
+    )
     return clean(page)
 
 

@@ -72,8 +72,12 @@ def _shown(row: Mapping[str, Any], is_made: bool = False) -> Shown:
         ],
     }
     if is_made:
-        shown |= {"round": row.get("round"), "model": row.get("model"), "prompt": row.get("prompt_version"),
-                  "gate": _gate(row.get("gate"))}  # fmt: skip
+        shown |= {
+            "round": row.get("round"),
+            "model": row.get("model"),
+            "prompt": row.get("prompt_version"),
+            "gate": _gate(row.get("gate")),
+        }
     shown = {key: value for key, value in shown.items() if value not in (None, "", [], {})}
     return shown | {"parents": list(row.get("parents") or [])} if is_made else shown
 

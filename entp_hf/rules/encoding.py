@@ -20,7 +20,7 @@ _CONTROL = re.compile(
 )
 _INVISIBLE = re.compile("[\u200b\u2060-\u2064\ufeff\u00ad\u202a-\u202e\u2066-\u2069\u180e]")
 _JOINERS = re.compile("(?<=[A-Za-z])[\u200c\u200d]+(?=[A-Za-z])")
-# What ftfy's badness can count at all: two neighbours beyond ASCII, or one of the few that it takes alone.
+# What ftfy's badness can count at all: two neighbors beyond ASCII, or one of the few that it takes alone.
 _ODD = re.compile("[^\x00-\x7f]{2}|[\x80-\x9fÂÃŒœ]")
 _LOST = re.compile("[\ufffd\ue000-\uf8ff]|□{3,}")
 _BLANKS = re.compile(r"\r\n?|[ \t\u3000]{3,}(?=\n|\Z)|[ \t]+(?=\n[ \t]*\n[ \t]*\n[ \t]*\n)|\n(?:[ \t]*\n){3,}")
@@ -40,9 +40,16 @@ def _fixer() -> Any:
     import ftfy
 
     return ftfy.TextFixerConfig(
-        unescape_html=False, remove_terminal_escapes=False, fix_latin_ligatures=False, fix_character_width=False,
-        uncurl_quotes=False, fix_line_breaks=False, remove_control_chars=False, normalization=None, explain=False,
-    )  # fmt: skip
+        unescape_html=False,
+        remove_terminal_escapes=False,
+        fix_latin_ligatures=False,
+        fix_character_width=False,
+        uncurl_quotes=False,
+        fix_line_breaks=False,
+        remove_control_chars=False,
+        normalization=None,
+        explain=False,
+    )
 
 
 def mojibake(row: Fields, threshold: float) -> Iterator[Hit]:

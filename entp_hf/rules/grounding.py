@@ -87,8 +87,12 @@ def missing_reference(row: Fields, threshold: float) -> Iterator[Hit]:
     asks = _ASKING.search(row.response.lower) is not None
     span = found.span() if found and len(lower) == len(first.text) else (-1, -1)
     what = shown(found.group()) if found and not bare else f"the whole input of: {shown(first.text, 80)}"
-    yield Hit(row.input if bare else first, *(span if not bare else (0, len(given))), what,
-              action="drop" if bare and not asks and not _ONLY_URL.fullmatch(given) else "flag")  # fmt: skip
+    yield Hit(
+        row.input if bare else first,
+        *(span if not bare else (0, len(given))),
+        what,
+        action="drop" if bare and not asks and not _ONLY_URL.fullmatch(given) else "flag",
+    )
 
 
 def _attached(lower: str) -> re.Match[str] | None:

@@ -22,7 +22,7 @@ DATASET_RULES = (
     "length_pileup", "length_percentile", "off_topic", "instruction_difficulty",
     "exact_duplicate", "same_prompt", "near_duplicate", "semantic_duplicate", "contamination",
 )  # fmt: skip
-# Of the rules in `corpus`. Duplicates and contamination have knobs of their own.
+# Of the rules in `corpus`. Duplicates and contamination have settings of their own.
 DATASET_THRESHOLDS = {"length_pileup": 10.0, "length_percentile": 0.5, "off_topic": 1.0, "instruction_difficulty": 1.0}
 # Percentiles find as much in good data as in bad, and the last two run a model.
 DATASET_OFF = ("length_percentile", "off_topic", "instruction_difficulty")

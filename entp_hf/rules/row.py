@@ -223,9 +223,15 @@ class Rule:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by value; `check` goes by its import path, so own rules need functions at module level."""
         return Rule, (
-            self.name, self.code, self.action, self.check, self.description, self.threshold, self.default_on,
+            self.name,
+            self.code,
+            self.action,
+            self.check,
+            self.description,
+            self.threshold,
+            self.default_on,
             self.repairs,
-        )  # fmt: skip
+        )
 
 
 def has_any(text: str, cues: Sequence[str]) -> bool:

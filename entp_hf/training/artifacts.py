@@ -75,8 +75,9 @@ def push(folder: str, repository: str, private: bool) -> None:
 
     try:
         HfApi().create_repo(repository, private=private, exist_ok=True)
-        HfApi().upload_folder(repo_id=repository, folder_path=folder, ignore_patterns=["checkpoint-*"],
-                              commit_message="Fine-tuned model")  # fmt: skip
+        HfApi().upload_folder(
+            repo_id=repository, folder_path=folder, ignore_patterns=["checkpoint-*"], commit_message="Fine-tuned model"
+        )
     except Exception as error:  # the Hub client's transport errors have no common base across its versions
         raise OutputError(
             f"push_to {repository}: {type(error).__name__}: {error}; {folder} holds the model"

@@ -34,8 +34,10 @@ def load_rows(dataset: str) -> Dataset:
 def messages_only(rows: Dataset) -> Dataset:
     """The column `messages` alone; TRL would take `tools` and others of a row's columns for its own."""
     if "messages" not in rows.column_names:
-        raise InputError(f"the dataset has no column 'messages', only {', '.join(rows.column_names) or 'none'}; "
-                         "make one with `entp build`")  # fmt: skip
+        raise InputError(
+            f"the dataset has no column 'messages', only {', '.join(rows.column_names) or 'none'}; "
+            "make one with `entp build`"
+        )
     if len(rows) == 0:
         raise InputError("the dataset has no rows to train on")
     rows = rows.select_columns(["messages"])
@@ -58,7 +60,12 @@ def check_lengths(rows: Dataset, tokenizer: Any, max_length: int) -> dict[str, i
     if unusable == len(rows):
         raise InputError(f"no row has an assistant token within max_length {max_length}; raise max_length")
     if too_long:
-        logger.warning("%d of %d rows are longer than max_length %d and are cut; %d of them have no assistant token "
-                       "left and are not trained on. Raise max_length to keep them whole.",
-                       too_long, len(rows), max_length, unusable)  # fmt: skip
+        logger.warning(
+            "%d of %d rows are longer than max_length %d and are cut; %d of them have no assistant token "
+            "left and are not trained on. Raise max_length to keep them whole.",
+            too_long,
+            len(rows),
+            max_length,
+            unusable,
+        )
     return {"rows_too_long": too_long, "rows_unusable": unusable}

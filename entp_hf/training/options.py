@@ -1,4 +1,4 @@
-"""Every knob of a fine-tuning run."""
+"""Every setting of a fine-tuning run."""
 
 from __future__ import annotations
 
@@ -10,47 +10,47 @@ from typing import Any
 from ..config import SMOLLM2
 
 
-def _knob(default: Any, text: str) -> Any:
+def _setting(default: Any, text: str) -> Any:
     return dataclasses.field(default=default, metadata={"help": text})
 
 
 @dataclass(frozen=True)
 class SFTOptions:
-    """Every knob of a fine-tuning run, also a flag of `python -m entp_hf.training.sft`. Defaults suit LoRA (ours)."""
+    """Settings of a fine-tuning run, each also a flag of `entp train`. Defaults suit LoRA (not in the paper)."""
 
-    model: str = _knob(SMOLLM2, "chat model: Hub id or local folder")
-    chat_template: str = _knob("", "for a model without one: a .jinja file with {% generation %} marks, or tulu")
-    dataset: str = _knob("", "folder of `entp build`, Parquet or JSONL file with `messages`, or Hub id")
-    output_dir: str = _knob("sft", "folder for the adapter (or model), tokenizer, training.json, card")
-    overwrite: bool = _knob(False, "replace what an earlier run left in output_dir")
-    max_steps: int = _knob(0, "optimiser steps; 0: as many as `epochs` needs")
-    epochs: float = _knob(1.0, "passes over the rows, where max_steps is 0")
-    batch_size: int = _knob(4, "rows in one forward pass")
-    gradient_accumulation: int = _knob(1, "forward passes in one optimiser step")
-    learning_rate: float = _knob(2e-4, "peak learning rate; 2e-5 is usual with --full")
-    warmup_steps: int = _knob(0, "steps of linear warm-up")
-    scheduler: str = _knob("linear", "learning rate schedule of transformers: linear, cosine, constant, ...")
-    max_length: int = _knob(512, "longest row in tokens; longer rows are cut, and their count is reported")
-    packing: bool = _knob(False, "put several short rows into one sequence")
-    lora_r: int = _knob(8, "rank of the LoRA matrices")
-    lora_alpha: int = _knob(16, "LoRA's scale is lora_alpha / lora_r")
-    lora_dropout: float = _knob(0.0, "dropout in front of LoRA's matrices")
-    lora_targets: str = _knob("all-linear", "modules with LoRA: all-linear, or names with commas between")
-    full: bool = _knob(False, "train all weights instead of an adapter")
-    merge: bool = _knob(False, "also write the model with the adapter merged in, to output_dir/merged")
-    gradient_checkpointing: bool = _knob(False, "less memory, a third more time")
-    save_steps: int = _knob(0, "write a checkpoint every so many steps; 0: none")
-    resume: bool = _knob(False, "go on from the last checkpoint in output_dir")
-    logging_steps: int = _knob(1, "steps between two logged losses")
-    report_to: str = _knob("none", "none, tensorboard, wandb, trackio, ...")
-    device: str = _knob("auto", "auto | cpu | cuda | mps; a GPU trains in bf16 where it can")
-    eval_tasks: str = _knob("", "tasks to evaluate the trained model on, for its card: entp_quiz,mmlu,...")
-    eval_limit: int = _knob(0, "only the first items of each of them; 0: all")
-    benchmark_dir: str = _knob("", "folder with the benchmarks' items; else they come from the Hub")
-    push_to: str = _knob("", "Hub repository OWNER/NAME that the output folder is pushed to at the end")
-    private: bool = _knob(False, "make that repository private if it has to be made")
-    cache_dir: str = _knob("", "converted models; empty: $ENTP_CACHE or ~/.cache/entp")
-    seed: int = _knob(0, "seed of LoRA's initial weights and of the order of rows")
+    model: str = _setting(SMOLLM2, "chat model: Hub id or local folder")
+    chat_template: str = _setting("", "for a model without one: a .jinja file with {% generation %} marks, or tulu")
+    dataset: str = _setting("", "folder of `entp build`, Parquet or JSONL file with `messages`, or Hub id")
+    output_dir: str = _setting("sft", "folder for the adapter (or model), tokenizer, training.json, card")
+    overwrite: bool = _setting(False, "replace what an earlier run left in output_dir")
+    max_steps: int = _setting(0, "optimiser steps; 0: as many as `epochs` needs")
+    epochs: float = _setting(1.0, "passes over the rows, where max_steps is 0")
+    batch_size: int = _setting(4, "rows in one forward pass")
+    gradient_accumulation: int = _setting(1, "forward passes in one optimiser step")
+    learning_rate: float = _setting(2e-4, "peak learning rate; 2e-5 is usual with --full")
+    warmup_steps: int = _setting(0, "steps of linear warm-up")
+    scheduler: str = _setting("linear", "learning rate schedule of transformers: linear, cosine, constant, ...")
+    max_length: int = _setting(512, "longest row in tokens; longer rows are cut, and their count is reported")
+    packing: bool = _setting(False, "put several short rows into one sequence")
+    lora_r: int = _setting(8, "rank of the LoRA matrices")
+    lora_alpha: int = _setting(16, "LoRA's scale is lora_alpha / lora_r")
+    lora_dropout: float = _setting(0.0, "dropout in front of LoRA's matrices")
+    lora_targets: str = _setting("all-linear", "modules with LoRA: all-linear, or names with commas between")
+    full: bool = _setting(False, "train all weights instead of an adapter")
+    merge: bool = _setting(False, "also write the model with the adapter merged in, to output_dir/merged")
+    gradient_checkpointing: bool = _setting(False, "less memory, a third more time")
+    save_steps: int = _setting(0, "write a checkpoint every so many steps; 0: none")
+    resume: bool = _setting(False, "go on from the last checkpoint in output_dir")
+    logging_steps: int = _setting(1, "steps between two logged losses")
+    report_to: str = _setting("none", "none, tensorboard, wandb, trackio, ...")
+    device: str = _setting("auto", "auto | cpu | cuda | mps; a GPU trains in bf16 where it can")
+    eval_tasks: str = _setting("", "tasks to evaluate the trained model on, for its card: entp_quiz,mmlu,...")
+    eval_limit: int = _setting(0, "only the first items of each of them; 0: all")
+    benchmark_dir: str = _setting("", "folder with the benchmarks' items; else they come from the Hub")
+    push_to: str = _setting("", "Hub repository OWNER/NAME that the output folder is pushed to at the end")
+    private: bool = _setting(False, "make that repository private if it has to be made")
+    cache_dir: str = _setting("", "converted models; empty: $ENTP_CACHE or ~/.cache/entp")
+    seed: int = _setting(0, "seed of LoRA's initial weights and of the order of rows")
 
     def tasks(self) -> list[str]:
         """`eval_tasks` as a list."""
@@ -59,12 +59,24 @@ class SFTOptions:
     def problems(self) -> list[str]:
         """Every problem of these values, in words; [] if there are none."""
         least: dict[str, float] = {
-            "batch_size": 1, "gradient_accumulation": 1, "max_length": 8, "lora_r": 1, "lora_alpha": 1, "max_steps": 0,
-            "lora_dropout": 0, "save_steps": 0, "logging_steps": 1, "warmup_steps": 0, "seed": 0,
+            "batch_size": 1,
+            "gradient_accumulation": 1,
+            "max_length": 8,
+            "lora_r": 1,
+            "lora_alpha": 1,
+            "max_steps": 0,
+            "lora_dropout": 0,
+            "save_steps": 0,
+            "logging_steps": 1,
+            "warmup_steps": 0,
+            "seed": 0,
             "eval_limit": 0,
-        }  # fmt: skip
-        found = [f"{k}: {getattr(self, k)} is out of range; it must be at least {v}" for k, v in least.items()
-                 if not getattr(self, k) >= v]  # fmt: skip
+        }
+        found = [
+            f"{k}: {getattr(self, k)} is out of range; it must be at least {v}"
+            for k, v in least.items()
+            if not getattr(self, k) >= v
+        ]
         for name in ("learning_rate", "epochs"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):

@@ -78,10 +78,16 @@ def train(
     tokenizer.chat_template = own_template
     _save(trainer, tokenizer, options)
     figures = {
-        "rows": len(rows), **lengths, "steps": trainer.state.global_step, "loss_first": losses[0][1],
-        "loss_last": losses[-1][1], "seconds": seconds, "trainable_parameters": trainable,
-        "model": options.model, "adapter": "" if options.full else options.output_dir,
-    }  # fmt: skip
+        "rows": len(rows),
+        **lengths,
+        "steps": trainer.state.global_step,
+        "loss_first": losses[0][1],
+        "loss_last": losses[-1][1],
+        "seconds": seconds,
+        "trainable_parameters": trainable,
+        "model": options.model,
+        "adapter": "" if options.full else options.output_dir,
+    }
     if trainer.is_world_process_zero():
         seen = [getattr(callback, "results", {}) for callback in callbacks]  # those of benchmark callbacks
         evaluation = {name: value for results in seen for name, value in results.items()}
@@ -181,17 +187,30 @@ def _sft_config(options: SFTOptions, device: str) -> Any:
     name = "activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing"
     checkpointing: dict[str, Any] = {name: options.gradient_checkpointing}
     return SFTConfig(
-        output_dir=options.output_dir, max_steps=options.max_steps or -1, num_train_epochs=options.epochs,
-        per_device_train_batch_size=options.batch_size, gradient_accumulation_steps=options.gradient_accumulation,
-        learning_rate=options.learning_rate, lr_scheduler_type=options.scheduler, warmup_steps=options.warmup_steps,
-        max_length=options.max_length, packing=options.packing, assistant_only_loss=True, seed=options.seed,
-        logging_steps=options.logging_steps, logging_nan_inf_filter=False,  # or a NaN is shown as the mean of the rest
-        logging_first_step=True, save_strategy="steps" if options.save_steps else "no",
-        save_steps=options.save_steps or 500, report_to=options.report_to, use_cpu=device == "cpu",
-        **checkpointing, bf16=pick_dtype(device) is torch.bfloat16,
+        output_dir=options.output_dir,
+        max_steps=options.max_steps or -1,
+        num_train_epochs=options.epochs,
+        per_device_train_batch_size=options.batch_size,
+        gradient_accumulation_steps=options.gradient_accumulation,
+        learning_rate=options.learning_rate,
+        lr_scheduler_type=options.scheduler,
+        warmup_steps=options.warmup_steps,
+        max_length=options.max_length,
+        packing=options.packing,
+        assistant_only_loss=True,
+        seed=options.seed,
+        logging_steps=options.logging_steps,
+        logging_nan_inf_filter=False,  # or a NaN is shown as the mean of the rest
+        logging_first_step=True,
+        save_strategy="steps" if options.save_steps else "no",
+        save_steps=options.save_steps or 500,
+        report_to=options.report_to,
+        use_cpu=device == "cpu",
+        **checkpointing,
+        bf16=pick_dtype(device) is torch.bfloat16,
         dataloader_pin_memory=device.startswith("cuda"),
         disable_tqdm=are_progress_bars_disabled(),  # theirs would go with the command line's TRANSFORMERS_VERBOSITY
-    )  # fmt: skip
+    )
 
 
 def _lora_config(options: SFTOptions) -> Any:
@@ -199,9 +218,12 @@ def _lora_config(options: SFTOptions) -> Any:
 
     names = options.lora_targets.split(",")
     return LoraConfig(
-        r=options.lora_r, lora_alpha=options.lora_alpha, lora_dropout=options.lora_dropout, task_type="CAUSAL_LM",
+        r=options.lora_r,
+        lora_alpha=options.lora_alpha,
+        lora_dropout=options.lora_dropout,
+        task_type="CAUSAL_LM",
         target_modules=names[0] if names == ["all-linear"] else names,
-    )  # fmt: skip
+    )
 
 
 def _save(trainer: Any, tokenizer: Any, options: SFTOptions) -> None:

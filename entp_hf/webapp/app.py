@@ -16,7 +16,7 @@ from ..config import EntpConfig
 from ..reporting.svg import plot_style
 from .jobs.process import cool_down, warm_up
 from .jobs.runs import Run, Runs
-from .jobs.sandbox import Aside
+from .jobs.sandbox import Sandbox
 from .pages.downloads import routes
 from .pages.fields import told
 from .pages.input import upload_area
@@ -34,7 +34,7 @@ TO_RUN = "(link) => { if (link) history.pushState({}, '', new URL(link).search);
 TO_START = "() => { const u = new URL(location); u.searchParams.delete('run'); location.assign(u); }"
 
 
-def build(runs: Runs, limits: Limits, aside: Aside) -> gr.Blocks:
+def build(runs: Runs, limits: Limits, aside: Sandbox) -> gr.Blocks:
     """The pages and what their buttons do."""
     with gr.Blocks(
         title="ENTP", analytics_enabled=False, delete_cache=(600, 3600 if limits.hosted else 86_400)
@@ -52,8 +52,13 @@ def build(runs: Runs, limits: Limits, aside: Aside) -> gr.Blocks:
         views = [first, second, page.run_id, *page.outputs, *page.filled]
 
         def opened(run: Run, request: gr.Request) -> list[Any]:
-            return [gr.update(visible=False), gr.update(visible=True), run.id, *page.shown(run, request),
-                    *page.full(run)]  # fmt: skip
+            return [
+                gr.update(visible=False),
+                gr.update(visible=True),
+                run.id,
+                *page.shown(run, request),
+                *page.full(run),
+            ]
 
         def on_load(request: gr.Request) -> list[Any]:
             user = user_of(request, limits)
@@ -91,20 +96,33 @@ def build(runs: Runs, limits: Limits, aside: Aside) -> gr.Blocks:
 
 FONTS = ["system-ui", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]  # the reader's own: none is fetched
 THEME = gr.themes.Soft(primary_hue="blue", font=FONTS, font_mono=["ui-monospace", "Menlo", "monospace"]).set(
-    block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300",
-    block_title_background_fill="none", block_title_background_fill_dark="none", block_title_padding="0",
-    block_title_text_color="*neutral_800", block_title_text_color_dark="*neutral_100",
+    block_info_text_color="*neutral_600",
+    block_info_text_color_dark="*neutral_300",
+    block_title_background_fill="none",
+    block_title_background_fill_dark="none",
+    block_title_padding="0",
+    block_title_text_color="*neutral_800",
+    block_title_text_color_dark="*neutral_100",
     checkbox_label_background_fill_selected="*primary_700",
     checkbox_label_background_fill_selected_dark="*primary_700",
-    checkbox_background_color_selected="*primary_700", checkbox_background_color_selected_dark="*primary_500",
-    button_primary_background_fill="*primary_700", button_primary_background_fill_hover="*primary_800",
-    button_primary_background_fill_dark="*primary_700", button_primary_background_fill_hover_dark="*primary_800",
-    button_cancel_background_fill="#b91c1c", button_cancel_background_fill_dark="#b91c1c",
-    button_cancel_text_color="white", button_cancel_text_color_dark="white",
-    link_text_color="*primary_700", link_text_color_dark="*primary_300", link_text_color_visited="*primary_700",
-    link_text_color_visited_dark="*primary_300", link_text_color_hover_dark="*primary_200",
-    input_placeholder_color="*neutral_500", input_placeholder_color_dark="*neutral_300",
-)  # fmt: skip
+    checkbox_background_color_selected="*primary_700",
+    checkbox_background_color_selected_dark="*primary_500",
+    button_primary_background_fill="*primary_700",
+    button_primary_background_fill_hover="*primary_800",
+    button_primary_background_fill_dark="*primary_700",
+    button_primary_background_fill_hover_dark="*primary_800",
+    button_cancel_background_fill="#b91c1c",
+    button_cancel_background_fill_dark="#b91c1c",
+    button_cancel_text_color="white",
+    button_cancel_text_color_dark="white",
+    link_text_color="*primary_700",
+    link_text_color_dark="*primary_300",
+    link_text_color_visited="*primary_700",
+    link_text_color_visited_dark="*primary_300",
+    link_text_color_hover_dark="*primary_200",
+    input_placeholder_color="*neutral_500",
+    input_placeholder_color_dark="*neutral_300",
+)
 
 
 class Door:
@@ -153,17 +171,27 @@ def serve(
     """Open the app; with `wait`, until it is stopped. `folder` keeps the runs, so that they are found again."""
     limits = limits or limits_here()
     folder = folder or EntpConfig().cache_path() / "app"
-    runs, aside = Runs(folder, limits), Aside(limits)
+    runs, aside = Runs(folder, limits), Sandbox(limits)
     for warm in (aside.warm_up, warm_up):
         threading.Thread(target=warm, daemon=True).start()
     demo = build(runs, limits, aside)
     own = {"middleware": [Middleware(Door, limits=limits)], "routes": routes(runs, limits)}
     try:
         demo.launch(
-            server_name=host, server_port=port, inbrowser=browser, css=style(), theme=THEME,
-            max_file_size=limits.bytes, show_error=False, enable_monitoring=False, ssr_mode=False, footer_links=[],
-            prevent_thread_lock=not wait, quiet=not wait, app_kwargs=own,
-        )  # fmt: skip
+            server_name=host,
+            server_port=port,
+            inbrowser=browser,
+            css=style(),
+            theme=THEME,
+            max_file_size=limits.bytes,
+            show_error=False,
+            enable_monitoring=False,
+            ssr_mode=False,
+            footer_links=[],
+            prevent_thread_lock=not wait,
+            quiet=not wait,
+            app_kwargs=own,
+        )
     finally:
         if wait:
             runs.close()

@@ -36,7 +36,7 @@ GUESSES = {
 
 
 @dataclass(frozen=True)
-class Given:
+class PoolInput:
     """An input that was looked at. `form` is "" where it is of none that is known; `guesses` are ours to theirs."""
 
     id: str
@@ -51,14 +51,14 @@ class Given:
     ratings: list[str] = field(default_factory=list)
 
 
-def sample(key: str) -> Given:
+def sample(key: str) -> PoolInput:
     """The pool that comes with the package: made-up rows with defects put in."""
     path = pool_files()[0]
     raw = read_file(Path(path))
     return _given(key, [path], "the shipped sample", raw.columns, raw.rows, "apache-2.0")
 
 
-def uploaded(key: str, folder: Path, path: str, area: Path, limits: Limits) -> Given:
+def uploaded(key: str, folder: Path, path: str, area: Path, limits: Limits) -> PoolInput:
     """An uploaded file, checked and copied to the run's folder."""
     found = check_upload(path, area, limits)
     copy = folder / f"input{found.suffix.lower()}"
@@ -103,7 +103,7 @@ def choices(name: str, config: str | None, token: str | bool | None) -> tuple[li
 
 def from_hub(
     key: str, folder: Path, name: str, config: str, split: str, limits: Limits, token: str | bool | None
-) -> Given:
+) -> PoolInput:
     """The first rows of a split, up to the limit, written to the run's folder."""
     from datasets import Dataset, load_dataset, load_dataset_builder
 
@@ -157,7 +157,7 @@ class _HubWords:
 
 def _given(
     key: str, paths: list[str], name: str, columns: Sequence[str], rows: Sequence[RawRow], licence: str = ""
-) -> Given:
+) -> PoolInput:
     total, rows = len(rows), list(rows[:50])
     try:
         form = detect_form(list(columns), rows[:20])
@@ -166,7 +166,7 @@ def _given(
     by_name = {column.lower(): column for column in reversed(columns)}
     guesses = {ours: next((by_name[n] for n in names if n in by_name), "") for ours, names in GUESSES.items()}
     ratings = [c for c in columns if rows and all(_is_rating(row.get(c)) for row in rows)]
-    return Given(key, paths, name, list(columns), total, list(rows[:SHOWN]), form, licence, guesses, ratings)
+    return PoolInput(key, paths, name, list(columns), total, list(rows[:SHOWN]), form, licence, guesses, ratings)
 
 
 def _is_rating(value: Any) -> bool:

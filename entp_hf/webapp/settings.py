@@ -10,7 +10,7 @@ from typing import Any
 
 from ..config import CHOICES, SMOLLM2, EntpConfig, section_of
 from ..errors import ConfigError
-from .inputs import Given
+from .inputs import PoolInput
 from .security.limits import Limits, Refused
 from .security.requests import check_endpoint
 
@@ -74,24 +74,24 @@ _NAMES = re.compile(r"[\w.=-]+")  # of rules and their thresholds: no colon, so 
 _MODEL = re.compile(r"\w[\w.:-]{0,95}(/\w[\w.:-]{0,95}){0,4}")
 
 
-def shown_knobs() -> dict[str, list[dataclasses.Field[Any]]]:
-    """The knobs that are folded away, by section."""
+def shown_settings() -> dict[str, list[dataclasses.Field[Any]]]:
+    """The settings that are folded away, by section."""
     found: dict[str, list[dataclasses.Field[Any]]] = {}
-    for knob in dataclasses.fields(EntpConfig):
-        if knob.name not in OWN and knob.name not in MAIN:
-            found.setdefault(section_of(knob.name), []).append(knob)
+    for setting in dataclasses.fields(EntpConfig):
+        if setting.name not in OWN and setting.name not in MAIN:
+            found.setdefault(section_of(setting.name), []).append(setting)
     return found
 
 
 def helps() -> dict[str, str]:
-    """Each knob's own help, as a sentence."""
-    found = {knob.name: str(knob.metadata["help"]) for knob in dataclasses.fields(EntpConfig)}
+    """Each setting's own help, as a sentence."""
+    found = {setting.name: str(setting.metadata["help"]) for setting in dataclasses.fields(EntpConfig)}
     found |= HELPS
     return {name: text if "|" in text else text[:1].upper() + text[1:] for name, text in found.items()}
 
 
 def typed(name: str, value: Any) -> Any:
-    """A value of the form as the knob's type; what does not fit stays, and validation says what is wrong with it."""
+    """Convert a form value to the setting's type; a value that does not fit stays, and validation reports it."""
     kind = typing.get_type_hints(EntpConfig)[name]
     if typing.get_origin(kind) is list:
         parts = [part.strip() for part in str(value or "").split(",") if part.strip()]
@@ -103,9 +103,9 @@ def typed(name: str, value: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-    """What the page holds: `knobs` by name, the columns as named, and how the model is reached."""
+    """What the page holds: `settings` by name, the columns as named, and how the model is reached."""
 
-    knobs: Mapping[str, Any]
+    settings: Mapping[str, Any]
     layout: str
     columns: Mapping[str, str]  # ours to theirs, "" where there is none
     ratings: list[str]
@@ -115,17 +115,19 @@ class Form:
     endpoint: str
 
 
-def make_config(form: Form, given: Given, limits: Limits) -> EntpConfig:
+def make_config(form: Form, given: PoolInput, limits: Limits) -> EntpConfig:
     """The configuration of a run. Raises ConfigError with all problems, or Refused for what is not allowed here."""
-    if stray := [name for name in form.knobs if name in OWN or name not in helps()]:
+    if stray := [name for name in form.settings if name in OWN or name not in helps()]:
         raise Refused(f"{', '.join(stray)} can't be set here")
-    values = {name: typed(name, value) for name, value in form.knobs.items() if value is not None}
+    values = {name: typed(name, value) for name, value in form.settings.items() if value is not None}
     for name in ("purge_rules", "purge_off", "purge_drop", "purge_thresholds"):
         if bad := [text for text in values.get(name, []) if not _NAMES.fullmatch(text)]:
             raise Refused(f"{name}: {bad[0][:60]!r} is no name of a rule")
-    values["limit"] = min(values.get("limit") or limits.rows, limits.rows) if given.rows > limits.rows else (
-        values.get("limit") or 0
-    )  # fmt: skip
+    values["limit"] = (
+        min(values.get("limit") or limits.rows, limits.rows)
+        if given.rows > limits.rows
+        else (values.get("limit") or 0)
+    )
     values |= _columns(form, given)
     values |= _model(form, values, limits)
     values["source_licenses"] = [text.strip() for text in form.licences.split(",") if text.strip()]
@@ -138,7 +140,7 @@ def make_config(form: Form, given: Given, limits: Limits) -> EntpConfig:
     return EntpConfig.from_dict(values)
 
 
-def _columns(form: Form, given: Given) -> dict[str, Any]:
+def _columns(form: Form, given: PoolInput) -> dict[str, Any]:
     if strange := [c for c in [*form.columns.values(), *form.ratings] if c and c not in given.columns]:
         raise Refused(f"the input has no column {strange[0][:60]!r}")
     ours = {name: theirs for name, theirs in form.columns.items() if theirs}
@@ -159,9 +161,9 @@ def _model(form: Form, values: Mapping[str, Any], limits: Limits) -> dict[str, A
         raters = ["logits"] if form.model_from == "embedded" else ["llm"]
     if not asks and (fuser not in ("mosaic", "none") or "llm" in raters):
         what = f"the way of merging {fuser!r}" if fuser not in ("mosaic", "none") else "rating the rows"
-        raise ConfigError([
-            f"{what} needs a language model: choose one, or set fuser to mosaic or none, and pool to all"
-        ])  # fmt: skip
+        raise ConfigError(
+            [f"{what} needs a language model: choose one, or set fuser to mosaic or none, and pool to all"]
+        )
     found: dict[str, Any] = {"raters": raters, "model": SMOLLM2}
     if form.model_from in ("provider", "endpoint"):
         if not (_MODEL if limits.hosted else re.compile(r"\S+")).fullmatch(form.model.strip()):
@@ -175,5 +177,5 @@ def _model(form: Form, values: Mapping[str, Any], limits: Limits) -> dict[str, A
 
 
 def options(name: str) -> tuple[str, ...] | None:
-    """What a knob may be, where that is a list."""
+    """What a setting may be, where that is a list."""
     return CHOICES.get(name)

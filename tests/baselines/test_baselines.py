@@ -35,9 +35,20 @@ def pool(n=12, config=None, **known):
 
 def test_the_thirteen_methods_have_a_paper_and_words():
     assert list(SELECTORS) == [
-        "base", "full", "random", "length", "perplexity", "knn", "less", "alpagasus", "deita", "ds2-raw", "ds2",
-        "ifd", "rds",
-    ]  # fmt: skip
+        "base",
+        "full",
+        "random",
+        "length",
+        "perplexity",
+        "knn",
+        "less",
+        "alpagasus",
+        "deita",
+        "ds2-raw",
+        "ds2",
+        "ifd",
+        "rds",
+    ]
     assert all(m.about and (m.paper == "-" or "arXiv " + m.paper in m.pick.__doc__) for m in SELECTORS.values())
 
 
@@ -272,7 +283,7 @@ def test_losses_go_on_after_a_stop_and_are_not_computed_twice(real, monkeypatch)
     assert list(select(real, "perplexity", 2).index) == list(whole.index)
 
 
-def test_out_of_memory_names_the_knob(real, monkeypatch):
+def test_out_of_memory_names_the_setting(real, monkeypatch):
     from entp_hf.baselines import perplexity as likelihood
     from entp_hf.errors import EntpError
 
@@ -299,11 +310,13 @@ def test_deitas_grades_are_the_expected_digits_of_its_scorers_computed_one_by_on
     wanted = []
     for row in real.listed:
         turns = [m for m in row["messages"] if m["role"] != "system"]
-        wanted.append(sum(
-            grade(deita_module.COMPLEXITY_FORM.format(instruction=q["content"]))
-            * grade(deita_module.QUALITY_FORM.format(instruction=q["content"], output=a["content"]))
-            for q, a in zip(turns[::2], turns[1::2], strict=True)
-        ))  # fmt: skip
+        wanted.append(
+            sum(
+                grade(deita_module.COMPLEXITY_FORM.format(instruction=q["content"]))
+                * grade(deita_module.QUALITY_FORM.format(instruction=q["content"], output=a["content"]))
+                for q, a in zip(turns[::2], turns[1::2], strict=True)
+            )
+        )
     real.__dict__["vectors"] = np.eye(8, dtype=np.float32)
     picked = select(real, "deita", 3, {"complexity_model": tiny, "quality_model": tiny})
     assert list(picked.index) == list(np.argsort(wanted)[::-1][:3])
@@ -403,10 +416,11 @@ def test_less_agrees_with_gradients_computed_apart_and_not_projected(tiny, real,
             (-sum(scores[i, ids[i + 1]] for i in marked) / len(marked)).backward()
             raw.append(torch.cat([w.grad.flatten() for w in model.parameters() if w.requires_grad]))
         adam = [
-            (0.9 * state.first + 0.1 * g) / (1 - 0.9 ** (state.steps + 1))
+            (0.9 * state.first + 0.1 * g)
+            / (1 - 0.9 ** (state.steps + 1))
             / (((0.999 * state.second + 0.001 * g**2) / (1 - 0.999 ** (state.steps + 1))).sqrt() + 1e-8)
             for g in raw
-        ]  # fmt: skip
+        ]
         like = [[float(torch.cosine_similarity(raw[t], z, 0)) for t in (1, 6)] for z in adam]
         score += state.rate * np.max(like, axis=1)
     for row, found in zip(picked.index.tolist(), picked.score.tolist(), strict=True):

@@ -87,8 +87,11 @@ def test_purge_shows_its_findings_and_writes_rows(entp, tmp_path: Path) -> None:
 
 
 def test_purge_shows_examples_explains_a_row_and_retunes(entp, tmp_path: Path) -> None:
-    path = rows(tmp_path / "in.jsonl", {"instruction": "Why?", "output": "It is so &amp; so."},
-                {"instruction": "Say how dough rises.", "output": "I'm sorry, but I can't say that."})  # fmt: skip
+    path = rows(
+        tmp_path / "in.jsonl",
+        {"instruction": "Why?", "output": "It is so &amp; so."},
+        {"instruction": "Say how dough rises.", "output": "I'm sorry, but I can't say that."},
+    )
     status, said, _ = entp("purge", path, "-o", "clean")
     assert status == 0
     assert "- It is so &amp; so." in said and "+ It is so & so." in said
@@ -107,8 +110,9 @@ def test_purge_shows_examples_explains_a_row_and_retunes(entp, tmp_path: Path) -
     status, said, _ = entp("retune", "tuned", "refusal=50", "-o", "loose")  # back again, on stored scores
     loose = load_dataset(str(tmp_path / "loose" / "data"), split="train", cache_dir=str(tmp_path))
     assert status == 0 and sorted(f["rule"] for found in loose["findings"] for f in found) == [
-        "html_entities", "refusal"
-    ]  # fmt: skip
+        "html_entities",
+        "refusal",
+    ]
     for given, said in (
         ("refusel=5", "no rule 'refusel'; did you mean refusal?"),
         ("refusal=much", "'much' for refusal"),
@@ -130,8 +134,14 @@ def test_rate_leaves_ratings_as_they_are_and_corrects_them_when_asked(entp, tmp_
     for i, wrong in enumerate(wrongs):  # answers on bread are good, on rain poor; a fifth of the ratings is wrong
         good = i % 2
         answer = f"Knead it {i} times, let it rest, bake it." if good else f"Rain falls {i} times a year."
-        pool.append({"instruction": f"How is {'bread baked' if good else 'rain made'}, {i}?", "output": answer,
-                     "a": 4 if good ^ wrong else 1, "truth": (4 if good else 1) if i < 80 else None})  # fmt: skip
+        pool.append(
+            {
+                "instruction": f"How is {'bread baked' if good else 'rain made'}, {i}?",
+                "output": answer,
+                "a": 4 if good ^ wrong else 1,
+                "truth": (4 if good else 1) if i < 80 else None,
+            }
+        )
     path = rows(tmp_path / "in.jsonl", *pool)
     given = ("--raters", "column", "--rating-columns", "a")
     status, said, _ = entp("rate", path, "-o", "rated", *given)
@@ -246,10 +256,12 @@ def test_a_stopped_run_ends_cleanly_and_says_how_to_go_on(tmp_path: Path, how: s
         args = ["build", pool_files()[0], "-o", "out", "--raters", "llm", "--endpoint", server.url, "--model", "m"]
         run = subprocess.Popen(
             [sys.executable, "-m", "entp_hf", *args, "--concurrency", "1", "--fuser", "none"],
-            cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
             env={**os.environ, "ENTP_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "0"},
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores it
-        )  # fmt: skip
+        )
         assert come.wait(60)
         run.send_signal(how)
         _, wrong = run.communicate(timeout=30)
@@ -322,8 +334,11 @@ def test_help_cuts_no_name_at_80_columns(entp, monkeypatch: pytest.MonkeyPatch) 
 def test_a_switch_is_set_and_unset_over_the_file(entp, tmp_path: Path) -> None:
     pool = rows(tmp_path / "in.jsonl", {"instruction": "Why?", "output": "It is so, and has been so for long."})
     (tmp_path / "c.yaml").write_text("gate_rerate: true\n")
-    for flags, rerate, language in (((), True, True), (("--no-gate-rerate",), False, True),
-                                    (("--no-gate-language",), True, False)):  # fmt: skip
+    for flags, rerate, language in (
+        ((), True, True),
+        (("--no-gate-rerate",), False, True),
+        (("--no-gate-language",), True, False),
+    ):
         assert entp("purge", pool, "-o", "out", "--overwrite", "--config", "c.yaml", *flags)[0] == 0
         made = json.loads((tmp_path / "out" / "manifest.json").read_text())["config"]
         assert (made["gate_rerate"], made["gate_language"]) == (rerate, language)
@@ -334,8 +349,9 @@ def test_study_by_name(entp, tmp_path: Path) -> None:
     status, said, _ = entp("study", "--list")
     assert status == 0
     assert all(name in said for name in ("purge-vs-neural", "families", "convergence", "sensitivity", "rules"))
-    status, said, _ = entp("study", "rules", pool_files()[0], "-o", "out", "--limit", "40", "--purge-rules",
-                           "mojibake,refusal")  # fmt: skip
+    status, said, _ = entp(
+        "study", "rules", pool_files()[0], "-o", "out", "--limit", "40", "--purge-rules", "mojibake,refusal"
+    )
     assert status == 0
     assert "All rules keep" in said
     assert "--purge-rules mojibake,refusal" in (tmp_path / "out" / "study.json").read_text()

@@ -1,4 +1,4 @@
-"""Trusted scores: they calibrate the posterior where neighbours differ, and say how right it is."""
+"""Trusted scores: they calibrate the posterior where neighbors differ, and say how right it is."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_trusted_scores_make_the_confidence_honest_again(share: float) -> None:
         right = found.posterior.argmax(axis=1) == truth
         return float(found.posterior.max(axis=1)[others].mean() - right[others].mean())
 
-    assert gap(blind) > 0.05  # as the notes say: where neighbours differ, confidence is too high
+    assert gap(blind) > 0.05  # as the notes say: where neighbors differ, confidence is too high
     assert abs(gap(told)) < min(0.06, gap(blind) / 1.5)
     assert (told.score == truth)[others].mean() > (blind.score == truth)[others].mean() - 0.04
     squared = [np.square(v - truth)[others].mean() for v in (told.expected, blind.expected, ratings)]
@@ -68,9 +68,9 @@ def test_without_violation_trusted_scores_take_nothing_away() -> None:
 def test_too_few_trusted_scores_calibrate_nothing() -> None:
     ratings, truth, points = clusters(3_000, 20, False, seed=8)
     bare = correct_ratings(ratings, points)
-    found = correct_ratings(ratings, points, gold=some(truth, gold.FEWEST - 1))
+    found = correct_ratings(ratings, points, gold=some(truth, gold.MIN_ROWS - 1))
     assert np.array_equal(found.posterior, bare.posterior)
-    assert found.info["gold"] == {"rows": gold.FEWEST - 1}
+    assert found.info["gold"] == {"rows": gold.MIN_ROWS - 1}
 
 
 def test_a_damping_that_was_asked_for_stays() -> None:

@@ -1,4 +1,4 @@
-"""Correction of one rater's ratings with neighbours, on rows whose true scores are known."""
+"""Correction of one rater's ratings with neighbors, on rows whose true scores are known."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,9 @@ from synthetic import PRIOR, clusters, error, places, random_prior, random_trans
 from entp_hf import correct_ratings
 from entp_hf.correction import calibration as gold
 from entp_hf.correction.latent_class import Latent
-from entp_hf.correction.local_prior import Choice, Surroundings
+from entp_hf.correction.local_prior import Choice, LocalPrior
 from entp_hf.correction.task import CorrectedRatings
-from entp_hf.embedding.neighbors import Neighbours, nearest
+from entp_hf.embedding.neighbors import Neighbors, nearest
 from entp_hf.errors import StageError
 
 
@@ -57,9 +57,7 @@ def test_features_that_say_nothing_change_nothing() -> None:
     found = correct_ratings(ratings, shuffled)
     assert accuracy(found, truth) == (ratings == truth).mean()
     assert not found.changed.any()
-    assert found.info["notes"][0].startswith(
-        "Nothing was corrected: neighbours agree hardly more often than by chance"
-    )
+    assert found.info["notes"][0].startswith("Nothing was corrected: neighbors agree hardly more often than by chance")
     assert np.isnan(found.confidence).all()
 
 
@@ -67,7 +65,7 @@ def test_features_that_say_nothing_give_no_gain_though_correction_is_forced() ->
     ratings, truth, points = clusters(5_000, 20, False, seed=3)
     rng = np.random.default_rng(0)
     model = Latent(PRIOR, transition(False)[None])
-    around = Surroundings(ratings[:, None], nearest(points[rng.permutation(5_000)], 10), model, None)
+    around = LocalPrior(ratings[:, None], nearest(points[rng.permutation(5_000)], 10), model, None)
     rows = np.arange(5_000)
     choice = around.choose(rows, around.own_likelihood(rows))
     assert choice.damping <= 0.05 and choice.gain < 0.005
@@ -92,27 +90,27 @@ def test_a_row_is_as_sure_of_itself_whatever_else_is_in_the_data() -> None:
     more, _, far = clusters(12_000, 20, False, seed=7)
     alone = correct_ratings(ratings, points, damping=1.0, levels=6)
     together = correct_ratings(np.r_[ratings, more], np.r_[points, far], damping=1.0, levels=6)
-    assert np.array_equal(alone.neighbours.index[:, :10], together.neighbours.index[:4_000, :10])
+    assert np.array_equal(alone.neighbors.index[:, :10], together.neighbors.index[:4_000, :10])
     assert np.abs(alone.confidence - together.confidence[:4_000]).mean() < 0.005
     assert abs(alone.confidence.mean() - together.confidence[:4_000].mean()) < 0.005
 
 
-def test_under_one_model_a_neighbourhood_has_one_posterior() -> None:
+def test_under_one_model_a_neighborhood_has_one_posterior() -> None:
     rng = np.random.default_rng(0)
     model = Latent(PRIOR, transition(True)[None])
     whole, index = rng.integers(0, 6, (200, 1)), rng.integers(0, 100, (200, 10))
     distance = rng.random((200, 10)).astype(np.float32)
     tuned = gold.Tuned(Choice(votes=10, sharpness=2.0, damping=0.7))
-    few = Surroundings(whole[:100], Neighbours(index[:100], distance[:100]), model, None)
-    many = Surroundings(whole, Neighbours(index, distance), model, None)
+    few = LocalPrior(whole[:100], Neighbors(index[:100], distance[:100]), model, None)
+    many = LocalPrior(whole, Neighbors(index, distance), model, None)
     assert np.array_equal(gold.belief(few, tuned, np.arange(100)), gold.belief(many, tuned, np.arange(200))[:100])
 
 
 def test_the_posterior_is_bayes_rule() -> None:
     model = Latent(PRIOR, transition(False)[None])
     whole = np.array([[2], [3], [3], [-1]])
-    near = Neighbours(np.array([[1, 2, 3]] * 4), np.zeros((4, 3), np.float32))
-    around = Surroundings(whole, near, model, None)
+    near = Neighbors(np.array([[1, 2, 3]] * 4), np.zeros((4, 3), np.float32))
+    around = LocalPrior(whole, near, model, None)
     matrix = transition(False)
     by_hand = PRIOR * matrix[:, 2] * (matrix[:, 3] * matrix[:, 3]) ** 0.5  # the missing vote says nothing
     got = gold.belief(around, gold.Tuned(Choice(votes=3, damping=0.5)), np.array([0]))
@@ -126,27 +124,27 @@ def test_the_expected_score_is_the_posterior_mean() -> None:
     assert np.allclose(found.posterior.sum(axis=1), 1)
 
 
-def test_neighbours_of_an_earlier_result_save_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neighbors_of_an_earlier_result_save_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
     ratings, _, points = clusters(2_000, 20, False, seed=9)
     points, ratings = np.r_[points, points[:50]], np.r_[ratings, ratings[:50]]
     first = correct_ratings(ratings, points)
     monkeypatch.setattr("entp_hf.correction.correct.nearest", None)
-    again = correct_ratings(ratings, points, neighbours=first.neighbours)
+    again = correct_ratings(ratings, points, neighbor_table=first.neighbors)
     assert np.array_equal(again.posterior, first.posterior) and again.info == first.info
-    assert np.array_equal(again.neighbours.index, first.neighbours.index)
+    assert np.array_equal(again.neighbors.index, first.neighbors.index)
 
 
 def test_ones_own_index_will_do_without_embeddings() -> None:
     ratings, truth, points = clusters(2_000, 20, False, seed=9)
-    found = correct_ratings(ratings, neighbours=nearest(points, 15))
+    found = correct_ratings(ratings, neighbor_table=nearest(points, 15))
     assert (found.score == truth).mean() > 0.98
     assert not found.info["surroundings"]["predicted"]
 
 
-def test_neighbours_of_other_rows_are_an_error() -> None:
+def test_neighbors_of_other_rows_are_an_error() -> None:
     ratings, _, points = clusters(200, 20, False, seed=9)
     wrong = nearest(points, 5)
-    with pytest.raises(StageError, match="200 rows of neighbours for 100 rows of ratings"):
-        correct_ratings(ratings[:100], points[:100], neighbours=wrong)
-    with pytest.raises(StageError, match="neighbours name rows that are copies of others or out of range"):
-        correct_ratings(ratings, points, neighbours=wrong, copy_of=np.r_[0, 0, np.arange(2, 200)])
+    with pytest.raises(StageError, match="200 rows of neighbors for 100 rows of ratings"):
+        correct_ratings(ratings[:100], points[:100], neighbor_table=wrong)
+    with pytest.raises(StageError, match="neighbors name rows that are copies of others or out of range"):
+        correct_ratings(ratings, points, neighbor_table=wrong, copy_of=np.r_[0, 0, np.arange(2, 200)])

@@ -54,10 +54,10 @@ def test_ratings_without_noise_stay() -> None:
 
 
 @pytest.mark.parametrize("rows", [3, 5, 9, 12])
-def test_fewer_rows_than_neighbours_are_corrected_or_left_with_a_word(rows: int) -> None:
+def test_fewer_rows_than_neighbors_are_corrected_or_left_with_a_word(rows: int) -> None:
     ratings = np.arange(rows) % 3
     found = correct_ratings(ratings, spread(rows))
-    assert found.neighbours.index.shape == (rows, rows - 1)
+    assert found.neighbors.index.shape == (rows, rows - 1)
     assert (found.score == ratings).all() and found.info["notes"]
 
 

@@ -98,7 +98,7 @@ def test_copies_with_other_ratings_are_one_text(data) -> None:
     found = correct_ratings(np.r_[ratings, other], np.r_[points, twin])
     assert found.score[0] == found.score[-1]
     assert found.expected[0] == found.expected[-1]
-    assert len(np.unique(found.neighbours.index)) <= ROWS and ROWS not in found.neighbours.index
+    assert len(np.unique(found.neighbors.index)) <= ROWS and ROWS not in found.neighbors.index
 
 
 def test_another_seed_gives_nearly_the_same(data) -> None:

@@ -19,7 +19,7 @@ def drawn(rows: int, seed: int, raters: int = 3) -> tuple[np.ndarray, np.ndarray
     return votes(truth, matrices, rng), truth, matrices
 
 
-def test_three_raters_need_no_neighbours_and_each_gets_its_own_matrix() -> None:
+def test_three_raters_need_no_neighbors_and_each_gets_its_own_matrix() -> None:
     ratings, truth, matrices = drawn(40_000, 0)
     found = correct_ratings(ratings)
     assert found.info["basis"] == "raters" and found.info["levels"] == 6
@@ -28,7 +28,7 @@ def test_three_raters_need_no_neighbours_and_each_gets_its_own_matrix() -> None:
     assert np.abs(np.array(found.info["prior"]) - PRIOR).max() < 0.02
     best = max((ratings == truth[:, None]).mean(axis=0))
     assert (found.score == truth).mean() > best + 0.08
-    assert found.long_tail is None and found.neighbours is None
+    assert found.long_tail is None and found.neighbors is None
 
 
 def test_the_order_of_the_raters_does_not_matter() -> None:
@@ -60,21 +60,21 @@ def test_missing_ratings_are_a_mask() -> None:
     assert by_number[0] < by_number[1] < by_number[2]
 
 
-def test_two_raters_take_a_third_vote_from_the_neighbours() -> None:
+def test_two_raters_take_a_third_vote_from_the_neighbors() -> None:
     rng = np.random.default_rng(4)
     matrices = [transition(False), random_transition(rng, 0.55, 0.8)]
     truth, points = places(6_000, 20, PRIOR, rng)
     ratings = votes(truth, matrices, rng)
     found = correct_ratings(ratings, points, levels=6)
-    assert found.info["basis"] == "neighbours" and len(found.info["transition"]) == 2
+    assert found.info["basis"] == "neighbors" and len(found.info["transition"]) == 2
     for got, matrix in zip(found.info["transition"], matrices, strict=True):
         assert error(got, matrix) < 0.15
     assert (found.score == truth).mean() > 0.98
     assert found.info["agreement"]["same_level"] > 0.97
 
 
-def test_two_raters_do_not_mistake_unlike_neighbours_for_noise() -> None:
-    """One rater can't tell them apart; a second one can, and says how many neighbours share a level."""
+def test_two_raters_do_not_mistake_unlike_neighbors_for_noise() -> None:
+    """One rater can't tell them apart; a second one can, and says how many neighbors share a level."""
     rng = np.random.default_rng(5)
     matrices = [transition(False), transition(False)]
     truth, points = places(16_000, 20, PRIOR, rng)
@@ -90,7 +90,7 @@ def test_two_raters_do_not_mistake_unlike_neighbours_for_noise() -> None:
 
 @pytest.mark.parametrize("raters", [1, 2])
 def test_one_or_two_raters_need_embeddings(raters: int) -> None:
-    with pytest.raises(StageError, match=rf"{raters} rater\(s\).*neighbours lend the missing votes"):
+    with pytest.raises(StageError, match=rf"{raters} rater\(s\).*neighbors lend the missing votes"):
         correct_ratings(np.tile(np.arange(60) % 6, (raters, 1)).T)
 
 
@@ -132,8 +132,9 @@ def test_embeddings_help_three_raters_too() -> None:
 
 def test_the_number_of_levels_is_what_the_data_support() -> None:
     rng = np.random.default_rng(8)
-    levels = np.array([[0.5, 0.3, 0.1, 0.05, 0.03, 0.02], [0.05, 0.1, 0.35, 0.35, 0.1, 0.05],
-                       [0.02, 0.03, 0.05, 0.1, 0.35, 0.45]])  # fmt: skip
+    levels = np.array(
+        [[0.5, 0.3, 0.1, 0.05, 0.03, 0.02], [0.05, 0.1, 0.35, 0.35, 0.1, 0.05], [0.02, 0.03, 0.05, 0.1, 0.35, 0.45]]
+    )
     truth = rng.choice(3, 30_000, p=[0.3, 0.4, 0.3])
     cdf = levels.cumsum(axis=1)
     ratings = np.column_stack([(rng.random(30_000)[:, None] > cdf[truth, :-1]).sum(axis=1) for _ in range(3)])

@@ -24,7 +24,7 @@ def test_the_confident_joint_agrees_and_is_no_nearer_to_the_truth(hard: bool) ->
     near = nearest(points, 19)
     shares = np.stack([(ratings[near.index] == level).mean(axis=1) for level in range(6)], axis=1)
     _, theirs, _ = count.estimate_latent(count.compute_confident_joint(ratings, shares), ratings)  # P(rated | true).T
-    ours = np.array(correct_ratings(ratings, points, neighbours=near).info["transition"][0])
+    ours = np.array(correct_ratings(ratings, points, neighbor_table=near).info["transition"][0])
     assert error(ours, theirs.T) < (0.35 if hard else 0.1)
     assert error(ours, transition(hard)) < error(theirs.T, transition(hard)) + 0.01
     assert error(ours, transition(hard)) < 0.1
@@ -71,7 +71,7 @@ def test_two_real_raters_in_one_score_foretell_the_third_better_than_their_mean(
 @needs_data
 @pytest.mark.parametrize("rater", range(3))
 def test_a_corrected_rater_agrees_better_with_the_others_than_it_did(rater: int) -> None:
-    """Neighbours in a space of words: the embedding model would take a minute."""
+    """Neighbors in a space of words: the embedding model would take a minute."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -84,7 +84,7 @@ def test_a_corrected_rater_agrees_better_with_the_others_than_it_did(rater: int)
     instructions, outputs = (np.array(table[name])[some].tolist() for name in ("instruction", "output"))
     own, target = ratings[:, rater], np.delete(ratings, rater, axis=1).mean(axis=1)
     found = correct_ratings(own, points[some], features=lengths(instructions, outputs))
-    smoothed = own / 2 + own[found.neighbours.index[:, :20]].mean(axis=1) / 2
+    smoothed = own / 2 + own[found.neighbors.index[:, :20]].mean(axis=1) / 2
     reached = [spearmanr(values, target).statistic for values in (found.expected, smoothed, own)]
     assert reached[0] > reached[1] + 0.01
     assert reached[0] > reached[2] + 0.04

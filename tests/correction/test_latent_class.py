@@ -9,7 +9,7 @@ from synthetic import PRIOR, error, places, random_prior, random_transition, rat
 from entp_hf.correction import diagnostics as evidence
 from entp_hf.correction import latent_class as latent
 from entp_hf.correction.latent_class import Block, Latent
-from entp_hf.embedding.neighbors import Neighbours, nearest
+from entp_hf.embedding.neighbors import Neighbors, nearest
 
 CELLS = np.array(list(np.ndindex(6, 6, 6)))
 NOTHING = np.repeat(PRIOR[None], 6, axis=0)  # a T that knows the prior alone
@@ -45,13 +45,13 @@ def test_a_population_of_any_diagonally_dominant_matrix_is_recovered(seed: int) 
 
 
 def sampled(rows: int, size: int, matrix: np.ndarray, seed: int) -> tuple[Latent, list[Block]]:
-    """A fit of clustered rows whose neighbours are known: others of their own cluster."""
+    """A fit of clustered rows whose neighbors are known: others of their own cluster."""
     rng = np.random.default_rng(seed)
     truth, _ = places(rows, size, PRIOR, rng, dim=1)
     ratings = rate(truth, matrix, rng)[:, None]
     start = np.arange(rows) // size * size
     index = start[:, None] + (np.arange(rows)[:, None] - start[:, None] + np.arange(1, 11)) % size
-    blocks = evidence.blocks_of(ratings, Neighbours(index, np.zeros(index.shape, np.float32)), np.arange(rows))
+    blocks = evidence.blocks_of(ratings, Neighbors(index, np.zeros(index.shape, np.float32)), np.arange(rows))
     return fitted(blocks, np.bincount(ratings[:, 0], minlength=6) / rows), blocks
 
 
@@ -59,7 +59,7 @@ def sampled(rows: int, size: int, matrix: np.ndarray, seed: int) -> tuple[Latent
 def test_counts_of_parts_add_up_to_those_of_the_whole(raters: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(raters)
     ratings = rng.integers(-1, 6, (500, raters))
-    lent = None if raters == 3 else Neighbours(rng.integers(0, 500, (500, 10)), np.zeros((500, 10), np.float32))
+    lent = None if raters == 3 else Neighbors(rng.integers(0, 500, (500, 10)), np.zeros((500, 10), np.float32))
     rows = np.flatnonzero((ratings >= 0).any(axis=1))
     whole = evidence.blocks_of(ratings, lent, rows)
     assert sum(block.weight.sum() for block in whole) <= len(rows) + 1e-9
@@ -111,14 +111,14 @@ def test_the_histogram_is_that_of_a_slow_loop() -> None:
     cube = evidence.triples(whole[:, 0], index, np.arange(n))
     assert np.allclose(cube, slow, atol=1e-12)
     assert cube.sum() == pytest.approx(rows)
-    (block,) = evidence.blocks_of(whole, Neighbours(index, np.zeros(index.shape, np.float32)), np.arange(n))
+    (block,) = evidence.blocks_of(whole, Neighbors(index, np.zeros(index.shape, np.float32)), np.arange(n))
     even = np.zeros((6, 6, 6))
     np.add.at(even, tuple(block.ratings.T), block.weight)
     turned = [slow.transpose(axes) for axes in itertools.permutations(range(3))]
     assert np.allclose(even, np.mean(turned, axis=0), atol=1e-12)
 
 
-def test_two_neighbours_give_whole_counts() -> None:
+def test_two_neighbors_give_whole_counts() -> None:
     rng = np.random.default_rng(1)
     whole, points = rng.integers(0, 6, 500), rng.standard_normal((500, 8)).astype(np.float32)
     index = nearest(points, 2).index

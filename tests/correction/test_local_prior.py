@@ -1,4 +1,4 @@
-"""What is known of a row without its own rating, how far neighbours agree, and ratings as levels and back."""
+"""What is known of a row without its own rating, how far neighbors agree, and ratings as levels and back."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def test_a_prediction_does_not_see_the_rows_own_rating(data) -> None:
     assert np.array_equal(fold, same)
     assert abs(other[7] - guess[7]) < 0.02  # one rating of 3,000 in the weights of all
     friend = near.index[7, 0]
-    assert abs(other[friend] - guess[friend]) > 0.02  # whereas its neighbours see it
+    assert abs(other[friend] - guess[friend]) > 0.02  # whereas its neighbors see it
 
 
 def test_a_prediction_follows_the_truth_and_features_add_to_it(data) -> None:
@@ -88,7 +88,7 @@ def test_raters_agree_more_than_by_chance_or_they_do_not() -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3])
-def test_two_raters_measure_how_many_neighbours_share_a_level(share: float) -> None:
+def test_two_raters_measure_how_many_neighbors_share_a_level(share: float) -> None:
     rng = np.random.default_rng(2)
     truth, points = places(8_000, 20, PRIOR, rng, dim=16)
     stray = rng.random(8_000) < share

@@ -114,9 +114,16 @@ def test_rows_that_are_all_alike_are_one_cluster():
 
 @pytest.mark.parametrize(
     ("rows", "grid"),
-    [(0, []), (2, []), (3, [2]), (4, [2]), (16, [2, 3, 4, 5]), (100, [2, 3, 5, 6, 8, 11, 15, 20]),
-     (10_000, [25, 34, 45, 61, 82, 110, 149, 200])],
-)  # fmt: skip
+    [
+        (0, []),
+        (2, []),
+        (3, [2]),
+        (4, [2]),
+        (16, [2, 3, 4, 5]),
+        (100, [2, 3, 5, 6, 8, 11, 15, 20]),
+        (10_000, [25, 34, 45, 61, 82, 110, 149, 200]),
+    ],
+)
 def test_the_default_grid(rows, grid):
     assert default_grid(rows) == grid
 

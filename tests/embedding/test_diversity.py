@@ -29,7 +29,7 @@ def random_rows(n, d=8, seed=0):
 
 
 def test_novelsum_of_three_rows_by_hand():
-    # Angles 0, 90 and 180 degrees: distances 1 (neighbours), 2 (the ends). k = 2, so densities are means of two.
+    # Angles 0, 90 and 180 degrees: distances 1 (neighbors), 2 (the ends). k = 2, so densities are means of two.
     rows = unit([[1, 0], [0, 1], [-1, 0]])
     ends, middle = (1 + 2) / 2, 1.0
     end_row = (1 * middle**-0.5 * 1 + 0.5 * ends**-0.5 * 2) / 1.5

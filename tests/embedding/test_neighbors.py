@@ -1,4 +1,4 @@
-"""The neighbour search: against brute force in double precision, with copies, and with what can't be searched."""
+"""The neighbor search: against brute force in double precision, with copies, and with what can't be searched."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from entp_hf.correction.correct import correct_ratings
-from entp_hf.embedding import neighbors as neighbours
+from entp_hf.embedding import neighbors as neighbors
 from entp_hf.embedding.neighbors import check_embeddings, copies, nearest, nearest_distinct
 from entp_hf.errors import StageError
 
@@ -38,14 +38,14 @@ def test_the_nearest_are_those_of_brute_force_up_to_ties() -> None:
 
 
 def test_self_is_left_out_though_copies_tie_with_it() -> None:
-    embeddings = np.repeat(points(30), 15, axis=0)  # more copies than neighbours
+    embeddings = np.repeat(points(30), 15, axis=0)  # more copies than neighbors
     found = nearest(embeddings, 10)
     assert (found.index != np.arange(450)[:, None]).all()
     assert (found.index // 15 == np.arange(450)[:, None] // 15).all()
     assert np.allclose(found.distance, 0, atol=1e-6)
 
 
-def test_fewer_rows_than_neighbours_give_all_the_others() -> None:
+def test_fewer_rows_than_neighbors_give_all_the_others() -> None:
     found = nearest(points(4), 10)
     assert [sorted(row) for row in found.index.tolist()] == [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]]
 
@@ -56,7 +56,7 @@ def test_the_long_tail_score_is_the_mean_distance_to_the_ten_nearest() -> None:
     assert np.allclose(nearest(embeddings, 30).long_tail(), expected, atol=1e-6)
 
 
-def test_copies_point_to_the_first_and_share_its_neighbours() -> None:
+def test_copies_point_to_the_first_and_share_its_neighbors() -> None:
     embeddings = points(50)[[0, 1, 1, 2, 0, *range(3, 50)]]
     first = copies(embeddings)
     assert first[:5].tolist() == [0, 1, 1, 3, 0]
@@ -73,7 +73,7 @@ def test_the_approximate_search_finds_what_it_says(spread: float, dim: int) -> N
     embeddings = (centres[rng.integers(0, 60, 6000)] + spread * rng.standard_normal((6000, dim))).astype(np.float32)
     rough, exact = nearest(embeddings, 10, exact_rows=1000), nearest(embeddings, 10)
     hit = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(rough.index, exact.index, strict=True)])
-    assert rough.recall >= neighbours.RECALL
+    assert rough.recall >= neighbors.RECALL
     assert hit == pytest.approx(rough.recall, abs=0.03)
     unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
     cosine = np.einsum("nd,nkd->nk", unit, unit[rough.index])
@@ -96,10 +96,10 @@ def test_rows_of_zeros_are_named() -> None:
         check_embeddings(embeddings, "correct")
 
 
-def test_the_correction_says_what_share_of_the_neighbours_was_found() -> None:
+def test_the_correction_says_what_share_of_the_neighbors_was_found() -> None:
     embeddings, ratings = points(400), np.random.default_rng(0).integers(1, 5, (400, 3)).astype(float)
     near = nearest(embeddings, 30)
     for recall, said in ((1.0, 0), (0.91, 1)):
-        info = correct_ratings(ratings, embeddings, neighbours=replace(near, recall=recall)).info
+        info = correct_ratings(ratings, embeddings, neighbor_table=replace(near, recall=recall)).info
         assert info["neighbour_recall"] == recall
         assert sum("found 91.0% of the nearest (aim 95%)" in note for note in info["notes"]) == said

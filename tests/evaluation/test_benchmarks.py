@@ -25,10 +25,16 @@ BBH = {"input": "not ( True ) and ( True ) is", "target": "False"}
 TRUTH = {"Question": "Can stones float?", "Best Answer": "Pumice can", "Correct Answers": "Pumice can; Some can",
          "Incorrect Answers": "No stone can; Never"}  # fmt: skip
 TYDI = [
-    {"id": f"finnish-{i}", "language": "finnish", "title": "T", "context": f"Vuosi on 190{i}.", "question": "Mikä?",
-     "answers": {"text": [f"190{i}"], "answer_start": [9]}}
+    {
+        "id": f"finnish-{i}",
+        "language": "finnish",
+        "title": "T",
+        "context": f"Vuosi on 190{i}.",
+        "question": "Mikä?",
+        "answers": {"text": [f"190{i}"], "answer_start": [9]},
+    }
     for i in range(3)
-]  # fmt: skip
+]
 
 
 @pytest.fixture(scope="module")
@@ -149,8 +155,12 @@ def test_all_items_of_the_real_files():
         read = benchmark.read(REAL)
         counts[name] = len(read), sum(len(s.get("test") or s["validation"]) for s in read.values())
     assert counts == {
-        "mmlu": (57, 14042), "truthfulqa": (2, 2 * 817), "gsm8k": (1, 1319), "bbh": (27, 6511), "tydiqa": (4, 4),
-    }  # fmt: skip
+        "mmlu": (57, 14042),
+        "truthfulqa": (2, 2 * 817),
+        "gsm8k": (1, 1319),
+        "bbh": (27, 6511),
+        "tydiqa": (4, 4),
+    }
 
 
 def test_run_from_local_files_without_network(folder, tmp_path_factory):

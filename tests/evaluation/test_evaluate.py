@@ -10,7 +10,7 @@ from entp_hf.errors import ConfigError, InputError, ModelNotFound
 from entp_hf.evaluation import evaluate as evals
 from entp_hf.evaluation import tasks
 from entp_hf.evaluation.results import plain
-from entp_hf.evaluation.suite import Measure, measure
+from entp_hf.evaluation.suite import EvaluationSuite, measure
 from entp_hf.models.chat_template import encode, training_template
 from entp_hf.models.loading import load_causal_lm, load_tokenizer, new_causal_lm
 
@@ -116,7 +116,7 @@ def test_tasks_of_lm_eval_from_a_file(tiny, tmp_path):
 def test_a_slip_is_told_without_lm_evals_index(monkeypatch):
     monkeypatch.setattr(tasks, "_index", lambda: pytest.fail("the index was read"))
     with pytest.raises(ConfigError, match=r"no task 'heldot'; known are heldout, entp_quiz, .* near it: heldout"):
-        measure("none", None, Measure(["heldot", "entp_quiz"]))
+        measure("none", None, EvaluationSuite(["heldot", "entp_quiz"]))
     real = ["cmmlu", "m_mmlu", "mmmlu", "truthfulqa_gl", "truthfulqa_mc1"]  # nearly ours, and lm-eval's
     assert tasks.slips([*real, "gsm8", "nosuch"], tasks.known_tasks()) == {"gsm8": ["gsm8k"]}
 
@@ -134,7 +134,7 @@ def test_what_cannot_be_evaluated(tiny, tmp_path, monkeypatch):
         evals.evaluate(tiny, str(tmp_path), device="cpu")
 
 
-def test_out_of_memory_names_the_knob(tiny, quiz, monkeypatch):
+def test_out_of_memory_names_the_setting(tiny, quiz, monkeypatch):
     def fails(**given):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 

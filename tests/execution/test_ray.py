@@ -16,7 +16,7 @@ from entp_hf.config import EntpConfig
 from entp_hf.data import pool_files
 from entp_hf.embedding.embed import Embed
 from entp_hf.errors import ConfigError, MissingExtra, StageError
-from entp_hf.execution.ray_engine import RayHost
+from entp_hf.execution.ray_engine import RayEngine
 from entp_hf.execution.stage import apply
 from entp_hf.execution.usage import metered
 from entp_hf.io.reader import read_rows
@@ -29,7 +29,7 @@ from entp_hf.purge import Purge
 
 if importlib.util.find_spec("ray") is None:  # importorskip would import it before the host can keep it to 127.0.0.1
     pytest.skip("the extra `ray` is not installed", allow_module_level=True)
-HOST = RayHost(workers=2)
+HOST = RayEngine(workers=2)
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def test_two_workers_give_what_this_process_gives():
 
 @pytest.mark.parametrize("actors", [False, True])
 def test_a_worker_that_is_killed_loses_nothing(tmp_path, monkeypatch, actors):
-    monkeypatch.setattr(RayHost, "actors", actors)
+    monkeypatch.setattr(RayEngine, "actors", actors)
     before = rows(300)
     stage = DiesOnce(str(tmp_path / "died"))
     there = apply(before, stage, "purge", ray=HOST)
@@ -123,7 +123,7 @@ def test_a_model_in_process_answers_from_workers_as_it_does_here(tmp_path, monke
     assert "over the model's context" in here[4].error
     assert np.abs(there.digit_expectations(scored, "Rate from 0 to 5.\n\n") - digits).max() < 1e-4
     assert there.name == model.name
-    monkeypatch.setattr(RayHost, "run", None)  # what was answered is in the cache of this process
+    monkeypatch.setattr(RayEngine, "run", None)  # what was answered is in the cache of this process
     assert there.chat(asks[:4]) == here[:4]
     with spending(Limits(calls=1)):  # counted in one place: here
         assert [reply.finish_reason for reply in there.client.chat([asks[1], asks[4]])] == ["length", "error"]
@@ -144,8 +144,8 @@ def test_knobs_of_ray_need_the_engine_ray():
         EntpConfig(ray_workers=2).validate()
     with pytest.raises(ConfigError, match="engine: 'spark' is not one of local, ray"):
         EntpConfig(engine="spark").validate()
-    assert RayHost.from_config(EntpConfig()) is None
-    assert RayHost.from_config(EntpConfig(engine="ray", ray_workers=2)) == HOST
+    assert RayEngine.from_config(EntpConfig()) is None
+    assert RayEngine.from_config(EntpConfig(engine="ray", ray_workers=2)) == HOST
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "nohost.invalid:6379"])

@@ -24,7 +24,7 @@ def test_every_variant_is_a_sound_configuration():
         made = study.vary(SMALL, ["a", "b"])
         counts[name] = len(made)
         for variant in made:
-            EntpConfig.from_dict({**SMALL.to_dict(), **variant.knobs}).validate()
+            EntpConfig.from_dict({**SMALL.to_dict(), **variant.settings}).validate()
         labels = [tuple(variant.label.items()) for variant in made]
         assert len(set(labels)) == len(labels)
     assert counts["clusters-fusion"] == 12
@@ -34,11 +34,11 @@ def test_every_variant_is_a_sound_configuration():
 
 def test_sensitivity_changes_one_setting_at_a_time_and_never_to_its_default():
     made = variants.sensitivity(SMALL, [])
-    assert made[0].knobs == {}
+    assert made[0].settings == {}
     for variant in made[1:]:
-        ((knob, value),) = variant.knobs.items()
-        assert value != getattr(SMALL, knob)
-        assert variant.label == {"setting": knob, "value": value}
+        ((setting, value),) = variant.settings.items()
+        assert value != getattr(SMALL, setting)
+        assert variant.label == {"setting": setting, "value": value}
     assert {v.label["setting"] for v in made[1:]} == set(variants.AROUND)
 
 
@@ -48,7 +48,7 @@ def test_neural_only_runs_no_rule(tmp_path):
     from entp_hf.pipeline.run import purge_rows
 
     (off,) = [v for v in variants.purge_vs_neural(SMALL, []) if v.label["arm"] == "neither"]
-    config = EntpConfig.from_dict({**SMALL.to_dict(), **off.knobs})
+    config = EntpConfig.from_dict({**SMALL.to_dict(), **off.settings})
     rows = set_aside(read_rows(pool_files(), config)[0])[0]
     _, dropped, report = purge_rows(rows, config)
     found = {name: entry["found"] for name, entry in report["rules"].items() if entry["found"]}
@@ -71,14 +71,28 @@ def test_paragraphs_by_hand():
     told = findings.clusters_fusion(grid)
     assert "novelsum runs from 1 (clusters 8 fusion_ratio 0.5) to 3 (clusters 2 fusion_ratio 0.2)" in told
     assert "correlate at -1.00 over it: a trade-off" in told
-    moved = lines(setting=["all", "rounds", "gate_copy"], value=["default", 3, 0.8], rows=[10, 15, 10],
-                  made=[5, 9, 5], vendi=[4.0, 4.0, 4.0])  # fmt: skip
+    moved = lines(
+        setting=["all", "rounds", "gate_copy"],
+        value=["default", 3, 0.8],
+        rows=[10, 15, 10],
+        made=[5, 9, 5],
+        vendi=[4.0, 4.0, 4.0],
+    )
     told = findings.sensitivity(moved)
     assert "rows (10) moves most by rounds = 3: to 15" in told
     assert "vendi (4) does not move" in told
     assert "Without any effect here: gate_copy." in told
-    told = findings.rules(against_all(lines(without=["-", "url", "refusal"], kept=[90, 95, 90], dropped=[10, 5, 10],
-                                            repaired=[3, 1, 3], flagged=[2, 2, 2])))  # fmt: skip
+    told = findings.rules(
+        against_all(
+            lines(
+                without=["-", "url", "refusal"],
+                kept=[90, 95, 90],
+                dropped=[10, 5, 10],
+                repaired=[3, 1, 3],
+                flagged=[2, 2, 2],
+            )
+        )
+    )
     assert "keep 90 rows and drop 10. Rows more if one rule is left out: url (5). Repairs less: url (2)." in told
     assert told.endswith("1 have nothing to do in it that no other rule does: refusal.")
     assert findings.families(lines(model=["a", "b"], refused=[0.5, 0.25])).startswith(
@@ -90,10 +104,14 @@ def test_paragraphs_by_hand():
 
 
 def test_seeds_are_averaged_and_a_difference_within_their_spread_is_called_so():
-    one = [{"arm": "x", "rows": 10, "vendi": 1.0, "made": None, "defects": {"echo": 1}, "why": "a"},
-           {"arm": "y", "rows": 10, "vendi": 5.0, "made": None, "defects": {}, "why": "a"}]  # fmt: skip
-    two = [{"arm": "x", "rows": 20, "vendi": 3.0, "made": 4, "defects": {"echo": 1, "pii": 1}, "why": "b"},
-           {"arm": "y", "rows": 20, "vendi": 6.0, "made": None, "defects": {}, "why": "b"}]  # fmt: skip
+    one = [
+        {"arm": "x", "rows": 10, "vendi": 1.0, "made": None, "defects": {"echo": 1}, "why": "a"},
+        {"arm": "y", "rows": 10, "vendi": 5.0, "made": None, "defects": {}, "why": "a"},
+    ]
+    two = [
+        {"arm": "x", "rows": 20, "vendi": 3.0, "made": 4, "defects": {"echo": 1, "pii": 1}, "why": "b"},
+        {"arm": "y", "rows": 20, "vendi": 6.0, "made": None, "defects": {}, "why": "b"},
+    ]
     x, y = averaged([one, two], ["arm", "round"])
     assert (x["arm"], x["rows"], x["vendi"], x["made"], x["why"]) == ("x", 15, 2, 4, "a / b")
     assert x["defects"] == "echo 2, pii 1"

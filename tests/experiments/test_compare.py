@@ -30,14 +30,24 @@ def small(tmp_path, tmp_path_factory):
     ready = [{"instruction": f"Ready {i}?", "output": f"Ready {i}."} for i in range(9)]
     (tmp_path / "ready.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ready))
     return {
-        "pool": ["pool.jsonl"], "data_dir": str(tmp_path), "sizes": [4], "seeds": [0, 1],
+        "pool": ["pool.jsonl"],
+        "data_dir": str(tmp_path),
+        "sizes": [4],
+        "seeds": [0, 1],
         "data": {"raters": ["column"], "rating_columns": ["a"], "correction": "none", "device": "cpu"},
-        "arms": ["base", "random", "length", {"name": "ready", "rows": "ready.jsonl"},
-                 {"name": "entp", "entp": {"fuser": "mosaic", "pool": "all"}}],
+        "arms": [
+            "base",
+            "random",
+            "length",
+            {"name": "ready", "rows": "ready.jsonl"},
+            {"name": "entp", "entp": {"fuser": "mosaic", "pool": "all"}},
+        ],
         "models": [tiny_llama(tmp_path_factory.mktemp("tiny"))],
         "recipe": {"batch_size": 2, "max_length": 64, "learning_rate": 0.01, "device": "cpu", "save_steps": 1},
-        "tasks": ["heldout", "entp_quiz"], "limits": {"entp_quiz": 3}, "reference": "random",
-    }  # fmt: skip
+        "tasks": ["heldout", "entp_quiz"],
+        "limits": {"entp_quiz": 3},
+        "reference": "random",
+    }
 
 
 def written(values, tmp_path, name="experiment.yaml"):
@@ -72,8 +82,14 @@ def test_an_experiment_from_pool_to_table(small, tmp_path):
 def test_it_goes_on_where_it_was_killed(small, tmp_path, monkeypatch):
     from entp_hf.experiments.compare import runner
 
-    values = {**small, "arms": ["base", "random", "length"], "seeds": [0], "tasks": ["heldout"], "limits": {},
-              "heldout": "ready.jsonl"}  # fmt: skip
+    values = {
+        **small,
+        "arms": ["base", "random", "length"],
+        "seeds": [0],
+        "tasks": ["heldout"],
+        "limits": {},
+        "heldout": "ready.jsonl",
+    }
     experiment = written(values, tmp_path)
     whole = compare(experiment, tmp_path / "whole")
     calls = []
@@ -108,8 +124,18 @@ def test_a_training_that_was_killed_goes_on_from_its_checkpoint(small, tmp_path,
     from entp_hf.experiments.compare import runner
     from entp_hf.training import sft
 
-    experiment = written({**small, "arms": ["random"], "seeds": [0], "sizes": [6], "tasks": ["heldout"], "limits": {},
-                          "heldout": "ready.jsonl"}, tmp_path)  # fmt: skip
+    experiment = written(
+        {
+            **small,
+            "arms": ["random"],
+            "seeds": [0],
+            "sizes": [6],
+            "tasks": ["heldout"],
+            "limits": {},
+            "heldout": "ready.jsonl",
+        },
+        tmp_path,
+    )
     steps = []
 
     def killed(*given, **named):
@@ -135,8 +161,17 @@ def test_a_folder_of_another_experiment_is_not_touched(small, tmp_path):
     other = written({**small, "arms": ["base"], "reference": "base", "tasks": ["entp_quiz"]}, tmp_path, "other.yaml")
     with pytest.raises(OutputError, match="holds another experiment: tasks differ"):
         compare(other, tmp_path / "out")
-    more = written({**small, "arms": ["base", {"name": "rnd", "method": "random"}], "reference": "base", "sizes": [2],
-                    "seeds": [0]}, tmp_path, "more.yaml")  # fmt: skip
+    more = written(
+        {
+            **small,
+            "arms": ["base", {"name": "rnd", "method": "random"}],
+            "reference": "base",
+            "sizes": [2],
+            "seeds": [0],
+        },
+        tmp_path,
+        "more.yaml",
+    )
     assert [line.arm for line in compare(more, tmp_path / "out")] == ["base", "rnd"]  # an arm more is none
     arms = ["base", {"name": "rnd", "method": "length"}]
     changed = written({**small, "arms": arms, "reference": "base", "sizes": [2], "seeds": [0]}, tmp_path, "c.yaml")
@@ -150,19 +185,34 @@ def test_a_folder_of_another_experiment_is_not_touched(small, tmp_path):
 
 def test_every_problem_is_told_at_once(small, tmp_path):
     wrong = {
-        **small, "arms": ["random", "random", "ds3", {"name": "none"}, {"name": "x", "rows": "absent.jsonl"}],
-        "sizes": [0], "recipe": {"seed": 1, "lr": 2, }, "tasks": ["heldout", "mmlux"], "limits": {"bbh": 1},
-        "reference": "best", "data": {"poool": "all"},
-    }  # fmt: skip
+        **small,
+        "arms": ["random", "random", "ds3", {"name": "none"}, {"name": "x", "rows": "absent.jsonl"}],
+        "sizes": [0],
+        "recipe": {
+            "seed": 1,
+            "lr": 2,
+        },
+        "tasks": ["heldout", "mmlux"],
+        "limits": {"bbh": 1},
+        "reference": "best",
+        "data": {"poool": "all"},
+    }
     with pytest.raises(ConfigError) as caught:
         written(wrong, tmp_path)
     told = str(caught.value)
     for words in (
-        "'random' comes twice", "reference: 'best' is none of", "sizes: 0 is out", "no method is called 'ds3'",
-        "arm none: give one of method, entp, rows", "absent.jsonl is not in data_dir", "seed: each run sets it",
-        "recipe: lr: no such knob", "data: poool: no such knob", "'bbh' is not among the tasks",
+        "'random' comes twice",
+        "reference: 'best' is none of",
+        "sizes: 0 is out",
+        "no method is called 'ds3'",
+        "arm none: give one of method, entp, rows",
+        "absent.jsonl is not in data_dir",
+        "seed: each run sets it",
+        "recipe: lr: no such setting",
+        "data: poool: no such setting",
+        "'bbh' is not among the tasks",
         "no task is called 'mmlux'; did you mean mmlu?",
-    ):  # fmt: skip
+    ):
         assert words in told, words
     with pytest.raises(ConfigError, match="none of the shipped cpu, paper, small"):
         load_experiment("absent")
@@ -253,8 +303,21 @@ def test_the_command(small, tmp_path, monkeypatch, capsys):
     from entp_hf.cli import app as cli
 
     (tmp_path / "e.yaml").write_text(yaml.safe_dump({**small, "arms": ["base", "random"], "seeds": [0]}))
-    monkeypatch.setattr(sys, "argv", ["entp", "compare", str(tmp_path / "e.yaml"), "-o", str(tmp_path / "out"),
-                                      "--data-dir", str(tmp_path), "--set", "sizes=[2]"])  # fmt: skip
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        [
+            "entp",
+            "compare",
+            str(tmp_path / "e.yaml"),
+            "-o",
+            str(tmp_path / "out"),
+            "--data-dir",
+            str(tmp_path),
+            "--set",
+            "sizes=[2]",
+        ],
+    )
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == 0

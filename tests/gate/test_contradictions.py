@@ -48,18 +48,30 @@ def test_the_answer_must_keep_to_its_own_question():
 @pytest.mark.parametrize(
     ("question", "told", "answer", "said"),
     [
-        ("Chance of a heart?", "A heart of a deck of 52 cards is 1/4 or 25%.", "A deck of 52 cards has 1/4 or 67%.",
-         "67 in place of 25"),
+        (
+            "Chance of a heart?",
+            "A heart of a deck of 52 cards is 1/4 or 25%.",
+            "A deck of 52 cards has 1/4 or 67%.",
+            "67 in place of 25",
+        ),
         ("Explain it.", "Solar energy works by light.", "Then Lunar energy is used.", "Lunar in place of Solar"),
-        ("Explain MVC.", "Use Model-View-Controller (MVC).", "Use This-View-Controller (MVC).",
-         "This in place of Model"),
+        (
+            "Explain MVC.",
+            "Use Model-View-Controller (MVC).",
+            "Use This-View-Controller (MVC).",
+            "This in place of Model",
+        ),
         ("Add up 4, 6, 7, 2.", "Sums add up.", "The sum of 4, 6, 7, and 5 is 19.", "5 in place of 2"),
         ("Sort [7, 3, 11, 9].", "Sorting orders.", "Sorted: 9, 11, 5, 7", "5 in place of 3"),
         ("Who was it?", "Its author is Émile Zola.", "The author is Björn Zola.", "Björn in place of Émile"),
-        ("Name it.", "The First Amendment to the United States Constitution.",
-         "It is the Internet Amendment to the United States Constitution.", "Internet in place of First"),
+        (
+            "Name it.",
+            "The First Amendment to the United States Constitution.",
+            "It is the Internet Amendment to the United States Constitution.",
+            "Internet in place of First",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_value_is_told_by_what_stands_around_it(question, told, answer, said):
     assert contradiction(row(question, answer), [row("Tell me.", told)]) == said
 
@@ -77,6 +89,6 @@ def test_a_value_is_told_by_what_stands_around_it(question, told, answer, said):
         ("A title?", "The Benefits of Online Education", "A: The Influence of Online Education on Teaching Methods"),
         ("Who?", "Making connections helps.", "It helps: Draw connections at first."),
     ],
-)  # fmt: skip
+)
 def test_what_only_looks_like_another_value(question, told, answer):
     assert not contradiction(row(question, answer), [row("Tell me.", told)])

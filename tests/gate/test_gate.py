@@ -1,4 +1,4 @@
-"""The gate with its real embedder: what passes, what is refused and why, and that each bound is a knob."""
+"""The gate with its real embedder: what passes, what is refused and why, and that each bound is a setting."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def made(question: str = QUESTION, answer: str = ANSWER, parents=PARENTS, **valu
     return row(question, answer, origin="fused", parents=[parent["id"] for parent in parents], **values)
 
 
-def judge(fused, parents=PARENTS, accepted=NONE, contamination=None, **knobs):
-    [verdict], after = Gate.from_config(EntpConfig(**knobs), contamination).judge([fused], [parents], accepted)
+def judge(fused, parents=PARENTS, accepted=NONE, contamination=None, **settings):
+    [verdict], after = Gate.from_config(EntpConfig(**settings), contamination).judge([fused], [parents], accepted)
     return verdict, after
 
 
-def why(*args, **knobs) -> str:
-    return judge(*args, **knobs)[0].reason
+def why(*args, **settings) -> str:
+    return judge(*args, **settings)[0].reason
 
 
 def test_a_faithful_fusion_passes_and_counts_as_accepted():
@@ -71,7 +71,7 @@ def test_a_faithful_fusion_passes_and_counts_as_accepted():
         (made(answer=CHINESE), "purge rule language"),
         (made("煮饭", CHINESE), "in another language"),
     ],
-)  # fmt: skip
+)
 def test_what_is_refused_and_why(fused, kind):
     assert reason_kind(why(fused)).startswith(kind)
     assert (judge(fused)[0].figures["margin"] < 0) == bool(kind)
@@ -91,8 +91,10 @@ BENEFITS = (
 
 
 def test_a_list_that_repeats_itself_or_is_longer_than_asked_is_refused():
-    parents = [row("What good does software do in hospitals?", "It helps doctors find illnesses and lowers costs."),
-               row("Name a benefit of software for nurses.", "It takes over dull paperwork.")]  # fmt: skip
+    parents = [
+        row("What good does software do in hospitals?", "It helps doctors find illnesses and lowers costs."),
+        row("Name a benefit of software for nurses.", "It takes over dull paperwork."),
+    ]
     fused = made("List two benefits of software in hospitals for doctors and nurses.", BENEFITS, parents)
     assert why(fused, parents) == "says things twice (share 0.5, bound 0.15)"
     assert why(fused, parents, gate_repeats=0.5) == "lists more than is asked for (3 times, bound 1.5)"
@@ -114,7 +116,7 @@ def test_a_near_duplicate_of_an_accepted_row_is_refused():
 
 def test_a_benchmark_item_is_refused(tmp_path):
     item = (
-        "Anna boils 12 eggs on Monday and twice as many on Tuesday, gives 7 of them to her neighbour Paul and eats "
+        "Anna boils 12 eggs on Monday and twice as many on Tuesday, gives 7 of them to her neighbor Paul and eats "
         "two each day. How many eggs are left on Sunday evening?"
     )
     (tmp_path / "test.jsonl").write_text(json.dumps({"question": item, "answer": "15"}), encoding="utf-8")
@@ -128,7 +130,7 @@ def test_what_the_purge_flags_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("knob", "bound", "kind"),
+    ("setting", "bound", "kind"),
     [
         ("gate_similarity", 0.99, "too far from its parents"),
         ("gate_parent_similarity", 0.99, "has nothing of one row"),
@@ -137,8 +139,8 @@ def test_what_the_purge_flags_is_refused():
         ("gate_copy", 0.01, "copies one row"),
     ],
 )
-def test_each_bound_is_a_knob(knob, bound, kind):
-    assert reason_kind(why(made(), **{knob: bound})).startswith(kind)
+def test_each_bound_is_a_setting(setting, bound, kind):
+    assert reason_kind(why(made(), **{setting: bound})).startswith(kind)
 
 
 def test_switches():

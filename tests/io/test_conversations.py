@@ -69,13 +69,27 @@ def test_lone_surrogates_are_replaced_and_still_restored():
 
 def test_values_that_json_lacks():
     values = {
-        "day": dt.date(2025, 1, 2), "time": dt.datetime(2025, 1, 2, 3, 4), "text": b"\xc3\xa9", "bytes": b"\xff",
-        "int": np.int64(3), "array": np.array([1.5, np.nan]), "nan": float("nan"), "exact": Decimal("0.1"), "t": (1,),
-    }  # fmt: skip
+        "day": dt.date(2025, 1, 2),
+        "time": dt.datetime(2025, 1, 2, 3, 4),
+        "text": b"\xc3\xa9",
+        "bytes": b"\xff",
+        "int": np.int64(3),
+        "array": np.array([1.5, np.nan]),
+        "nan": float("nan"),
+        "exact": Decimal("0.1"),
+        "t": (1,),
+    }
     expected = {
-        "day": "2025-01-02", "time": "2025-01-02T03:04:00", "text": "é", "bytes": "/w==",
-        "int": 3, "array": [1.5, None], "nan": None, "exact": "0.1", "t": [1],
-    }  # fmt: skip
+        "day": "2025-01-02",
+        "time": "2025-01-02T03:04:00",
+        "text": "é",
+        "bytes": "/w==",
+        "int": 3,
+        "array": [1.5, None],
+        "nan": None,
+        "exact": "0.1",
+        "t": [1],
+    }
     assert plain(values) == expected
     assert json.loads(dump_json(values)) == expected
     row = normalise({"instruction": "a", "output": "b", **values}, "alpaca")

@@ -92,9 +92,12 @@ def test_sharegpt_tool_calls_system_and_tools():
     }
     row = normalise(raw, "sharegpt")
     assert said(row) == [
-        ("system", "Be brief."), ("user", "Rain?"), ("assistant", '{"name":  "rain"}'), ("tool", '{"mm": 0}'),
+        ("system", "Be brief."),
+        ("user", "Rain?"),
+        ("assistant", '{"name":  "rain"}'),
+        ("tool", '{"mm": 0}'),
         ("assistant", "No."),
-    ]  # fmt: skip
+    ]
     assert row["tools"] == '[{"name": "rain", "unit": "µm"}]'
     assert restore(row) == raw
     out = to_form(row, "sharegpt")
@@ -133,9 +136,12 @@ def test_messages_with_tool_calls_and_text_parts():
     row = normalise(raw, "messages")
     assert row["dropped_by"] is None
     assert said(row) == [
-        ("system", "Be brief."), ("user", "Rain?"), ("assistant", json.dumps(calls, ensure_ascii=False)),
-        ("tool", ""), ("assistant", "No."),
-    ]  # fmt: skip
+        ("system", "Be brief."),
+        ("user", "Rain?"),
+        ("assistant", json.dumps(calls, ensure_ascii=False)),
+        ("tool", ""),
+        ("assistant", "No."),
+    ]
     assert "turn 5: tool_calls beside a content are kept in `original` only" in row["notes"]
 
 

@@ -23,7 +23,7 @@ RATINGS = ["score_gpt_4o_mini", "score_llama_3_1_8b", "score_mistral_7b_v0_3"]
 
 
 @pytest.mark.parametrize(
-    ("name", "form", "rows", "knobs"),
+    ("name", "form", "rows", "settings"),
     [
         ("alpaca_rated_40k.parquet", "alpaca", 40_000, {"rating_columns": RATINGS, "raters": ["column"]}),
         ("dolly_3k.parquet", "dolly", 2_996, {}),
@@ -31,11 +31,11 @@ RATINGS = ["score_gpt_4o_mini", "score_llama_3_1_8b", "score_mistral_7b_v0_3"]
         ("sharegpt_toolcall_300.json", "sharegpt", 300, {}),
     ],
 )
-def test_real_files(name, form, rows, knobs):
+def test_real_files(name, form, rows, settings):
     path = DATA / name
     if not path.exists():
         pytest.skip(f"../shared/data/{name} is not there")
-    dataset, part = read_rows(str(path), EntpConfig(**knobs))
+    dataset, part = read_rows(str(path), EntpConfig(**settings))
     [entry] = part["files"]
     assert (part["rows"], len(dataset), entry["form"], entry["rows"]) == (rows, rows, form, rows)
     assert entry["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -44,7 +44,7 @@ def test_real_files(name, form, rows, knobs):
     assert sum(part["marked"].values()) == sum(reason is not None for reason in dataset["dropped_by"]) < rows / 100
     raw = pq.read_table(path).to_pylist() if path.suffix == ".parquet" else json.loads(path.read_text("utf-8"))
     assert [json.loads(text) for text in dataset["original"]] == raw
-    if knobs:
+    if settings:
         assert list(dataset["ratings"]) == [[float(row[column]) for column in RATINGS] for row in raw]
     if form == "sharegpt":
         assert {m["role"] for talk in dataset["messages"] for m in talk} == {"user", "assistant", "tool"}
@@ -112,8 +112,8 @@ def test_limit_takes_a_seeded_sample_in_file_order(tmp_path):
     pool = [{"instruction": str(n), "output": "x"} for n in range(200)]
     paths = [lines(tmp_path / "a.jsonl", pool[:50]), lines(tmp_path / "b.jsonl", pool[50:])]
 
-    def taken(**knobs):
-        dataset, part = read_rows(paths, EntpConfig(**knobs))
+    def taken(**settings):
+        dataset, part = read_rows(paths, EntpConfig(**settings))
         assert part["rows"] == len(dataset)
         assert [entry["rows"] for entry in part["files"]] == [50, 150]
         return [int(row["instruction"]) for row in originals(dataset)]
@@ -126,11 +126,11 @@ def test_limit_takes_a_seeded_sample_in_file_order(tmp_path):
     assert taken(limit=500) == list(range(200))
 
 
-def test_the_fingerprint_follows_content_and_knobs(tmp_path):
+def test_the_fingerprint_follows_content_and_settings(tmp_path):
     path = lines(tmp_path / "a.jsonl", POOL)
 
-    def fingerprint(**knobs):
-        return read_rows(path, EntpConfig(**knobs))[0]._fingerprint
+    def fingerprint(**settings):
+        return read_rows(path, EntpConfig(**settings))[0]._fingerprint
 
     first = fingerprint()
     assert first == fingerprint()
@@ -153,11 +153,15 @@ def test_ratings_of_all_kinds(tmp_path):
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (6, "6 is out of range; a rating is from 0 to 5"), (-1, "-1 is out of range"), (10**400, "1000"),
-        (float("nan"), "nan is out of range"), ("3", "'3' is not a number"), (True, "True is not a number"),
+        (6, "6 is out of range; a rating is from 0 to 5"),
+        (-1, "-1 is out of range"),
+        (10**400, "1000"),
+        (float("nan"), "nan is out of range"),
+        ("3", "'3' is not a number"),
+        (True, "True is not a number"),
         ([3], "[3] is not a number"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_rating_is_named_by_file_line_and_column(tmp_path, value, words):
     path = tmp_path / "a.jsonl"
     path.write_text("\n" + "".join(json.dumps({**POOL[0], "mark": mark}) + "\n" for mark in (1, value)))

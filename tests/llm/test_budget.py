@@ -145,10 +145,18 @@ def test_a_model_in_this_process_keeps_to_the_budget(tmp_path: Path):
 def test_a_run_out_of_budget_ends_cleanly_and_goes_on_later(tmp_path: Path):
     pool = str(write_pool(tmp_path / "pool.jsonl", 60))
     values = {
-        "raters": [], "pool": "all", "model": "m", "cache_dir": str(tmp_path), "fuser": "mergeit", "rounds": 2,
-        "group_similarity": -1.0, "max_groups": 20, "target_size": 40, "semantic_duplicate": 1.0,
+        "raters": [],
+        "pool": "all",
+        "model": "m",
+        "cache_dir": str(tmp_path),
+        "fuser": "mergeit",
+        "rounds": 2,
+        "group_similarity": -1.0,
+        "max_groups": 20,
+        "target_size": 40,
+        "semantic_duplicate": 1.0,
         "cluster_counts": [1],
-    }  # fmt: skip
+    }
     with MergingServer(share=0.0) as server:
         config = EntpConfig.from_dict({**values, "endpoint": server.url})
         short = run(pool, EntpConfig.from_dict({**config.to_dict(), "budget_calls": 12}))

@@ -20,10 +20,14 @@ def test_values_are_not_scanned_again():
 
 @pytest.mark.parametrize(
     ("name", "names"),
-    [("rate", {"conversation"}), ("fuse", {"count", "rows", "context", "direct", "retry"}),
-     ("logits", {"row"}), ("mergeit", {"count", "rows", "context", "direct", "retry"}),
-     ("rewrite", {"rows", "context", "direct", "retry"})],
-)  # fmt: skip
+    [
+        ("rate", {"conversation"}),
+        ("fuse", {"count", "rows", "context", "direct", "retry"}),
+        ("logits", {"row"}),
+        ("mergeit", {"count", "rows", "context", "direct", "retry"}),
+        ("rewrite", {"rows", "context", "direct", "retry"}),
+    ],
+)
 def test_a_built_in_prompt_takes_what_its_stage_gives(name, names):
     prompt = load_prompt(name)
     assert "${" not in prompt.fill(**dict.fromkeys(names, "x"))

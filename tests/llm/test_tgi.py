@@ -43,8 +43,11 @@ def test_text_counts_and_the_end(client) -> None:
     with TGIServer() as server:
         whole, cut = client(server).chat([ask("one two three"), ask("four five six seven", max_tokens=2)])
     assert (whole.text, whole.finish_reason, whole.prompt_tokens, whole.completion_tokens) == (
-        "echo: one two three", "stop", 3, 4,
-    )  # fmt: skip
+        "echo: one two three",
+        "stop",
+        3,
+        4,
+    )
     assert (cut.text, cut.finish_reason, cut.ok, cut.completion_tokens) == ("echo: four", "length", False, 2)
 
 

@@ -43,8 +43,8 @@ PASTA = row("How do I cook pasta?", "In salted water.", cluster=4)
 GROUP = Group(EGGS, (RICE, PASTA))
 
 
-def ask(group: Group = GROUP, fuser: str = "entp", direct: str = "", reason: str = "", attempt: int = 0, **knobs):
-    return fusion_request(group, FUSERS[fuser], EntpConfig(**knobs), direct, reason, attempt)
+def ask(group: Group = GROUP, fuser: str = "entp", direct: str = "", reason: str = "", attempt: int = 0, **settings):
+    return fusion_request(group, FUSERS[fuser], EntpConfig(**settings), direct, reason, attempt)
 
 
 def text_of_request(*args, **values) -> str:
@@ -58,16 +58,18 @@ def text_of_request(*args, **values) -> str:
 
 def test_the_prompt_shows_every_row_in_order():
     request = ask()
-    assert shown_rows(request) == [("How do I boil an egg?", "In water."),
-                                   ("How do I cook rice?", "In twice its volume of water."),
-                                   ("How do I cook pasta?", "In salted water.")]  # fmt: skip
+    assert shown_rows(request) == [
+        ("How do I boil an egg?", "In water."),
+        ("How do I cook rice?", "In twice its volume of water."),
+        ("How do I cook pasta?", "In salted water."),
+    ]
     text = request.messages[0][1]
     assert text.startswith("Below are 3 rows ")
     for absent in ("related row", "first answer", "refused", "${", "Defects"):
         assert absent not in text
 
 
-def test_the_request_carries_the_schema_the_version_and_the_knobs():
+def test_the_request_carries_the_schema_the_version_and_the_settings():
     request = ask(attempt=2, max_new_tokens=77, temperature=0.5)
     assert (request.max_tokens, request.temperature, request.attempt) == (77, 0.5, 2)
     assert request.prompt_version == load_prompt("fuse").version
@@ -186,7 +188,10 @@ def test_the_fused_row_knows_where_it_comes_from():
     group = Group(row("Q?", "A", system="Be kind.", cluster=2), (RICE,))
     made = fused_row(group, Fused(instruction=" I? ", response="R.\n"), "m", "fuse@1", 2)
     assert [(m["role"], m["content"]) for m in made["messages"]] == [
-        ("system", "Be kind."), ("user", "I?"), ("assistant", "R.")]  # fmt: skip
+        ("system", "Be kind."),
+        ("user", "I?"),
+        ("assistant", "R."),
+    ]
     assert made["parents"] == [group.representative["id"], RICE["id"]]
     assert (made["origin"], made["model"], made["prompt_version"]) == ("fused", "m", "fuse@1")
     assert (made["round"], made["cluster"], made["source"], made["dropped_by"]) == (2, 2, "entp", None)
@@ -206,10 +211,13 @@ def test_a_row_handed_back_as_it_is_does_not_take_over_its_parents_id():
 def test_a_mosaic_numbers_instructions_and_answers_alike():
     made = mosaic(GROUP, 1)
     assert made["messages"] == [
-        {"role": "user", "content": "Answer each of the following in order.\n\n1. How do I boil an egg?\n\n"
-                                    "2. How do I cook rice?\n\n3. How do I cook pasta?"},
+        {
+            "role": "user",
+            "content": "Answer each of the following in order.\n\n1. How do I boil an egg?\n\n"
+            "2. How do I cook rice?\n\n3. How do I cook pasta?",
+        },
         {"role": "assistant", "content": "1. In water.\n\n2. In twice its volume of water.\n\n3. In salted water."},
-    ]  # fmt: skip
+    ]
     assert made["parents"] == [EGGS["id"], RICE["id"], PASTA["id"]]
     assert (made["origin"], made["model"], made["cluster"], made["round"]) == ("mosaic", "", 4, 1)
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entp_hf.mix import groups
-from entp_hf.mix.groups import Group, add_context, build_groups, has_neighbour, kind_of
+from entp_hf.mix.groups import Group, add_context, build_groups, has_neighbor, kind_of
 from entp_hf.rules.selection import defects
 from entp_hf.schema import Finding, new_row
 
@@ -28,30 +28,32 @@ def near(degrees: float) -> float:
     return float(np.cos(np.radians(degrees)))
 
 
-def grouped(degrees, seeds, neighbours=3, least=-1.0, label=None, kinds=None) -> list[list[int]]:
+def grouped(degrees, seeds, neighbors=3, least=-1.0, label=None, kinds=None) -> list[list[int]]:
     """Row numbers of each group."""
     corpus = [row(f"Question number {i}?") for i in range(len(degrees))]
     at = {r["id"]: i for i, r in enumerate(corpus)}
     label = np.zeros(len(corpus), np.int64) if label is None else np.array(label)
     groups = build_groups(
-        corpus, on_circle(*degrees), label, kinds or ["one-en"] * len(corpus), seeds, neighbours, least
+        corpus, on_circle(*degrees), label, kinds or ["one-en"] * len(corpus), seeds, neighbors, least
     )
     return [[at[r["id"]] for r in group.rows] for group in groups]
 
 
 def test_the_nearest_rows_of_the_cluster_in_order():
-    assert grouped([0, 30, 10, 20, 90], [0], neighbours=2) == [[0, 2, 3]]
-    assert grouped([0, 30, 10, 20, 90], [0], neighbours=2, label=[1, 1, 0, 1, 1]) == [[0, 3, 1]]
+    assert grouped([0, 30, 10, 20, 90], [0], neighbors=2) == [[0, 2, 3]]
+    assert grouped([0, 30, 10, 20, 90], [0], neighbors=2, label=[1, 1, 0, 1, 1]) == [[0, 3, 1]]
 
 
-def test_rows_with_a_neighbour_of_their_cluster_and_kind(monkeypatch):
+def test_rows_with_a_neighbor_of_their_cluster_and_kind(monkeypatch):
     monkeypatch.setattr(groups, "BLOCK", 2)
     points, label = on_circle(0, 20, 90, 100, 10, 95), np.array([0, 0, 0, 1, 1, 1])
     kinds = ["one-en", "one-en", "one-en", "one-en", "one-en", ""]
-    assert has_neighbour(points, label, kinds, near(25)).tolist() == [True, True, False, False, False, False]
-    assert has_neighbour(points, label, ["a", "b", "a", "a", "a", "a"], near(12)).tolist() == [False] * 3 + [
-        True, False, True,
-    ]  # fmt: skip
+    assert has_neighbor(points, label, kinds, near(25)).tolist() == [True, True, False, False, False, False]
+    assert has_neighbor(points, label, ["a", "b", "a", "a", "a", "a"], near(12)).tolist() == [False] * 3 + [
+        True,
+        False,
+        True,
+    ]
 
 
 def test_what_repair_mended_is_no_defect():
@@ -64,7 +66,7 @@ def test_what_repair_mended_is_no_defect():
 
 def test_a_row_goes_to_the_first_group_that_wants_it_and_representatives_to_none():
     assert grouped([0, 10, 20, 12, 40], [0, 2]) == [[0, 1, 3, 4], [2]]
-    assert grouped([0, 10, 20, 12, 40], [2, 0], neighbours=1) == [[2, 3], [0, 1]]
+    assert grouped([0, 10, 20, 12, 40], [2, 0], neighbors=1) == [[2, 3], [0, 1]]
 
 
 def test_rows_under_the_similarity_bound_stay_out():
@@ -84,17 +86,17 @@ def test_no_representatives_no_groups():
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 25), st.integers(1, 5), st.floats(-1, 1), st.integers(0, 99))
-def test_every_row_is_used_once_at_most(number, neighbours, least, seed):
+def test_every_row_is_used_once_at_most(number, neighbors, least, seed):
     rng = np.random.default_rng(seed)
     degrees, label = rng.uniform(0, 360, number), rng.integers(0, 3, number)
     kinds = [["", "one-en", "one-de"][k] for k in rng.integers(0, 3, number)]
     seeds = [int(i) for i in rng.permutation(number)[: number // 3] if kinds[i]]
-    groups = grouped(degrees, seeds, neighbours, least, label, kinds)
+    groups = grouped(degrees, seeds, neighbors, least, label, kinds)
     used = [i for group in groups for i in group]
     assert len(used) == len(set(used))
     assert [group[0] for group in groups] == seeds
     for first, *others in groups:
-        assert len(others) <= neighbours
+        assert len(others) <= neighbors
         for i in others:
             assert kinds[i] == kinds[first] and label[i] == label[first] and i not in seeds
             assert near(degrees[i] - degrees[first]) >= least - 1e-5

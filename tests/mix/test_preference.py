@@ -55,9 +55,17 @@ def test_dpo_trains_on_the_file_as_it_is(tmp_path: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(tiny_llama(tmp_path / "model"), dtype=torch.float32)
     before = model.model.layers[0].mlp.up_proj.weight.detach().clone()
     options = trl.DPOConfig(
-        output_dir=str(tmp_path / "out"), max_steps=2, per_device_train_batch_size=2, learning_rate=1e-2, bf16=False,
-        use_cpu=True, report_to="none", logging_steps=1, save_strategy="no", gradient_checkpointing=False,
-    )  # fmt: skip
+        output_dir=str(tmp_path / "out"),
+        max_steps=2,
+        per_device_train_batch_size=2,
+        learning_rate=1e-2,
+        bf16=False,
+        use_cpu=True,
+        report_to="none",
+        logging_steps=1,
+        save_strategy="no",
+        gradient_checkpointing=False,
+    )
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
     trainer = trl.DPOTrainer(model=model, args=options, train_dataset=rows, processing_class=tokenizer)
     trainer.train()

@@ -52,9 +52,13 @@ def tiny_model(family: str, folder: Path) -> str:
         tokenizer.chat_template = file.read_text(encoding="utf-8")
     torch.manual_seed(0)
     config = getattr(transformers, name)(
-        vocab_size=len(tokenizer), tie_word_embeddings=True, bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, **SIZES,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **SIZES,
+    )
     transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
@@ -92,8 +96,16 @@ def test_a_family_trains_on_answers_alone_and_its_adapter_comes_back(family, tmp
         assert kept.rstrip("\n").endswith(end)
 
     spy = Watch(torch.arange(50, 80).reshape(1, -1))
-    options = SFTOptions(model=path, output_dir=str(tmp_path / "out"), max_steps=4, batch_size=3, learning_rate=2e-2,
-                         device="cpu", cache_dir=CACHE, merge=True)  # fmt: skip
+    options = SFTOptions(
+        model=path,
+        output_dir=str(tmp_path / "out"),
+        max_steps=4,
+        batch_size=3,
+        learning_rate=2e-2,
+        device="cpu",
+        cache_dir=CACHE,
+        merge=True,
+    )
     figures = train(options, Dataset.from_dict({"messages": ASKED}), [spy])
     assert figures["loss_last"] < figures["loss_first"]
     counted = sorted(tokenizer.decode([t for t in row if t != -100]) for row in spy.labels)

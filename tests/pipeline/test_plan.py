@@ -24,12 +24,24 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(write_pool(tmp_path_factory.mktemp("pool") / "pool.jsonl", 50))
 
 
-def config(model: str, folder: Path, **knobs: object) -> EntpConfig:
-    return EntpConfig.from_dict({
-        "raters": [], "pool": "all", "model": model, "cache_dir": str(folder), "fuser": "mergeit", "rounds": 1,
-        "retries": 0, "max_groups": 8, "target_size": 20, "group_similarity": -1.0, "max_new_tokens": 16,
-        "cluster_counts": [2], **knobs,
-    })  # fmt: skip
+def config(model: str, folder: Path, **settings: object) -> EntpConfig:
+    return EntpConfig.from_dict(
+        {
+            "raters": [],
+            "pool": "all",
+            "model": model,
+            "cache_dir": str(folder),
+            "fuser": "mergeit",
+            "rounds": 1,
+            "retries": 0,
+            "max_groups": 8,
+            "target_size": 20,
+            "group_similarity": -1.0,
+            "max_new_tokens": 16,
+            "cluster_counts": [2],
+            **settings,
+        }
+    )
 
 
 def lines(inputs: object, settings: EntpConfig, exact: bool = True) -> dict[str, tuple[float, float]]:

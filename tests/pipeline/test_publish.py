@@ -92,8 +92,16 @@ def test_what_is_pushed_loads_without_this_package(hub, folder, tmp_path):
     assert done.returncode == 0, done.stderr
     repo = hub.dataset("ann/mixed")
     assert repo.private
-    assert {"README.md", "manifest.json", "config.yaml", "report.html", "data/train.parquet", "dropped/train.parquet",
-            "preference/train.parquet", "plots/rows.svg"} <= set(repo.files)  # fmt: skip
+    assert {
+        "README.md",
+        "manifest.json",
+        "config.yaml",
+        "report.html",
+        "data/train.parquet",
+        "dropped/train.parquet",
+        "preference/train.parquet",
+        "plots/rows.svg",
+    } <= set(repo.files)
     card = DatasetCard(repo.files["README.md"].decode())
     assert card.data.license == "cc-by-sa-3.0" and "# ann/mixed" in card.text
     assert list(repo.tags) == [done.stdout.split("revision is ")[1].split(".")[0]]

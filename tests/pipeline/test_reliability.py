@@ -31,12 +31,27 @@ STALL = float(os.environ.get("ENTP_STALL", "2"))
 TIMEOUT = 1.0
 
 
-def config(url: str, cache: Path, groups: int, **knobs: object) -> EntpConfig:
-    return EntpConfig.from_dict({
-        "raters": [], "pool": "all", "endpoint": url, "model": "m", "timeout": TIMEOUT, "cache_dir": str(cache),
-        "fuser": "mergeit", "rounds": 1, "group_similarity": -1.0, "max_groups": groups, "target_size": 2 * groups,
-        "near_duplicate": 1.0, "semantic_duplicate": 1.0, "concurrency": 32, "cluster_counts": [4], **knobs,
-    })  # fmt: skip
+def config(url: str, cache: Path, groups: int, **settings: object) -> EntpConfig:
+    return EntpConfig.from_dict(
+        {
+            "raters": [],
+            "pool": "all",
+            "endpoint": url,
+            "model": "m",
+            "timeout": TIMEOUT,
+            "cache_dir": str(cache),
+            "fuser": "mergeit",
+            "rounds": 1,
+            "group_similarity": -1.0,
+            "max_groups": groups,
+            "target_size": 2 * groups,
+            "near_duplicate": 1.0,
+            "semantic_duplicate": 1.0,
+            "concurrency": 32,
+            "cluster_counts": [4],
+            **settings,
+        }
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -82,8 +97,8 @@ def test_every_group_is_done_whatever_the_server_does(tmp_path: Path) -> None:
 def _build(pool: str, url: str, folder: str, out: str) -> None:
     huggingface_hub.constants.HF_HUB_OFFLINE = False
     calls.BACKOFF = 0.05
-    knobs = {"fuser": "entp", "group_neighbors": 1, "context_row": False, "concurrency": 4, "emit_preference": True}
-    run(pool, config(url, Path(folder), 24, **knobs)).save(Path(folder, out))
+    settings = {"fuser": "entp", "group_neighbors": 1, "context_row": False, "concurrency": 4, "emit_preference": True}
+    run(pool, config(url, Path(folder), 24, **settings)).save(Path(folder, out))
 
 
 def _stored(cache: Path) -> set[str]:
@@ -126,8 +141,11 @@ def test_a_run_killed_again_and_again_ends_as_if_it_never_was(tmp_path: Path) ->
             time.sleep(rng.uniform(0, 0.1))
             worker.kill()
             worker.join()
-            repeated += [c["body"]["messages"][-1]["content"] for c in server.calls[asked:]
-                         if c["body"]["messages"][-1]["content"] in stored]  # fmt: skip
+            repeated += [
+                c["body"]["messages"][-1]["content"]
+                for c in server.calls[asked:]
+                if c["body"]["messages"][-1]["content"] in stored
+            ]
         last = start(server, "killed")
         last.join(300)
         assert last.exitcode == 0

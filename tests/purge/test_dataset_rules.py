@@ -29,9 +29,9 @@ def prose(words, seed, end="."):
     return " ".join(random.Random(seed).choices(WORDS, k=words)) + end
 
 
-def found(rule, rows, threshold=None, **knobs):
+def found(rule, rows, threshold=None, **settings):
     threshold = DATASET_THRESHOLDS[rule] if threshold is None else threshold
-    return dict(CORPUS[rule](as_dataset(rows), threshold, EntpConfig(**knobs)))
+    return dict(CORPUS[rule](as_dataset(rows), threshold, EntpConfig(**settings)))
 
 
 def test_answers_cut_at_one_length_are_found_and_no_others():
@@ -188,11 +188,16 @@ def test_ifd_is_the_ratio_of_the_models_losses(judged):
     assert "does not help" in judged["instruction_difficulty"][int(np.argmax(table[:, 0] / table[:, 1]))].detail
 
 
-@pytest.mark.parametrize(("rule", "loose", "strict"),
-    [("length_pileup", 5, 13), ("off_topic", 60, 30), ("instruction_difficulty", 0.7, 0.9)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("rule", "loose", "strict"),
+    [("length_pileup", 5, 13), ("off_topic", 60, 30), ("instruction_difficulty", 0.7, 0.9)],
+)
 def test_with_stored_scores_a_threshold_over_all_rows_moves_either_way(rule, loose, strict):
-    answers = [row(prose(64, i, ""), f"Explain {i}.") for i in range(12)] if rule == "length_pileup" else [
-        row(answer, ask) for ask, answer in ANSWERED + SWAPPED]  # fmt: skip
+    answers = (
+        [row(prose(64, i, ""), f"Explain {i}.") for i in range(12)]
+        if rule == "length_pileup"
+        else [row(answer, ask) for ask, answer in ANSWERED + SWAPPED]
+    )
     rows = as_dataset([{**r, "source": f"{i:02}"} for i, r in enumerate(answers)])
 
     def purged(threshold):

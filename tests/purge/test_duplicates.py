@@ -93,12 +93,12 @@ def test_semantic_duplicates_are_those_of_brute_force(monkeypatch):
     assert find_duplicates(rows, vectors, near=1.0, semantic=1.0) == {}
 
 
-@pytest.mark.parametrize("k", [2, 10, 40])  # fewer neighbours than there are near rows: crowded rows are compared
-def test_shared_neighbours_find_the_semantic_duplicates_of_brute_force(k):
+@pytest.mark.parametrize("k", [2, 10, 40])  # fewer neighbors than there are near rows: crowded rows are compared
+def test_shared_neighbors_find_the_semantic_duplicates_of_brute_force(k):
     rng = np.random.default_rng(k)
     centres = np.repeat(rng.standard_normal((40, 16)), rng.integers(1, 9, 40), axis=0)
     vectors = centres + rng.standard_normal(centres.shape) * 0.1
-    vectors[rng.integers(0, len(vectors), 20)] = vectors[:20]  # copies, which no list of neighbours names
+    vectors[rng.integers(0, len(vectors), 20)] = vectors[:20]  # copies, which no list of neighbors names
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     some = np.sort(rng.permutation(len(vectors))[:120])
     near = Space(vectors, copies(vectors), k).among(some)
@@ -111,7 +111,7 @@ def test_shared_neighbours_find_the_semantic_duplicates_of_brute_force(k):
     assert all(score == pytest.approx(mine[i] @ mine[keeper], abs=1e-5) for i, (keeper, score) in found.items())
 
 
-def test_rows_that_are_all_alike_have_no_neighbours_and_one_stays():
+def test_rows_that_are_all_alike_have_no_neighbors_and_one_stays():
     vectors = np.tile(np.array([[0.6, 0.8]], np.float32), (4, 1))
     near = Space(vectors, copies(vectors), 10).among(np.arange(4))
     assert near.distance.shape == (4, 0)
@@ -119,13 +119,15 @@ def test_rows_that_are_all_alike_have_no_neighbours_and_one_stays():
 
 
 def test_exact_duplicates_ignore_case_space_and_unicode_form_and_the_best_stays():
-    rows = dataset([
-        row("Why?", "It is  the café.", expected_score=1.0),
-        row("why?", "IT IS THE CAFE\u0301.", expected_score=3.0),
-        row("Why?", "It is the café.", expected_score=None),
-        row("Why?", "It is the café.", dropped_by="input:x"),
-        row("Why?", "Because."),
-    ])  # fmt: skip
+    rows = dataset(
+        [
+            row("Why?", "It is  the café.", expected_score=1.0),
+            row("why?", "IT IS THE CAFE\u0301.", expected_score=3.0),
+            row("Why?", "It is the café.", expected_score=None),
+            row("Why?", "It is the café.", dropped_by="input:x"),
+            row("Why?", "Because."),
+        ]
+    )
     assert find_duplicates(rows, None, 0.8, 1.0) == {0: ("exact_duplicate", 1, 1.0), 2: ("exact_duplicate", 1, 1.0)}
 
 
@@ -149,8 +151,11 @@ def test_marking_keeps_rows_names_the_survivor_and_flags_shared_prompts():
     stays = out[0]["findings"][0]
     assert (stays["action"], stays["detail"]) == ("keep", rows[1]["id"])
     assert [[f["rule"] for f in found] for found in out["findings"]] == [
-        ["exact_duplicate", "same_prompt"], ["exact_duplicate"], ["same_prompt"], []
-    ]  # fmt: skip
+        ["exact_duplicate", "same_prompt"],
+        ["exact_duplicate"],
+        ["same_prompt"],
+        [],
+    ]
     assert same_prompts(rows, without=[1]) == {0: (2, 2), 2: (2, 2)}
     assert mark_duplicates(out).to_list() == out.to_list()
     assert mark_duplicates(rows, off=("exact_duplicate", "near_duplicate", "same_prompt"))["dropped_by"] == [None] * 4

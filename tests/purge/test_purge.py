@@ -92,8 +92,12 @@ def test_every_rule_is_described_and_in_order():
 
 
 def test_problems_name_what_is_near():
-    config = EntpConfig(purge_rules=["ecko"], purge_off=["no.such:x"], purge_drop=["refusal", f"{__name__}:LOUD"],
-                        purge_thresholds=["echo=high", "secret=1", "echo=0.9"])  # fmt: skip
+    config = EntpConfig(
+        purge_rules=["ecko"],
+        purge_off=["no.such:x"],
+        purge_drop=["refusal", f"{__name__}:LOUD"],
+        purge_thresholds=["echo=high", "secret=1", "echo=0.9"],
+    )
     named = (config.purge_rules, config.purge_off, config.purge_drop, config.purge_thresholds)
     found = rule_problems(*named)
     assert len(found) == 4

@@ -137,9 +137,17 @@ TUNED = [
 
 @pytest.mark.parametrize(
     ("rule", "loose", "strict"),
-    [("echo", 0.8, 0.99), ("refusal", 60, 10), ("truncated", 10, 60), ("symbol_ratio", 0.1, 0.9),
-     ("url_load", 0.1, 0.95), ("too_short", 3, 1), ("filler_text", 0.05, 0.5), ("filler_text", 0.5, 0.05)],
-)  # fmt: skip
+    [
+        ("echo", 0.8, 0.99),
+        ("refusal", 60, 10),
+        ("truncated", 10, 60),
+        ("symbol_ratio", 0.1, 0.9),
+        ("url_load", 0.1, 0.95),
+        ("too_short", 3, 1),
+        ("filler_text", 0.05, 0.5),
+        ("filler_text", 0.5, 0.05),
+    ],
+)
 def test_a_threshold_tried_on_stored_scores_gives_what_a_new_run_gives(rule, loose, strict):
     def purged(threshold):
         return apply(dataset(TUNED), Purge(thresholds=((rule, threshold),)), "purge")
@@ -174,9 +182,16 @@ def test_looser_thresholds_and_rules_without_a_score_are_refused():
 
 @pytest.mark.parametrize(
     ("rule", "loose", "strict"),
-    [("echo", 0.8, 0.99), ("refusal", 60, 10), ("truncated", 10, 60), ("symbol_ratio", 0.1, 0.9),
-     ("url_load", 0.1, 0.95), ("too_short", 3, 1), ("filler_text", 0.05, 0.5)],
-)  # fmt: skip
+    [
+        ("echo", 0.8, 0.99),
+        ("refusal", 60, 10),
+        ("truncated", 10, 60),
+        ("symbol_ratio", 0.1, 0.9),
+        ("url_load", 0.1, 0.95),
+        ("too_short", 3, 1),
+        ("filler_text", 0.05, 0.5),
+    ],
+)
 def test_with_stored_scores_a_threshold_is_loosened_as_a_new_run_would(rule, loose, strict):
     before = apply(dataset(TUNED), Purge(thresholds=((rule, float(strict)),)), "purge")
     scores = list(loosest(Purge(), before))

@@ -113,8 +113,9 @@ def test_a_judgement_is_compressed_and_sees_the_row():
     client = Scripted(lambda request: judged(9 if "cook rice" in asked_for(request) else 5))
     assert judge(rows("How do I cook rice?", "${x} {0} %s?"), client) == ([5.0, 1.0], ["", ""])
     assert [asked_for(request) for request in client.asked] == ["How do I cook rice?", "${x} {0} %s?"]
-    assert all(r.temperature == 0 and r.prompt_version.startswith("rate@") and "overall" in r.schema
-               for r in client.asked)  # fmt: skip
+    assert all(
+        r.temperature == 0 and r.prompt_version.startswith("rate@") and "overall" in r.schema for r in client.asked
+    )
 
 
 def test_a_reply_that_cannot_be_read_is_asked_again_once_with_what_was_wrong():
@@ -124,8 +125,10 @@ def test_a_reply_that_cannot_be_read_is_asked_again_once_with_what_was_wrong():
     again = client.asked[2].messages
     assert again[:1] == client.asked[1].messages
     assert again[1] == ("assistant", "I would say seven.")
-    assert again[2] == ("user", "That could not be read (the reply holds no JSON object). "
-                                "Answer with the JSON object alone.")  # fmt: skip
+    assert again[2] == (
+        "user",
+        "That could not be read (the reply holds no JSON object). Answer with the JSON object alone.",
+    )
 
 
 @pytest.mark.parametrize(
@@ -217,8 +220,12 @@ def test_raters_stand_side_by_side_in_order(monkeypatch):
 
     monkeypatch.setattr(rate, "make_client", make)
     pool = [new_row(chat("q", " ".join(["w"] * n)), ratings=[2.0]) for n in (1, 2, 4, 5)]
-    config = EntpConfig(raters=["column", "llm", "logits", "test_rate:by_length"], rating_columns=["stars"],
-                        endpoint="http://e.example", rater_model="m")  # fmt: skip
+    config = EntpConfig(
+        raters=["column", "llm", "logits", "test_rate:by_length"],
+        rating_columns=["stars"],
+        endpoint="http://e.example",
+        rater_model="m",
+    )
     rated, names = rate_rows(as_dataset(pool), config)
     assert names == ["stars", "llm", "logits", "test_rate:by_length"]
     # expectations 0.1, 0.2, 0.4, 0.5 -> middles 1/8, 3/8, 5/8, 7/8 of six levels

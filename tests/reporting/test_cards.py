@@ -31,17 +31,21 @@ def test_front_matter_is_what_the_hub_reads():
     assert data["task_categories"] == ["text-generation"]
     assert data["tags"] == ["entp", "sft", "synthetic", "instruction-tuning"]
     assert [(c["config_name"], c["data_files"][0]["path"]) for c in data["configs"]] == [
-        ("default", "data/train.parquet"), ("dropped", "dropped/train.parquet"),
+        ("default", "data/train.parquet"),
+        ("dropped", "dropped/train.parquet"),
         ("preference", "preference/train.parquet"),
-    ]  # fmt: skip
+    ]
     assert "unknown, inherits from the source" in card.text
 
 
 @pytest.mark.parametrize(
     ("licence", "expected"),
-    [("Apache-2.0", ("apache-2.0", None)), ("My Own Licence v1.0", ("other", "my-own-licence-v1.0")),
-     ("x\n---\nlicense: mit", ("other", "x-license-mit"))],
-)  # fmt: skip
+    [
+        ("Apache-2.0", ("apache-2.0", None)),
+        ("My Own Licence v1.0", ("other", "my-own-licence-v1.0")),
+        ("x\n---\nlicense: mit", ("other", "x-license-mit")),
+    ],
+)
 def test_licences(licence, expected):
     kept, dropped = rows(made=2)
     data = DatasetCard(dataset_card(manifest(), kept, dropped, licence=licence)).data.to_dict()
@@ -145,8 +149,11 @@ def test_ratings_by_rank_are_called_so():
 
 def test_what_no_model_did_is_not_said_of_one():
     origins = {"mosaic": 5, "passthrough": 3}
-    found = manifest(dataset={"rows": 8, "by_origin": origins, "dropped": 0, "dropped_by": {}, "preference": 0},
-                     contamination=None, ratings=None)  # fmt: skip
+    found = manifest(
+        dataset={"rows": 8, "by_origin": origins, "dropped": 0, "dropped_by": {}, "preference": 0},
+        contamination=None,
+        ratings=None,
+    )
     text = dataset_card(found, *rows(made=2))
     assert "here without a language model" in text and "Merged rows are written" not in text
     assert "| `mosaic` | 5 | composed of its parents without a model |" in text and "`fused`" not in text
@@ -223,8 +230,10 @@ def test_counts_and_columns_are_as_datasets_itself_writes_them():
     text = dataset_card(manifest(), kept, dropped, preference=pairs)
     infos = DatasetCard(text).data.to_dict()["dataset_info"]
     assert [(info["config_name"], info["splits"][0]["num_examples"]) for info in infos] == [
-        ("default", len(kept)), ("dropped", len(dropped)), ("preference", 1),
-    ]  # fmt: skip
+        ("default", len(kept)),
+        ("dropped", len(dropped)),
+        ("preference", 1),
+    ]
     assert {feature["name"] for feature in infos[0]["features"]} == set(FEATURES)
 
 
@@ -253,14 +262,19 @@ def test_model_card():
     assert (data["license"], data["license_name"]) == ("other", "apache-2.0-and-cc-by-nc-4.0")
     results = [
         (r["dataset"]["name"], m["type"], m["value"], m["config"])
-        for r in data["model-index"][0]["results"] for m in r["metrics"]
-    ]  # fmt: skip
+        for r in data["model-index"][0]["results"]
+        for m in r["metrics"]
+    ]
     assert ("gsm8k", "exact_match", 0.041, "standard error 0.006") in results
     assert "| mmlu · acc | 0.251 | 0.258 | 0.011 |" in text and "Non-commercial" in text
     assert model_index_to_eval_results(data["model-index"])[0] == "ann/tuned"
     assert "merged by a language model" not in text
-    told = model_card(TRAINING, {"mmlu": {"acc": 0.25, "acc_stderr": 0.04, "n": 114.0}}, manifest=manifest(),
-                      manifest_link="dataset_manifest.json")  # fmt: skip
+    told = model_card(
+        TRAINING,
+        {"mmlu": {"acc": 0.25, "acc_stderr": 0.04, "n": 114.0}},
+        manifest=manifest(),
+        manifest_link="dataset_manifest.json",
+    )
     assert "- merged by a language model: " in told and "Items: mmlu 114. A difference under" in told
     assert "is in the [manifest](dataset_manifest.json)" in told and "| mmlu · acc | 0.25 | 0.04 |" in told
     chosen = model_card(TRAINING, manifest={"selection": {"method": "ds2", "n": 64}})

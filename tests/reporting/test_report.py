@@ -71,9 +71,14 @@ def hostile_page() -> str:
     chat = [{"role": "user", "content": HOSTILE}, {"role": "assistant", "content": HOSTILE + "answer"}]
     parent = new_row(chat, findings=[finding], dropped_by=HOSTILE, source=HOSTILE, notes=HOSTILE)
     made = new_row(
-        [{"role": HOSTILE, "content": HOSTILE}, *chat], origin="fused", parents=[parent["id"], HOSTILE], model=HOSTILE,
-        gate=json.dumps({HOSTILE: HOSTILE}), notes=HOSTILE, prompt_version=HOSTILE,
-    )  # fmt: skip
+        [{"role": HOSTILE, "content": HOSTILE}, *chat],
+        origin="fused",
+        parents=[parent["id"], HOSTILE],
+        model=HOSTILE,
+        gate=json.dumps({HOSTILE: HOSTILE}),
+        notes=HOSTILE,
+        prompt_version=HOSTILE,
+    )
     found = manifest(warnings=[HOSTILE], entp_version=HOSTILE, config={HOSTILE: HOSTILE}, versions={HOSTILE: HOSTILE})
     found["input"]["files"][0]["path"] = HOSTILE
     found["input"]["marked"] = {HOSTILE: 1}
@@ -103,8 +108,9 @@ def test_hostile_texts_are_inert():
     plain = Page(render_report(manifest(), *rows()))
     assert {tag for tag, _ in parsed.elements} <= {tag for tag, _ in plain.elements}
     assert [attrs for tag, attrs in parsed.elements if tag == "script"] == [
-        {"type": "application/json", "id": "rows-data"}, {}
-    ]  # fmt: skip
+        {"type": "application/json", "id": "rows-data"},
+        {},
+    ]
     assert not [name for _, attrs in parsed.elements for name in attrs if name.startswith("on")]
     assert "alert(1)" not in parsed.texts("script")[1]
     assert "{{ 7*7 }}" in page

@@ -90,12 +90,14 @@ def test_evaluation_reads_both_forms_and_names_noise():
     after = {"quiz": {"acc": 0.52, "acc_stderr": 0.03, "n": 80}, "heldout": {"loss": 1.5, "tokens": 900}}
     found = evaluation({"eval": {"before": before, "after": after}})
     assert [(r["name"], r["verdict"], r["lower"]) for r in found["rows"]] == [
-        ("quiz · acc", "within noise", False), ("heldout · loss", "", True)
-    ]  # fmt: skip
+        ("quiz · acc", "within noise", False),
+        ("heldout · loss", "", True),
+    ]
     nested = evaluation(manifest())
     assert [(r["name"], round(r["change"], 3), r["verdict"]) for r in nested["rows"]] == [
-        ("mmlu · acc", 0.007, "within noise"), ("gsm8k · exact_match", 0.029, "more than noise")
-    ]  # fmt: skip
+        ("mmlu · acc", 0.007, "within noise"),
+        ("gsm8k · exact_match", 0.029, "more than noise"),
+    ]
 
 
 def test_the_reliability_diagram_says_what_it_draws():

@@ -69,8 +69,18 @@ def test_rules_in_place_never_touch_masked_code(text, code):
     answer = f"{before}\n\n```text\n{code}\n```\n\nThat is `{'x<br> &amp; '}` it."
     spans = mask(answer).spans
     kept = [answer[start:end] for start, end in spans]
-    for rule in ("mojibake", "control_chars", "invisible_chars", "blank_runs", "double_escaped", "html_entities",
-                 "html_tags", "field_label", "think_tags", "pii"):  # fmt: skip
+    for rule in (
+        "mojibake",
+        "control_chars",
+        "invisible_chars",
+        "blank_runs",
+        "double_escaped",
+        "html_entities",
+        "html_tags",
+        "field_label",
+        "think_tags",
+        "pii",
+    ):
         after = purged(Purge(rules=(rule,)), "Explain how bread rises.", "", answer).messages[-1]["content"]
         place = 0
         for piece in kept:

@@ -52,12 +52,23 @@ class Repo:
     def info(self, revision: str = "main") -> dict:
         sha, files = self.at(revision)
         return {
-            "_id": hashlib.md5(self.id.encode()).hexdigest()[:24], "id": self.id, "modelId": self.id, "sha": sha,
-            "author": self.id.split("/")[0], "private": self.private, "gated": False, "disabled": False,
-            "tags": [], "downloads": 0, "likes": 0, "lastModified": "2026-01-01T00:00:00.000Z",
-            "createdAt": "2026-01-01T00:00:00.000Z", "siblings": [{"rfilename": path} for path in files],
-            "cardData": _front_matter(files), "sdk": "gradio",
-        }  # fmt: skip
+            "_id": hashlib.md5(self.id.encode()).hexdigest()[:24],
+            "id": self.id,
+            "modelId": self.id,
+            "sha": sha,
+            "author": self.id.split("/")[0],
+            "private": self.private,
+            "gated": False,
+            "disabled": False,
+            "tags": [],
+            "downloads": 0,
+            "likes": 0,
+            "lastModified": "2026-01-01T00:00:00.000Z",
+            "createdAt": "2026-01-01T00:00:00.000Z",
+            "siblings": [{"rfilename": path} for path in files],
+            "cardData": _front_matter(files),
+            "sdk": "gradio",
+        }
 
 
 def _front_matter(files: Files) -> dict:
@@ -102,14 +113,24 @@ class LocalHub(ThreadingHTTPServer):
     def env(self, token: str = "hf_ann") -> dict[str, str]:
         """What a client's process needs in its environment."""
         return {
-            "HF_ENDPOINT": self.url, "HF_TOKEN": token, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0",
-            "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        }  # fmt: skip
+            "HF_ENDPOINT": self.url,
+            "HF_TOKEN": token,
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_OFFLINE": "0",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        }
 
     def fail(self, method: str, path: str, status: int, times: int = 1, headers: dict | None = None, text: str = ""):
         """Answer the next `times` requests whose path matches `path` with `status`."""
-        fault = {"method": method, "path": path, "status": status, "times": times, "headers": headers or {},
-                 "text": text}  # fmt: skip
+        fault = {
+            "method": method,
+            "path": path,
+            "status": status,
+            "times": times,
+            "headers": headers or {},
+            "text": text,
+        }
         self.faults.append(fault)
 
     def cut(self, method: str, path: str, times: int = 1):
@@ -220,9 +241,19 @@ class _Handler(BaseHTTPRequestHandler):
     def whoami(self):
         if self.user is None:
             return self._error(401, "", "Invalid user token.")
-        self._json({"type": "user", "id": self.user, "name": self.user, "fullname": self.user.title(), "orgs": [],
-                    "email": f"{self.user}@example.org", "avatarUrl": "/avatar.svg", "isPro": False,
-                    "auth": {"type": "access_token", "accessToken": {"role": "write"}}})  # fmt: skip
+        self._json(
+            {
+                "type": "user",
+                "id": self.user,
+                "name": self.user,
+                "fullname": self.user.title(),
+                "orgs": [],
+                "email": f"{self.user}@example.org",
+                "avatarUrl": "/avatar.svg",
+                "isPro": False,
+                "auth": {"type": "access_token", "accessToken": {"role": "write"}},
+            }
+        )
 
     def create(self):
         asked = json.loads(self.body)
@@ -249,8 +280,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def listing(self, kind):
         words = self.query.get("search", "").lower()
-        found = [r for (k, name), r in self.server.repos.items() if k == kind.rstrip("s") and words in name.lower()
-                 and (not r.private or self.user == name.split("/")[0])]  # fmt: skip
+        found = [
+            r
+            for (k, name), r in self.server.repos.items()
+            if k == kind.rstrip("s") and words in name.lower() and (not r.private or self.user == name.split("/")[0])
+        ]
         self._json([r.info() for r in found][: int(self.query.get("limit", 100))])
 
     def preupload(self, kind, id, revision):
@@ -259,8 +293,14 @@ class _Handler(BaseHTTPRequestHandler):
             for file in json.loads(self.body)["files"]:
                 old, lfs = repo.files.get(file["path"]), bool(IS_LFS.search(file["path"]))
                 oid = None if old is None else hashlib.sha256(old).hexdigest() if lfs else _git_oid(old)
-                files.append({"path": file["path"], "uploadMode": "lfs" if lfs else "regular", "shouldIgnore": False,
-                              "oid": oid})  # fmt: skip
+                files.append(
+                    {
+                        "path": file["path"],
+                        "uploadMode": "lfs" if lfs else "regular",
+                        "shouldIgnore": False,
+                        "oid": oid,
+                    }
+                )
             self._json({"files": files})
 
     def batch(self, id, kind=""):
@@ -268,10 +308,14 @@ class _Handler(BaseHTTPRequestHandler):
             return
         objects = []
         for entry in json.loads(self.body)["objects"]:
-            actions = {} if entry["oid"] in self.server.blobs else {
-                "upload": {"href": f"{self.server.url}/upload/{entry['oid']}", "header": {}},
-                "verify": {"href": f"{self.server.url}/verify/{entry['oid']}", "header": {}},
-            }  # fmt: skip
+            actions = (
+                {}
+                if entry["oid"] in self.server.blobs
+                else {
+                    "upload": {"href": f"{self.server.url}/upload/{entry['oid']}", "header": {}},
+                    "verify": {"href": f"{self.server.url}/verify/{entry['oid']}", "header": {}},
+                }
+            )
             objects.append({**entry, "authenticated": True} | ({"actions": actions} if actions else {}))
         self._json({"transfer": "basic", "objects": objects})
 
@@ -302,8 +346,14 @@ class _Handler(BaseHTTPRequestHandler):
             elif entry["key"] == "deletedFile":
                 del files[value["path"]]
         sha = repo.commit(files)
-        self._json({"success": True, "commitOid": sha, "commitUrl": f"{self.server.url}/{id}/commit/{sha}",
-                    "pullRequestUrl": None})  # fmt: skip
+        self._json(
+            {
+                "success": True,
+                "commitOid": sha,
+                "commitUrl": f"{self.server.url}/{id}/commit/{sha}",
+                "pullRequestUrl": None,
+            }
+        )
 
     def tree(self, kind, id, revision, path=""):
         repo = self._repo(kind, id)
@@ -316,15 +366,18 @@ class _Handler(BaseHTTPRequestHandler):
         inside = {name: data for name, data in files.items() if name.startswith(start)}
         if start and not inside:
             return self._error(404, "EntryNotFound", f"{path} does not exist on {revision}")
-        folders = sorted({start + name.removeprefix(start).split("/")[0] for name in inside
-                          if "/" in name.removeprefix(start)})  # fmt: skip
+        folders = sorted(
+            {start + name.removeprefix(start).split("/")[0] for name in inside if "/" in name.removeprefix(start)}
+        )
         entries = [{"type": "directory", "path": name, "oid": _git_oid(name.encode()), "size": 0} for name in folders]
         deep = self.query.get("recursive", "").lower() in ("true", "1")
         for name, data in sorted(inside.items()):
             if deep or "/" not in name.removeprefix(start):
                 lfs = {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 130}
-                entries.append({"type": "file", "path": name, "oid": _git_oid(data), "size": len(data)}
-                               | ({"lfs": lfs} if IS_LFS.search(name) else {}))  # fmt: skip
+                entries.append(
+                    {"type": "file", "path": name, "oid": _git_oid(data), "size": len(data)}
+                    | ({"lfs": lfs} if IS_LFS.search(name) else {})
+                )
         self._json(entries)
 
     def paths_info(self, kind, id, revision):
@@ -333,8 +386,13 @@ class _Handler(BaseHTTPRequestHandler):
             wanted = (
                 json.loads(self.body)["paths"] if self.body.startswith(b"{") else parse_qs(self.body.decode())["paths"]
             )
-            self._json([{"type": "file", "path": p, "oid": _git_oid(files[p]), "size": len(files[p])}
-                        for p in wanted if p in files])  # fmt: skip
+            self._json(
+                [
+                    {"type": "file", "path": p, "oid": _git_oid(files[p]), "size": len(files[p])}
+                    for p in wanted
+                    if p in files
+                ]
+            )
 
     def resolve(self, id, revision, path, kind=""):
         repo = self._repo(KINDS[kind or ""], id)
@@ -380,9 +438,17 @@ class _Handler(BaseHTTPRequestHandler):
         slug = f"{self.user}/{asked['title'].lower().replace(' ', '-')}-{len(self.server.collections):024x}"
         if any(entry["title"] == asked["title"] for entry in self.server.collections.values()):
             return self._json({"error": "exists", "slug": slug}, 409)
-        self.server.collections[slug] = {"slug": slug, "title": asked["title"], "owner": {"name": self.user},
-                                         "items": [], "lastUpdated": "2026-01-01T00:00:00.000Z", "position": 0,
-                                         "private": False, "theme": "blue", "upvotes": 0}  # fmt: skip
+        self.server.collections[slug] = {
+            "slug": slug,
+            "title": asked["title"],
+            "owner": {"name": self.user},
+            "items": [],
+            "lastUpdated": "2026-01-01T00:00:00.000Z",
+            "position": 0,
+            "private": False,
+            "theme": "blue",
+            "upvotes": 0,
+        }
         self._json(self.server.collections[slug])
 
     def collection_list(self):

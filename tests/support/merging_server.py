@@ -65,8 +65,10 @@ class _Merging(Handler):
             }.get(fault, answer)
         choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": answer}}
         usage = {"prompt_tokens": len(text) // 4, "completion_tokens": len(answer) // 4, "total_tokens": 0}
-        self._send(200, {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice],
-                         "usage": usage})  # fmt: skip
+        self._send(
+            200,
+            {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage},
+        )
         if fault != "stall":
             with server.lock:
                 server.answered[text] += 1

@@ -51,8 +51,17 @@ class Spends:
 
 
 def rows(number: int = 40) -> Dataset:
-    return as_dataset([
-        new_row([{"role": "user", "content": f"Name fruit {i}, please."},
-                 {"role": "assistant", "content": f"As an AI language model, I name\u00a0fruit {i}:  Itâ€™s a pear."}])
-        for i in range(number)
-    ])  # fmt: skip
+    return as_dataset(
+        [
+            new_row(
+                [
+                    {"role": "user", "content": f"Name fruit {i}, please."},
+                    {
+                        "role": "assistant",
+                        "content": f"As an AI language model, I name\u00a0fruit {i}:  Itâ€™s a pear.",
+                    },
+                ]
+            )
+            for i in range(number)
+        ]
+    )

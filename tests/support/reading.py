@@ -23,7 +23,7 @@ def originals(dataset):
     return [restore(row) for row in dataset]
 
 
-def error_of(inputs, **knobs) -> str:
+def error_of(inputs, **settings) -> str:
     with pytest.raises(InputError) as caught:
-        read_rows(inputs, EntpConfig(**knobs))
+        read_rows(inputs, EntpConfig(**settings))
     return str(caught.value)

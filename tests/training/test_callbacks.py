@@ -36,13 +36,27 @@ def trainer(tiny, folder, *callbacks, steps=4, **values):
     tokenizer = new_tokenizer(tiny)
     data = [{"input_ids": [i + 5, i + 6, i + 7, i + 8], "labels": [i + 5, i + 6, i + 7, i + 8]} for i in range(8)]
     args = transformers.TrainingArguments(
-        output_dir=str(folder), max_steps=steps, per_device_train_batch_size=2, logging_steps=1, use_cpu=True,
-        report_to="none", save_strategy="no", seed=3, learning_rate=1e-3, bf16=False, disable_tqdm=True, **values,
-    )  # fmt: skip
+        output_dir=str(folder),
+        max_steps=steps,
+        per_device_train_batch_size=2,
+        logging_steps=1,
+        use_cpu=True,
+        report_to="none",
+        save_strategy="no",
+        seed=3,
+        learning_rate=1e-3,
+        bf16=False,
+        disable_tqdm=True,
+        **values,
+    )
     return transformers.Trainer(
-        model=model, args=args, train_dataset=data, processing_class=tokenizer, callbacks=list(callbacks),
+        model=model,
+        args=args,
+        train_dataset=data,
+        processing_class=tokenizer,
+        callbacks=list(callbacks),
         data_collator=transformers.default_data_collator,
-    )  # fmt: skip
+    )
 
 
 def losses(run):
@@ -312,9 +326,15 @@ def test_the_report_on_the_data_is_logged_at_the_start(tiny, tmp_path):
     run = trainer(tiny, tmp_path, callback, steps=1)
     run.train()
     assert run.state.log_history[0] == {
-        "data_rows": 2.0, "data_turns": 2.0, "data_answer_characters": 3.0, "data_origin_mosaic": 0.5,
-        "data_origin_passthrough": 0.5, "data_parents": 1.0, "epoch": 0, "step": 0,
-    }  # fmt: skip
+        "data_rows": 2.0,
+        "data_turns": 2.0,
+        "data_answer_characters": 3.0,
+        "data_origin_mosaic": 0.5,
+        "data_origin_passthrough": 0.5,
+        "data_parents": 1.0,
+        "epoch": 0,
+        "step": 0,
+    }
     assert set(losses(run)) == {1}
     broken = DatasetReportCallback([{"text": "no messages"}])
     trainer(tiny, tmp_path, broken, steps=1).train()

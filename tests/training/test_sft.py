@@ -283,8 +283,24 @@ def test_a_training_killed_in_the_middle_goes_on(tiny, tmp_path, rows):
     from safetensors.torch import load_file
 
     rows.to_parquet(tmp_path / "train.parquet")
-    flags = ["--model", tiny, "--dataset", str(tmp_path / "train.parquet"), "--device", "cpu", "--cache_dir", CACHE,
-             "--max_steps", "12", "--batch_size", "2", "--learning_rate", "0.01", "--save_steps", "1"]  # fmt: skip
+    flags = [
+        "--model",
+        tiny,
+        "--dataset",
+        str(tmp_path / "train.parquet"),
+        "--device",
+        "cpu",
+        "--cache_dir",
+        CACHE,
+        "--max_steps",
+        "12",
+        "--batch_size",
+        "2",
+        "--learning_rate",
+        "0.01",
+        "--save_steps",
+        "1",
+    ]
     assert main([*flags, "--output_dir", str(tmp_path / "whole")]) == 0
     out = tmp_path / "out"
     slow = "import time, transformers.trainer_callback as t; d = t.DefaultFlowCallback; s = d.on_step_end\n"
@@ -336,7 +352,7 @@ def test_a_template_for_a_model_without_one(tiny, tmp_path, rows):
         train(options(str(bare), tmp_path / "b", chat_template="alpaca"), rows)
 
 
-def test_out_of_memory_names_the_knobs(tiny, tmp_path, rows, monkeypatch):
+def test_out_of_memory_names_the_settings(tiny, tmp_path, rows, monkeypatch):
     def fails(self, **given):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
@@ -361,8 +377,19 @@ def test_the_card_says_what_happened_and_goes_to_the_hub_with_the_model(tiny, tm
     with LocalHub() as hub:
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.url)
         monkeypatch.setenv("HF_TOKEN", "hf_ann")
-        train(options(tiny, folder, dataset=str(built), max_steps=1, eval_tasks="entp_quiz", eval_limit=4,
-                      push_to="ann/tuned", private=True, max_length=64))  # fmt: skip
+        train(
+            options(
+                tiny,
+                folder,
+                dataset=str(built),
+                max_steps=1,
+                eval_tasks="entp_quiz",
+                eval_limit=4,
+                push_to="ann/tuned",
+                private=True,
+                max_length=64,
+            )
+        )
         repo = hub.repos["model", "ann/tuned"]
         assert hub.seen["POST /api/validate-yaml"] >= 1
     assert repo.private

@@ -36,8 +36,11 @@ EVIL = "<img src=x onerror='window.broken=1'><script>window.broken=2</script>"
 
 def pool(name: str, folder: Path) -> Path:
     """Rows with mojibake to be repaired and groups to be composed, and one that attacks the page."""
-    lines = [{"question": f"What is {t}, part {i}?", "answer": f"The {t} isnâ€™t simple: fact {i} of {t}."}
-             for t in TOPICS for i in range(6)]  # fmt: skip
+    lines = [
+        {"question": f"What is {t}, part {i}?", "answer": f"The {t} isnâ€™t simple: fact {i} of {t}."}
+        for t in TOPICS
+        for i in range(6)
+    ]
     lines.append({"question": f"Explain {EVIL} to me.", "answer": f"It isnâ€™t safe: {EVIL} is markup."})
     path = folder / name
     path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
@@ -72,8 +75,14 @@ def page(browser):
     page = context.new_page()
     page.wrong = []
     page.on("pageerror", lambda error: page.wrong.append(str(error)))
-    page.on("request", lambda request: page.wrong.append(request.url) if "127.0.0.1" not in request.url
-            and request.url.startswith("http") else None)  # fmt: skip
+    page.on(
+        "request",
+        lambda request: (
+            page.wrong.append(request.url)
+            if "127.0.0.1" not in request.url and request.url.startswith("http")
+            else None
+        ),
+    )
     yield page
     assert page.evaluate("window.broken") is None
     assert page.wrong == []

@@ -34,7 +34,7 @@ from entp_hf.webapp import inputs as given
 from entp_hf.webapp.app import Door
 from entp_hf.webapp.jobs import process as work
 from entp_hf.webapp.jobs.runs import Run, Runs
-from entp_hf.webapp.jobs.sandbox import Aside
+from entp_hf.webapp.jobs.sandbox import Sandbox
 from entp_hf.webapp.jobs.worker import swept
 from entp_hf.webapp.pages import downloads, results, row_views, views
 from entp_hf.webapp.security import requests as safety
@@ -67,8 +67,13 @@ def test_an_uploaded_file_is_taken(area):
 def test_paths_out_of_the_upload_area(area, tmp_path):
     secret = tmp_path / "secret.jsonl"
     secret.write_text(LINE)
-    for path in (secret, area / ".." / "secret.jsonl", f"{area}/abc/../../secret.jsonl", "/etc/passwd.jsonl",
-                 "secret.jsonl"):  # fmt: skip
+    for path in (
+        secret,
+        area / ".." / "secret.jsonl",
+        f"{area}/abc/../../secret.jsonl",
+        "/etc/passwd.jsonl",
+        "secret.jsonl",
+    ):
         assert "uploaded here" in refused(path, area)
 
 
@@ -176,24 +181,35 @@ for connect in (lambda: socket.create_connection(("127.0.0.2", port)),
     assert done.returncode == 0, done.stderr
 
 
-SAMPLE = given.Given("x", ["p"], "n", ["instruction", "output"], 10, [], "alpaca")
+SAMPLE = given.PoolInput("x", ["p"], "n", ["instruction", "output"], 10, [], "alpaca")
 COLUMNS = {"instruction": "instruction", "output": "output"}
 FORM = Form({"fuser": "mosaic", "pool": "all"}, "alpaca", COLUMNS, [], "", "none", "", "")
 
 
-@pytest.mark.parametrize("knobs", [
-    {"raters": "os:system"}, {"cache_dir": "/etc"}, {"prompt_dir": "/etc"}, {"embedder": "/tmp/model"},
-    {"benchmark_files": "/etc/passwd"}, {"endpoint": "http://127.0.0.1"}, {"purge_rules": "os:system"},
-    {"purge_off": "a.b:c"}, {"purge_thresholds": "os:system=1"}, {"__class__": "x"}, {"num_proc": 99},
-])  # fmt: skip
-def test_settings_that_reach_into_the_machine(knobs):
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"raters": "os:system"},
+        {"cache_dir": "/etc"},
+        {"prompt_dir": "/etc"},
+        {"embedder": "/tmp/model"},
+        {"benchmark_files": "/etc/passwd"},
+        {"endpoint": "http://127.0.0.1"},
+        {"purge_rules": "os:system"},
+        {"purge_off": "a.b:c"},
+        {"purge_thresholds": "os:system=1"},
+        {"__class__": "x"},
+        {"num_proc": 99},
+    ],
+)
+def test_settings_that_reach_into_the_machine(settings):
     with pytest.raises((Refused, ConfigError)):
-        make_config(dataclasses.replace(FORM, knobs={**FORM.knobs, **knobs}), SAMPLE, HOSTED)
+        make_config(dataclasses.replace(FORM, settings={**FORM.settings, **settings}), SAMPLE, HOSTED)
 
 
 def test_rows_are_bounded_and_models_are_named_not_pathed():
     many = dataclasses.replace(SAMPLE, rows=10**6)
-    config = make_config(dataclasses.replace(FORM, knobs={**FORM.knobs, "target_size": 10**9}), many, HOSTED)
+    config = make_config(dataclasses.replace(FORM, settings={**FORM.settings, "target_size": 10**9}), many, HOSTED)
     assert (config.limit, config.target_size, config.num_proc) == (HOSTED.rows, HOSTED.rows, 1)
     for model in ("/etc/passwd", "../x", "a/../b", "", "x y"):
         with pytest.raises(ConfigError, match="no name of a model"):
@@ -212,16 +228,18 @@ def test_columns_are_corrected_for_every_layout(tmp_path):
     talk = [{"role": "user", "content": "Say a."}, {"role": "assistant", "content": "a"}]
     layouts = {
         "messages": ({"messages": "x"}, {"x": talk}),
-        "sharegpt": ({"conversations": "x"}, {"x": [{"from": "human", "value": "Say a."},
-                                                    {"from": "gpt", "value": "a"}]}),
+        "sharegpt": (
+            {"conversations": "x"},
+            {"x": [{"from": "human", "value": "Say a."}, {"from": "gpt", "value": "a"}]},
+        ),
         "prompt_completion": ({"prompt": "x", "completion": "y"}, {"x": "Say a.", "y": "a"}),
         "alpaca": ({"instruction": "x", "input": "", "output": "y"}, {"x": "Say a.", "y": "a"}),
-    }  # fmt: skip
+    }
     assert set(layouts) == set(LAYOUTS)
     for layout, (columns, row) in layouts.items():
         path = tmp_path / f"{layout}.jsonl"
         path.write_text(json.dumps({**row, "other": "z"}) + "\n")
-        seen = given.Given("x", [str(path)], "n", [*row, "other"], 1, [], "")
+        seen = given.PoolInput("x", [str(path)], "n", [*row, "other"], 1, [], "")
         form = dataclasses.replace(FORM, layout=layout, columns=columns)
         found, _ = read_rows(str(path), make_config(form, seen, HOSTED))
         assert [m["content"] for m in found[0]["messages"]] == ["Say a.", "a"]
@@ -251,8 +269,11 @@ def test_datasets_of_formats_that_hold_code():
 
 
 def request(name="", address="9.9.9.9", forwarded="", expires=1e12, token="hf_secret"):
-    session = {"oauth_info": {"access_token": token, "expires_at": expires,
-                              "userinfo": {"preferred_username": name}}} if name else {}  # fmt: skip
+    session = (
+        {"oauth_info": {"access_token": token, "expires_at": expires, "userinfo": {"preferred_username": name}}}
+        if name
+        else {}
+    )
     inner = SimpleNamespace(scope={"session": session})
     headers = {"x-forwarded-for": forwarded} if forwarded else {}
     return SimpleNamespace(request=inner, client=SimpleNamespace(host=address), headers=headers)
@@ -349,7 +370,7 @@ def test_nobody_fetches_another_s_files(runs):
 
 @pytest.fixture(scope="module")
 def aside():
-    found = Aside(HOSTED)
+    found = Sandbox(HOSTED)
     yield found
     found.close()
 
@@ -512,8 +533,13 @@ def hostile(tmp_path_factory) -> results.Results:
     from datasets import Dataset
 
     parent = new_row(chat, source=f"{EVIL}:1", original=raw, findings=[finding], dropped_by=f"mix:{EVIL}")
-    made = new_row([{**m, "content": m["content"] + "!"} for m in chat], origin="mosaic", parents=[parent["id"], EVIL],
-                   model=EVIL, gate=json.dumps({EVIL: 1.0}))  # fmt: skip
+    made = new_row(
+        [{**m, "content": m["content"] + "!"} for m in chat],
+        origin="mosaic",
+        parents=[parent["id"], EVIL],
+        model=EVIL,
+        gate=json.dumps({EVIL: 1.0}),
+    )
     found = manifest(warnings=[EVIL])
     found["input"]["files"][0]["path"] = EVIL
     found["ratings"]["names"][0] = EVIL
@@ -528,11 +554,17 @@ def test_texts_of_the_data_are_never_markup(hostile):
     places = [("kept", 0), ("dropped", 0)]
     run = Run("x", "", "", {}, [], EVIL, state="failed", error=EVIL)
     run.news = [{"stage": "mix", "what": EVIL, "done": 1, "total": 2, "began": 0.0, "now": 1.0}]
-    seen = given.Given("x", [], EVIL, [EVIL], 1, [{EVIL: EVIL}], EVIL)
-    pages = [row_views.lineage(hostile, made["id"]), row_views.rows(hostile, places),
-             row_views.repairs(hostile, places[1:]), views.summary(hostile), views.figures(hostile.manifest),
-             views.progress(run, 0), views.preview(seen),
-             views.note(EVIL)]  # fmt: skip
+    seen = given.PoolInput("x", [], EVIL, [EVIL], 1, [{EVIL: EVIL}], EVIL)
+    pages = [
+        row_views.lineage(hostile, made["id"]),
+        row_views.rows(hostile, places),
+        row_views.repairs(hostile, places[1:]),
+        views.summary(hostile),
+        views.figures(hostile.manifest),
+        views.progress(run, 0),
+        views.preview(seen),
+        views.note(EVIL),
+    ]
     for page in pages:
         assert "&lt;" in page
         assert "<img" not in page and "<script" not in page and "javascript:" not in page.replace("(javascript:", "")
@@ -554,8 +586,9 @@ def test_results_of_many_rows_are_searched_and_paged(tmp_path):
     found = results.load(Result(kept, dropped, manifest()).save(tmp_path / "out"))
     made = found.find("kept", "made", "")
     assert len(made) == 30 and len(found.find("kept", "mosaic", "")) == 6
-    assert {found.at(place)["messages"][0]["content"].split()[1] for place in found.find("kept", "", "bread explain")
-            } == {"bread"}  # fmt: skip
+    assert {
+        found.at(place)["messages"][0]["content"].split()[1] for place in found.find("kept", "", "bread explain")
+    } == {"bread"}
     part, page, pages = results.page_of(made, 99)
     assert (len(part), page, pages) == (10, 2, 3)
     (key, parent, share), *others = found.parents(found.at(made[0]))

@@ -48,8 +48,10 @@ def extremes(lines: Lines, keys: Sequence[str]) -> str:
             told.append(f"{measure} is {high[measure]:g} everywhere")
         else:
             why = f", there by {high['defects']}" if measure == "defective" and high.get("defects") else ""
-            told.append(f"{measure} runs from {low[measure]:.4g} ({_name(low, keys)}) to {high[measure]:.4g} "
-                        f"({_name(high, keys)}{why}){_surely(low, high, measure)}")  # fmt: skip
+            told.append(
+                f"{measure} runs from {low[measure]:.4g} ({_name(low, keys)}) to {high[measure]:.4g} "
+                f"({_name(high, keys)}{why}){_surely(low, high, measure)}"
+            )
     if not told:
         return "No measure could be computed."
     return "; ".join(told) + "." + provisos(lines)
@@ -134,8 +136,9 @@ def sensitivity(lines: Lines) -> str:
         told.append(
             f"{measure} ({start:g}) moves most by {line['setting']} = {line['value']}: to {line[measure]:g}"
             f"{_surely(default, line, measure)}"
-            if most else f"{measure} ({start:g}) does not move"
-        )  # fmt: skip
+            if most
+            else f"{measure} ({start:g}) does not move"
+        )
     still = sorted({line["setting"] for line in lines if line is not default and _same(line, default)})
     unmoved = [name for name in still if all(_same(x, default) for x in lines if x["setting"] == name)]
     tail = f" Without any effect here: {', '.join(unmoved)}." if unmoved else ""
@@ -150,8 +153,11 @@ def rules(lines: Lines) -> str:
     """The rules whose absence keeps most rows, and those whose absence changes nothing."""
     default, others = lines[0], lines[1:]
     told = f"All rules keep {default['kept']:,g} rows and drop {default['dropped']:,g}. "
-    words = {"rows_saved": "Rows more if one rule is left out", "repairs_lost": "Repairs less",
-             "flags_lost": "Flags less"}  # fmt: skip
+    words = {
+        "rows_saved": "Rows more if one rule is left out",
+        "repairs_lost": "Repairs less",
+        "flags_lost": "Flags less",
+    }
     for measure, start in words.items():
         most = sorted((line for line in others if line[measure] > 0), key=lambda line: -line[measure])[:5]
         if most:

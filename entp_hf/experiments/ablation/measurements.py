@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import Floats
+from ...arrays import FloatMatrix
 from ...config import EntpConfig
 from ...embedding.clustering import cluster
 from ...embedding.diversity import diversity
@@ -51,8 +51,8 @@ MEANING = {
 class Reference:
     """The pool of a study: embeddings (N, d) and the centroids of its clusters, the same for all variants."""
 
-    vectors: Floats
-    centroids: Floats
+    vectors: FloatMatrix
+    centroids: FloatMatrix
 
     @classmethod
     def of(cls, inputs: Sequence[Source], config: EntpConfig) -> Reference:
@@ -118,9 +118,15 @@ def of_purge(inputs: Sequence[Source], config: EntpConfig, pool: Reference) -> l
     flagged = sum(entry["flagged"] for entry in report["rules"].values())
     words = float(np.mean([len(response_of(row).split()) for row in kept]))
     return [
-        {"kept": len(kept), "dropped": len(dropped), "repaired": repaired, "flagged": flagged,
-         "answer_words": round(words, 2), "rules": len(RULES) - len(config.purge_off)}
-    ]  # fmt: skip
+        {
+            "kept": len(kept),
+            "dropped": len(dropped),
+            "repaired": repaired,
+            "flagged": flagged,
+            "answer_words": round(words, 2),
+            "rules": len(RULES) - len(config.purge_off),
+        }
+    ]
 
 
 def against_all(lines: Lines) -> list[dict[str, Any]]:

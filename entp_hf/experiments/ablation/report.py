@@ -38,8 +38,11 @@ def cell(line: dict[str, Any], key: str, missing: str = "-") -> str:
 def legend(lines: Lines, seeds: int) -> list[str]:
     """What the columns mean, and what stands behind ±."""
     told = [f"{key}: {MEANING[key]}" for key in columns(lines) if key in MEANING]
-    over = f"Means over {seeds} seeds; ± is the standard deviation between them, that of one run." if seeds > 1 else (
-        "One seed: how much another would change is not known; --seeds 3 shows it.")  # fmt: skip
+    over = (
+        f"Means over {seeds} seeds; ± is the standard deviation between them, that of one run."
+        if seeds > 1
+        else ("One seed: how much another would change is not known; --seeds 3 shows it.")
+    )
     return [over, *told]
 
 
@@ -73,13 +76,18 @@ def page(result: dict[str, Any], plotted: Sequence[str]) -> str:
     td = Markup("<td>{}</td>")
     rows = [head, *([cell(line, key, "–") for key in head] for line in lines)]
     table = Markup("").join(Markup("<tr>{}</tr>").format(Markup("").join(td.format(v) for v in row)) for row in rows)
-    text = Markup('<!doctype html><html lang="en"><meta charset="utf-8"><title>{0}</title><style>{1}</style><main>'
-                  "<h1>{0}</h1><p>{2}</p><p>{3}</p><div class='wide'><table>{4}</table></div><ul>{5}</ul>{6}"
-                  "<p><code>{7}</code></p></main></html>\n")  # fmt: skip
+    text = Markup(
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>{0}</title><style>{1}</style><main>'
+        "<h1>{0}</h1><p>{2}</p><p>{3}</p><div class='wide'><table>{4}</table></div><ul>{5}</ul>{6}"
+        "<p><code>{7}</code></p></main></html>\n"
+    )
     told = Markup("").join(Markup("<li>{}</li>").format(entry) for entry in legend(lines, result["seeds"]))
     drawn = Markup("").join(_plot(lines, labels, measure) for measure in plotted)
-    return str(text.format(result["study"], Markup(style), result["about"], result["finding"], table, told, drawn,
-                           result["command"]))  # fmt: skip
+    return str(
+        text.format(
+            result["study"], Markup(style), result["about"], result["finding"], table, told, drawn, result["command"]
+        )
+    )
 
 
 def _plot(lines: Lines, labels: Sequence[str], measure: str) -> Markup:
@@ -87,8 +95,9 @@ def _plot(lines: Lines, labels: Sequence[str], measure: str) -> Markup:
     shown = [line for line in lines if line.get(measure) is not None and (len(lines) <= FEW or line[measure])]
     if not shown:
         return Markup("")
-    names = [" ".join(str(line[key]) if len(labels) == 1 else f"{key} {line[key]}" for key in labels)
-             for line in shown]  # fmt: skip
+    names = [
+        " ".join(str(line[key]) if len(labels) == 1 else f"{key} {line[key]}" for key in labels) for line in shown
+    ]
     values = [float(line[measure]) for line in shown]
     drawing = bar(names, {measure: values}, f"{measure} by variant", [cell(line, measure) for line in shown])
     caption = f"{measure}: {MEANING[measure]}" if measure in MEANING else measure

@@ -74,9 +74,14 @@ def study_of(name: str) -> Study:
 
 
 def run_study(
-    name: str, inputs: Sequence[Source], config: EntpConfig, folder: str | Path, models: Sequence[str] = (),
-    command: str = "", seeds: int = 1,
-) -> dict[str, Any]:  # fmt: skip
+    name: str,
+    inputs: Sequence[Source],
+    config: EntpConfig,
+    folder: str | Path,
+    models: Sequence[str] = (),
+    command: str = "",
+    seeds: int = 1,
+) -> dict[str, Any]:
     """Run a study into `folder`: study.json, table.md, table.csv, report.html. Returns what study.json holds.
 
     Every variant is run with `seeds` seeds, `config.seed` the first; a seed draws another sample of the pool where
@@ -96,11 +101,16 @@ def run_study(
         by_seed.append(_lines_of(study, todo, inputs, seeded, folder, f"{name}, seed {seed}"))
     lines = study.derive(figures.averaged(by_seed, [*todo[0].label, "round"]))
     result = {
-        "study": name, "about": study.about, "finding": study.say(lines), "command": command, "seeds": seeds,
-        "versions": installed_versions(), "source_hash": source_hash(),
+        "study": name,
+        "about": study.about,
+        "finding": study.say(lines),
+        "command": command,
+        "seeds": seeds,
+        "versions": installed_versions(),
+        "source_hash": source_hash(),
         "variants": [dataclasses.asdict(v) for v in todo],
         "lines": lines,
-    }  # fmt: skip
+    }
     write(result, study.plotted, folder)
     return result
 
@@ -114,7 +124,7 @@ def _lines_of(
     lines: Lines = []
     for variant, file in zip(tqdm(todo, desc=told, unit="variant"), files, strict=True):
         if not file.is_file():
-            varied = EntpConfig.from_dict({**config.to_dict(), **variant.knobs})
+            varied = EntpConfig.from_dict({**config.to_dict(), **variant.settings})
             found = study.measure(inputs, varied, pool)  # type: ignore[arg-type]
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps([{**variant.label, **line} for line in found]), encoding="utf-8")

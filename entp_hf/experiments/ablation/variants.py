@@ -12,10 +12,10 @@ from ...rules.registry import RULES
 
 @dataclass(frozen=True)
 class Variant:
-    """One line of a study's table: `label` names its settings, `knobs` are put over the study's configuration."""
+    """One line of a study's table: `label` names its settings, `settings` are put over the study's configuration."""
 
     label: dict[str, Any]
-    knobs: dict[str, Any]
+    settings: dict[str, Any]
 
 
 # Around each default, nearest values below and above that are in use (ours).
@@ -69,9 +69,13 @@ def convergence(config: EntpConfig, models: Sequence[str]) -> list[Variant]:
 def sensitivity(config: EntpConfig, models: Sequence[str]) -> list[Variant]:
     """Every setting of the fusion below and above its value, one at a time."""
     out = [Variant({"setting": "all", "value": "default"}, {})]
-    for knob, values in AROUND.items():
-        kind = type(getattr(config, knob))
-        out += [Variant({"setting": knob, "value": v}, {knob: kind(v)}) for v in values if v != getattr(config, knob)]
+    for setting, values in AROUND.items():
+        kind = type(getattr(config, setting))
+        out += [
+            Variant({"setting": setting, "value": v}, {setting: kind(v)})
+            for v in values
+            if v != getattr(config, setting)
+        ]
     return out
 
 

@@ -24,7 +24,7 @@ OURS = ("dataset", "output_dir", "overwrite", "model", "seed", "resume", "cache_
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to come by rows: a selection `method`, our pipeline with the knobs `entp`, or a ready file of `rows`."""
+    """One source of rows: a selection `method`, the pipeline with the settings `entp`, or a ready file of `rows`."""
 
     name: str
     method: str = ""
@@ -44,7 +44,7 @@ class Experiment:
 
     pool: list[str] = field(default_factory=list)
     arms: list[Arm] = field(default_factory=list)
-    data: dict[str, Any] = field(default_factory=dict)  # knobs of EntpConfig for every arm
+    data: dict[str, Any] = field(default_factory=dict)  # settings of EntpConfig for every arm
     sizes: list[int] = field(default_factory=lambda: [10_000])
     seeds: list[int] = field(default_factory=lambda: [0])
     models: list[str] = field(default_factory=lambda: [SMOLLM2])
@@ -67,7 +67,7 @@ class Experiment:
         return str(inside) if name and inside.exists() else name
 
     def entp_config(self, **over: Any) -> EntpConfig:
-        """The knobs of every arm with `over` put over them."""
+        """The settings of every arm with `over` put over them."""
         return EntpConfig.from_dict({**self.data, **over})
 
     def options(self, **over: Any) -> SFTOptions:
@@ -76,8 +76,11 @@ class Experiment:
 
     def problems(self) -> list[str]:
         """Everything that is wrong, in words."""
-        found = [f"{name}: none given" for name in ("pool", "arms", "sizes", "seeds", "models", "tasks")
-                 if not getattr(self, name)]  # fmt: skip
+        found = [
+            f"{name}: none given"
+            for name in ("pool", "arms", "sizes", "seeds", "models", "tasks")
+            if not getattr(self, name)
+        ]
         names = [arm.name for arm in self.arms]
         found += [f"arms: {name!r} comes twice" for name in sorted({n for n in names if names.count(n) > 1})]
         if names and self.reference not in names:
@@ -87,8 +90,11 @@ class Experiment:
             found += [f"arm {arm.name}: {problem}" for problem in self._arm_problems(arm)]
         found += _problems_of(lambda: self.entp_config(), "data: ")
         fields = {f.name for f in dataclasses.fields(SFTOptions)}
-        found += [f"recipe: {name}: {'each run sets it itself' if name in fields else 'no such knob'}"
-                  for name in self.recipe if name in OURS or name not in fields]  # fmt: skip
+        found += [
+            f"recipe: {name}: {'each run sets it itself' if name in fields else 'no such setting'}"
+            for name in self.recipe
+            if name in OURS or name not in fields
+        ]
         if not any(problem.startswith("recipe") for problem in found):
             found += [f"recipe: {problem}" for problem in self.options().problems()]
         for name in {*self.limits, *self.num_fewshot} - {*self.tasks}:

@@ -55,13 +55,19 @@ def results(
         "table": [_without_nan(dataclasses.asdict(line)) for line in lines],
         "runs": [
             {
-                "arm": o.run.arm.name, "size": o.run.size, "seed": o.run.seed, "model": o.run.model, "rows": o.rows,
-                "training": o.training, "seconds": o.seconds, "notes": o.notes,
+                "arm": o.run.arm.name,
+                "size": o.run.size,
+                "seed": o.run.seed,
+                "model": o.run.model,
+                "rows": o.rows,
+                "training": o.training,
+                "seconds": o.seconds,
+                "notes": o.notes,
                 "metrics": {t: m for t, m in o.found.metrics.items() if not t.startswith(("mmlu_", "bbh_cot"))},
             }
             for o in outcomes
         ],
-    }  # fmt: skip
+    }
 
 
 def _without_nan(value: Any) -> Any:

@@ -22,7 +22,7 @@ from ...baselines.registry import select
 from ...baselines.select import target_rows
 from ...errors import OutputError
 from ...evaluation.results import Evaluation
-from ...evaluation.suite import Measure, measure
+from ...evaluation.suite import EvaluationSuite, measure
 from ...execution.source_hash import source_hash
 from ...execution.tables import set_aside
 from ...io.manifest import installed_versions
@@ -106,8 +106,10 @@ class Runner:
             theirs = yaml.safe_load(file.read_text(encoding="utf-8"))
             wanted = yaml.safe_load(mine)
             if changed := [key for key in wanted if key not in OPEN and theirs.get(key) != wanted[key]]:
-                raise OutputError(f"{self.folder} holds another experiment: {', '.join(changed)} differ; name another "
-                                  "folder, or delete this one")  # fmt: skip
+                raise OutputError(
+                    f"{self.folder} holds another experiment: {', '.join(changed)} differ; name another "
+                    "folder, or delete this one"
+                )
             file.write_text(mine, encoding="utf-8")
         elif self.folder.exists() and any(self.folder.iterdir()):
             raise OutputError(f"{self.folder} is not empty and holds no experiment.yaml; name a folder to be made")
@@ -123,8 +125,14 @@ class Runner:
             values = json.loads(done.read_text(encoding="utf-8"))
             if values["run"]["arm"] != dataclasses.asdict(run.arm):
                 raise OutputError(f"{folder} is of another arm called {run.arm.name}; rename this one, or delete that")
-            return Outcome(run, values["rows"], values["notes"], values["training"], Evaluation(**values["found"]),
-                           values["seconds"])  # fmt: skip
+            return Outcome(
+                run,
+                values["rows"],
+                values["notes"],
+                values["training"],
+                Evaluation(**values["found"]),
+                values["seconds"],
+            )
         folder.mkdir(parents=True, exist_ok=True)
         seconds, begun = {}, time.perf_counter()
         rows, notes = self._rows(run, folder) if run.arm.trains else (None, [])
@@ -135,10 +143,15 @@ class Runner:
         seconds["evaluate"] = round(time.perf_counter() - begun, 1)
         outcome = Outcome(run, len(rows) if rows is not None else 0, notes, training, found, seconds)
         facts = {
-            "run": dataclasses.asdict(run), "rows": outcome.rows, "notes": notes, "training": training,
-            "found": dataclasses.asdict(found), "seconds": seconds, "versions": installed_versions(),
+            "run": dataclasses.asdict(run),
+            "rows": outcome.rows,
+            "notes": notes,
+            "training": training,
+            "found": dataclasses.asdict(found),
+            "seconds": seconds,
+            "versions": installed_versions(),
             "source_hash": source_hash(),
-        }  # fmt: skip
+        }
         _write(done, json.dumps(facts, indent=1))
         return outcome
 
@@ -156,8 +169,10 @@ class Runner:
     def _chosen(self, run: Run) -> tuple[Dataset, list[str]]:
         experiment, arm = self.experiment, run.arm
         if arm.rows:
-            rows, _ = read_rows(experiment.place(arm.rows), experiment.entp_config(seed=run.seed, raters=[], limit=0,
-                                rating_columns=[], columns=[], pool="all"))  # fmt: skip
+            rows, _ = read_rows(
+                experiment.place(arm.rows),
+                experiment.entp_config(seed=run.seed, raters=[], limit=0, rating_columns=[], columns=[], pool="all"),
+            )
             rows, _ = set_aside(rows)
             order = np.random.default_rng(run.seed).permutation(len(rows))[: run.size]
             few = [f"{arm.rows} has {len(rows):,} rows, {run.size:,} were asked for"] * (len(rows) < run.size)
@@ -166,8 +181,10 @@ class Runner:
             from ...pipeline.run import run as run_pipeline
 
             # Not the run's seed: it would draw another sample of the pool, where `limit` asks for one.
-            knobs = {"target_size": run.size, **arm.entp}
-            made = run_pipeline([experiment.place(name) for name in experiment.pool], experiment.entp_config(**knobs))
+            settings = {"target_size": run.size, **arm.entp}
+            made = run_pipeline(
+                [experiment.place(name) for name in experiment.pool], experiment.entp_config(**settings)
+            )
             origins = made.manifest["dataset"]["by_origin"]
             return made.kept, [f"rows by origin: {origins}", *made.manifest["warnings"]]
         picked = self._select(run)
@@ -197,9 +214,13 @@ class Runner:
         begun = last_checkpoint(folder / "adapter") is not None
         keep = KeepModel()
         options = self.experiment.options(
-            model=run.model, output_dir=str(folder / "adapter"), seed=run.seed, resume=begun,
-            overwrite=not begun, cache_dir=self.experiment.data.get("cache_dir", ""),
-        )  # fmt: skip
+            model=run.model,
+            output_dir=str(folder / "adapter"),
+            seed=run.seed,
+            resume=begun,
+            overwrite=not begun,
+            cache_dir=self.experiment.data.get("cache_dir", ""),
+        )
         figures = train(options, rows, [keep])
         for checkpoint in (folder / "adapter").glob("checkpoint-*"):
             shutil.rmtree(checkpoint)
@@ -207,12 +228,18 @@ class Runner:
 
     def _evaluate(self, run: Run, folder: Path, model: Any) -> Evaluation:
         experiment = self.experiment
-        what = Measure(
-            experiment.tasks, experiment.limit or None, experiment.place(experiment.benchmark_dir),
-            experiment.eval_batch_size, experiment.recipe.get("device", "auto"),
-            experiment.data.get("cache_dir", ""), experiment.place(experiment.heldout), dict(experiment.num_fewshot),
-            dict(experiment.limits), experiment.gen_kwargs or None,
-        )  # fmt: skip
+        what = EvaluationSuite(
+            experiment.tasks,
+            experiment.limit or None,
+            experiment.place(experiment.benchmark_dir),
+            experiment.eval_batch_size,
+            experiment.recipe.get("device", "auto"),
+            experiment.data.get("cache_dir", ""),
+            experiment.place(experiment.heldout),
+            dict(experiment.num_fewshot),
+            dict(experiment.limits),
+            experiment.gen_kwargs or None,
+        )
         if model is not None:
             from ...models.loading import load_tokenizer, resolve
 

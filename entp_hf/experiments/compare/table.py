@@ -136,10 +136,14 @@ def _rows(lines: Sequence[Line]) -> list[list[str]]:
     tasks = header(lines)
     several = len({line.model for line in lines}) > 1
     return [
-        [f"{line.arm}, {line.model.split('/')[-1]}" if several else line.arm, f"{line.rows:,}", str(line.seeds),
-         *(_text(line.cells.get(task)) for task in tasks)]
+        [
+            f"{line.arm}, {line.model.split('/')[-1]}" if several else line.arm,
+            f"{line.rows:,}",
+            str(line.seeds),
+            *(_text(line.cells.get(task)) for task in tasks),
+        ]
         for line in lines
-    ]  # fmt: skip
+    ]
 
 
 def markdown(lines: Sequence[Line], reference: str) -> str:
@@ -152,10 +156,12 @@ def markdown(lines: Sequence[Line], reference: str) -> str:
 
 def legend(reference: str) -> str:
     """What the figures in a cell are."""
-    return (f"Mean ± standard error over items; in brackets the paired difference to {reference} and its {LEVEL:.0%} "
-            f"bootstrap interval over items and seeds, * where it leaves out 0. {HELDOUT}: loss in nats a token, "
-            "lower is better; all else: share of items, higher is better. "
-            f"{AVERAGE}: of the benchmarks, each counting the same.")  # fmt: skip
+    return (
+        f"Mean ± standard error over items; in brackets the paired difference to {reference} and its {LEVEL:.0%} "
+        f"bootstrap interval over items and seeds, * where it leaves out 0. {HELDOUT}: loss in nats a token, "
+        "lower is better; all else: share of items, higher is better. "
+        f"{AVERAGE}: of the benchmarks, each counting the same."
+    )
 
 
 def comma_separated(lines: Sequence[Line]) -> str:
@@ -169,8 +175,9 @@ def comma_separated(lines: Sequence[Line]) -> str:
             by = cell.against
             told = [by.difference, by.low, by.high] if by else ["", "", ""]
             error = "" if math.isnan(cell.error) else cell.error
-            writer.writerow([line.arm, line.model, line.size, line.rows, line.seeds, task, cell.mean, error,
-                             cell.items, *told])  # fmt: skip
+            writer.writerow(
+                [line.arm, line.model, line.size, line.rows, line.seeds, task, cell.mean, error, cell.items, *told]
+            )
     return stream.getvalue()
 
 

@@ -102,9 +102,15 @@ class Contamination:
         stored = every[order].tobytes()
         digest = hashlib.blake2b(stored, digest_size=8).hexdigest()
         return cls(
-            coverage, only_pool, tuple(names), np.asarray(sizes, np.uint8).tobytes(),
-            np.asarray([len(g) for g in grams], np.uint32).tobytes(), stored, owner.tobytes(), digest,
-        )  # fmt: skip
+            coverage,
+            only_pool,
+            tuple(names),
+            np.asarray(sizes, np.uint8).tobytes(),
+            np.asarray([len(g) for g in grams], np.uint32).tobytes(),
+            stored,
+            owner.tobytes(),
+            digest,
+        )
 
     @classmethod
     def from_config(cls, config: EntpConfig) -> Contamination | None:
@@ -143,11 +149,16 @@ class Contamination:
         if isinstance(row, str):
             return self._hits([("response", 0, codes_of(words_of(row)))])
         fields = {"user": "instruction", "assistant": "response", "system": "system"}
-        parts = [(fields.get(m["role"], "tool"), turn, codes_of(words_of(m["content"] or "")))
-                 for turn, m in enumerate(row["messages"])]  # fmt: skip
+        parts = [
+            (fields.get(m["role"], "tool"), turn, codes_of(words_of(m["content"] or "")))
+            for turn, m in enumerate(row["messages"])
+        ]
         # The bridge: an item may be parted between a question and its answer.
-        bridges = [("response", -1, np.concatenate([a[2][-LONG * 8 :], b[2][: LONG * 8]]))
-                   for a, b in pairwise(parts) if b[0] == "response"]  # fmt: skip
+        bridges = [
+            ("response", -1, np.concatenate([a[2][-LONG * 8 :], b[2][: LONG * 8]]))
+            for a, b in pairwise(parts)
+            if b[0] == "response"
+        ]
         return self._hits([*parts, *bridges])
 
     def _hits(self, parts: Sequence[tuple[str, int, Hashes]]) -> list[Finding]:

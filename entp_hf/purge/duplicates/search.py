@@ -15,12 +15,12 @@ import pyarrow as pa
 from datasets import Dataset
 
 from ...embedding.neighbors import Among
-from ...execution.ray_engine import RayHost
+from ...execution.ray_engine import RayEngine
 from ...execution.stage import set_columns
 from ...execution.tables import blocks, column, each
 from ...schema import Finding
 from ..ngrams import Hashes
-from .fingerprints import look_at, sketches
+from .fingerprints import fingerprint, sketches
 from .minhash import Bands, near_pairs, shingles
 from .semantic import semantic_pairs
 
@@ -56,11 +56,11 @@ def duplicates_in(
     semantic: float,
     off: Collection[str],
     spent: dict[str, float],
-    neighbours: Among | None = None,
+    neighbors: Among | None = None,
 ) -> dict[int, Duplicate]:
     """`find_duplicates` of the rows that `view` is of. `spent` is filled with the seconds of each kind.
 
-    `neighbours`: of these rows (-1: a row that is none of them), so that they are not searched for again.
+    `neighbors`: of these rows (-1: a row that is none of them), so that they are not searched for again.
     """
     found: dict[int, Duplicate] = {}
     if "exact_duplicate" not in off:
@@ -75,7 +75,7 @@ def duplicates_in(
     if embeddings is not None and semantic < 1 and "semantic_duplicate" not in off:
         with _clock(spent, "semantic_duplicate"):
             alive = [i for i in view.order if i not in found]
-            pairs = semantic_pairs(alive, np.asarray(embeddings), semantic, neighbours)
+            pairs = semantic_pairs(alive, np.asarray(embeddings), semantic, neighbors)
             found.update((index, Duplicate("semantic_duplicate", *pair)) for index, pair in pairs.items())
     return {index: hit._replace(keeper=_root(found, hit.keeper)) for index, hit in sorted(found.items())}
 
@@ -133,7 +133,7 @@ class View:
         self.order: list[int] = places[np.lexsort(rank[places].T[::-1])].tolist()
 
     @classmethod
-    def of(cls, rows: Dataset, near: float | None = None, ray: RayHost | None = None) -> View:
+    def of(cls, rows: Dataset, near: float | None = None, ray: RayEngine | None = None) -> View:
         """The view of `rows`; hashes are made by the workers of `ray`, or here."""
         known = "expected_score" in rows.column_names
         scores = column(rows, "expected_score") if known else [None] * len(rows)
@@ -153,7 +153,7 @@ class View:
 def shingle_sets(rows: Dataset, wanted: Collection[int]) -> dict[int, Hashes]:
     """The shingles of the rows at the places `wanted`."""
     names = [name for name in ("messages", "input") if name in rows.column_names]
-    texts = {i: look_at(row).whole for i, row in enumerate(each(rows, *names)) if i in wanted}
+    texts = {i: fingerprint(row).whole for i, row in enumerate(each(rows, *names)) if i in wanted}
     return dict(zip(texts, shingles(texts.values()), strict=True))
 
 
@@ -164,20 +164,20 @@ def mark_duplicates(
     semantic: float = 0.97,
     off: Collection[str] = (),
     seconds: dict[str, float] | None = None,
-    neighbours: Among | None = None,
-    ray: RayHost | None = None,
+    neighbors: Among | None = None,
+    ray: RayEngine | None = None,
 ) -> Dataset:
     """Drop duplicates: `dropped_by` "purge:near_duplicate" and the like, a finding with the id of the row that stays.
 
     The row that stays gets a finding with action "keep" and the ids that it stays for. Rows that share a prompt get a
     flag `same_prompt`. Marked rows stay in the dataset. `off`: as in `find_duplicates`. `seconds` is filled with each
-    kind's time. `neighbours`: as in `duplicates_in`.
+    kind's time. `neighbors`: as in `duplicates_in`.
     With `ray`, its workers hash the rows, which is most of the work; the same hashes, so the same duplicates.
     """
     spent = {} if seconds is None else seconds
     with _clock(spent, "exact_duplicate" if "near_duplicate" in off else "near_duplicate"):
         view = View.of(rows, None if "near_duplicate" in off else near, ray)
-    found = duplicates_in(view, embeddings, near, semantic, off, spent, neighbours)
+    found = duplicates_in(view, embeddings, near, semantic, off, spent, neighbors)
     with _clock(spent, "same_prompt"):
         prompts = {} if "same_prompt" in off else prompts_in(view, found)
     new = new_findings(found, prompts, column(rows, "id"))

@@ -21,7 +21,7 @@ def semantic_pairs(
 ) -> dict[int, tuple[int, float]]:
     """Row -> (the row before it in `order` that stays for it, their cosine), where it is at least `least`.
 
-    `near`: neighbours of the rows of `embeddings`; rows with more neighbours that near than it holds are compared with
+    `near`: neighbors of the rows of `embeddings`; rows with more neighbors that near than it holds are compared with
     one another. Without it, every row is compared with all that stay.
     """
     if not len(order):
@@ -57,7 +57,7 @@ def semantic_pairs(
 
 
 def _rivals(place: Mapping[int, int], heads: Mapping[int, int], near: Among, least: float) -> dict[int, set[int]]:
-    """For each row that others stand before: those that may be as near as `least`, by either one's neighbours."""
+    """For each row that others stand before: those that may be as near as `least`, by either one's neighbors."""
     rows = np.fromiter(place, np.int64, len(place))
     at, slot = np.nonzero(near.distance[rows] <= 1 - least + ROUNDING)
     rivals: dict[int, set[int]] = defaultdict(set)

@@ -38,9 +38,12 @@ def fusion(manifest: Manifest) -> Shown | None:
         "reasons": bar([r for r, _ in ordered], {"refusals": [n for _, n in ordered]}, "Why merged rows were refused")
         if ordered
         else None,
-        "curves": [(name.capitalize(), line(points, f"{name} by round", "round", name))
-                   for name, points in curves.items() if len(points) > 1],
-    }  # fmt: skip
+        "curves": [
+            (name.capitalize(), line(points, f"{name} by round", "round", name))
+            for name, points in curves.items()
+            if len(points) > 1
+        ],
+    }
 
 
 def clusters(manifest: Manifest) -> Shown | None:
@@ -92,6 +95,7 @@ def diversity(manifest: Manifest) -> Shown | None:
     found = manifest.get("diversity")
     if not found:
         return None
-    lines = [(what, num(found["before"][m]), num(found["after"][m])) for m, what in MEASURES.items()
-             if m in found["before"]]  # fmt: skip
+    lines = [
+        (what, num(found["before"][m]), num(found["after"][m])) for m, what in MEASURES.items() if m in found["before"]
+    ]
     return {"rows": found["rows"], "lines": lines}

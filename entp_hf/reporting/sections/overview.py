@@ -93,7 +93,7 @@ def dataset(manifest: Manifest) -> Shown | None:
 
 
 def configuration(manifest: Manifest) -> list[tuple[str, str, str]]:
-    """(knob, value, what it does) for every knob of the run."""
+    """(setting, value, what it does) for every setting of the run."""
     helps = {f.name: f.metadata["help"] for f in dataclasses.fields(EntpConfig)}
     values = manifest.get("config", {})
     return [(name, json.dumps(value, ensure_ascii=False), helps.get(name, "")) for name, value in values.items()]
@@ -105,6 +105,10 @@ def tokens(manifest: Manifest) -> list[tuple[str, str]]:
     if not found or not found.get("calls"):
         return []
     cached = f"{num(found['cached_calls'])} ({share(found['cached_calls'], found['calls'])})"
-    rows = [("calls", num(found["calls"])), ("of these answered from the cache", cached),
-            ("tokens sent", num(found["prompt"])), ("tokens received", num(found["completion"]))]  # fmt: skip
+    rows = [
+        ("calls", num(found["calls"])),
+        ("of these answered from the cache", cached),
+        ("tokens sent", num(found["prompt"])),
+        ("tokens received", num(found["completion"])),
+    ]
     return [*rows, ("cost", num(found["cost"]))] if found.get("cost") else rows

@@ -31,13 +31,17 @@ def purge(manifest: Manifest) -> Shown | None:
         "timed": timed,
         "quiet": [name for name, did in rules if not did["found"]],
         "drawn": min(len(busy), BARS),
-        "plot": bar([n for n, _ in busy[:BARS]], {act: [d[act] for _, d in busy[:BARS]] for act in acts},
-                    "What each rule did")
+        "plot": bar(
+            [n for n, _ in busy[:BARS]], {act: [d[act] for _, d in busy[:BARS]] for act in acts}, "What each rule did"
+        )
         if busy
         else None,
-        "examples": [(name, [_example(e) for e in shown[:EXAMPLES]], len(shown)) for name, shown in
-                     sorted(found.get("examples", {}).items(), key=lambda item: -place.get(item[0], 0)) if shown],
-    }  # fmt: skip
+        "examples": [
+            (name, [_example(e) for e in shown[:EXAMPLES]], len(shown))
+            for name, shown in sorted(found.get("examples", {}).items(), key=lambda item: -place.get(item[0], 0))
+            if shown
+        ],
+    }
 
 
 def _example(example: Mapping[str, Any]) -> Shown:

@@ -14,8 +14,8 @@ from ..plots import HeatRow, grouped_bar, heat_map, line, reliability
 BASIS = {
     "raters": "Several raters judged the same rows. How reliable each one is was worked out from how they agree with "
     "one another, on the assumption that they make their mistakes independently of each other.",
-    "neighbours": "How reliable the ratings are was worked out from how rows of nearly the same content were rated, "
-    "on the assumption that a row and its nearest neighbours have the same true quality. Where neighbours in fact "
+    "neighbors": "How reliable the ratings are was worked out from how rows of nearly the same content were rated, "
+    "on the assumption that a row and its nearest neighbors have the same true quality. Where neighbors in fact "
     "differ in quality, the raters look less reliable here than they are, and the stated confidence is too high.",
     "none": "Nothing was corrected: the ratings were used as they came.",
 }
@@ -69,11 +69,14 @@ def correction(manifest: Manifest) -> Shown | None:
         "levels": found.get("levels"),
         "maps": list(zip([*names, *[""] * len(maps)], maps, strict=False)),
         "unsure": not all(found.get("identified", [True])),
-        "stability": line(curve, "Disagreement of two halves", "number of quality levels", "disagreement",
-                          found.get("levels")) if curve else None,
+        "stability": line(
+            curve, "Disagreement of two halves", "number of quality levels", "disagreement", found.get("levels")
+        )
+        if curve
+        else None,
         "agreement": found.get("agreement") or None,
         "reliability": _reliability(found.get("gold") or {}),
-    }  # fmt: skip
+    }
 
 
 def _reliability(trusted: Mapping[str, Any]) -> Markup | None:

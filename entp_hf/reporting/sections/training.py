@@ -82,8 +82,16 @@ def _compared(name: str, before: tuple[float, float | None] | None, after: tuple
     if change is not None and noise:
         verdict = "more than noise" if abs(change) > 2 * noise else "within noise"
     lower = name.split(" · ")[-1] in LOWER
-    return {"name": name, "lower": lower, "before": old, "before_error": old_error, "after": new,
-            "after_error": new_error, "change": change, "verdict": verdict}  # fmt: skip
+    return {
+        "name": name,
+        "lower": lower,
+        "before": old,
+        "before_error": old_error,
+        "after": new,
+        "after_error": new_error,
+        "change": change,
+        "verdict": verdict,
+    }
 
 
 def accuracy(manifest: Manifest) -> Shown | None:

@@ -28,9 +28,14 @@ _lock = threading.Lock()
 def _launch() -> subprocess.Popen[str]:
     environment = {**swept(os.environ), "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "entp_hf.webapp.jobs.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, text=True, env=environment, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-P", "-m", "entp_hf.webapp.jobs.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
 
 
 def warm_up() -> None:

@@ -23,7 +23,7 @@ from .worker import fault, swept
 PROCESSES = 2  # that look at data at the same time (ours)
 
 
-class Aside:
+class Sandbox:
     """Up to `PROCESSES` processes, started when they are needed; a hosted app's user has one look at a time."""
 
     def __init__(self, limits: Limits) -> None:
@@ -91,9 +91,14 @@ class Aside:
         environment = swept(os.environ) if self.limits.hosted else dict(os.environ)
         command = [sys.executable, "-P", "-m", __name__, *(["hosted"] if self.limits.hosted else [])]
         return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
-            cwd=Path.cwd(), start_new_session=True,
-        )  # fmt: skip
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            cwd=Path.cwd(),
+            start_new_session=True,
+        )
 
 
 def main(hosted: bool) -> None:

@@ -1,4 +1,4 @@
-"""Pieces of the pages: errors told to the user, and a form field for each knob."""
+"""Pieces of the pages: errors told to the user, and a form field for each setting."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def told() -> Iterator[None]:
 
 
 def knob_field(name: str, text: str) -> Any:
-    """The field for a knob, by the type of its default."""
+    """The field for a setting, by the type of its default."""
     default = getattr(EntpConfig(), name)
     label = {"label": LABELS.get(name, name.replace("_", " ").capitalize()), "info": text}
     if isinstance(default, bool):
@@ -46,5 +46,6 @@ def knob_field(name: str, text: str) -> Any:
         )
     if isinstance(default, (int, float)):
         return gr.Number(default, precision=0 if isinstance(default, int) else None, interactive=True, **label)
-    return gr.Textbox(", ".join(map(str, default)) if isinstance(default, list) else default, max_lines=2,
-                      interactive=True, **label)  # fmt: skip
+    return gr.Textbox(
+        ", ".join(map(str, default)) if isinstance(default, list) else default, max_lines=2, interactive=True, **label
+    )

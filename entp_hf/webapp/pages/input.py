@@ -9,9 +9,9 @@ from typing import Any
 import gradio as gr
 
 from .. import inputs as given_by
-from ..inputs import Given
+from ..inputs import PoolInput
 from ..jobs.runs import Runs
-from ..jobs.sandbox import Aside
+from ..jobs.sandbox import Sandbox
 from ..security.limits import KINDS, Limits, Rates, Refused
 from ..security.users import User, user_of
 from ..settings import LAYOUTS, layout_of
@@ -31,7 +31,7 @@ def upload_area() -> Path:
 class DataPart:
     """Components and handlers that end in `given`, an input that was looked at."""
 
-    def __init__(self, runs: Runs, limits: Limits, aside: Aside) -> None:
+    def __init__(self, runs: Runs, limits: Limits, aside: Sandbox) -> None:
         self.runs, self.limits, self.aside = runs, limits, aside
         self.looks = Rates(limits.looks_per_minute, 60.0, "looks at data a minute")
         self.given = gr.State(None)
@@ -42,13 +42,15 @@ class DataPart:
         most = f"up to {self.limits.bytes / 1e6:,.0f} MB; {', '.join(KINDS)}"
         if self.limits.hosted:
             most += f". Of more than {self.limits.rows:,} rows a sample is taken"
-        self.source = gr.Radio([(text, key) for key, text in SOURCES.items()], value=None, label="Where the rows are",
-                               elem_id="source")  # fmt: skip
+        self.source = gr.Radio(
+            [(text, key) for key, text in SOURCES.items()], value=None, label="Where the rows are", elem_id="source"
+        )
         self.file = gr.File(label=f"File ({most})", file_types=list(KINDS), visible=False, elem_id="upload")
         with gr.Group(visible=False) as self.hub:
             with gr.Row():
-                self.words = gr.Textbox(label="Name of the dataset, or words of it", placeholder="OWNER/NAME",
-                                        elem_id="words", scale=3)  # fmt: skip
+                self.words = gr.Textbox(
+                    label="Name of the dataset, or words of it", placeholder="OWNER/NAME", elem_id="words", scale=3
+                )
                 self.search = gr.Button("Search", scale=1)
             self.name = gr.Dropdown([], label="Dataset", visible=False, interactive=True)
             with gr.Row():
@@ -60,18 +62,40 @@ class DataPart:
             layouts = [(text, key) for key, (text, _) in LAYOUTS.items()]
             self.layout = gr.Dropdown(layouts, label="How a row is laid out", interactive=True, elem_id="layout")
             with gr.Row():
-                self.named = [gr.Dropdown([], label=label, info=info, interactive=True)
-                              for label, info in LAYOUTS["alpaca"][1].values()]  # fmt: skip
+                self.named = [
+                    gr.Dropdown([], label=label, info=info, interactive=True)
+                    for label, info in LAYOUTS["alpaca"][1].values()
+                ]
         with gr.Row(visible=False) as self.facts:
-            self.ratings = gr.Dropdown([], label="Columns with ratings", multiselect=True, interactive=True,
-                                       info="numbers from 0 to 5, if the rows are rated already")  # fmt: skip
-            self.licences = gr.Textbox(label="Licence of the data", placeholder="cc-by-sa-4.0", max_lines=1,
-                                       info="goes onto the card; empty: unknown")  # fmt: skip
+            self.ratings = gr.Dropdown(
+                [],
+                label="Columns with ratings",
+                multiselect=True,
+                interactive=True,
+                info="numbers from 0 to 5, if the rows are rated already",
+            )
+            self.licences = gr.Textbox(
+                label="Licence of the data",
+                placeholder="cc-by-sa-4.0",
+                max_lines=1,
+                info="goes onto the card; empty: unknown",
+            )
 
     def wire(self, see: Any, plan: Any, start: Any) -> None:
         """What the fields do; a new input can be planned (the button `see`), and has no `plan` and no `start` yet."""
-        shown = [self.given, self.preview, self.columns, self.facts, self.layout, *self.named, self.ratings,
-                 self.licences, see, plan, start]  # fmt: skip
+        shown = [
+            self.given,
+            self.preview,
+            self.columns,
+            self.facts,
+            self.layout,
+            *self.named,
+            self.ratings,
+            self.licences,
+            see,
+            plan,
+            start,
+        ]
         self.source.change(self.on_source, [self.source], [self.file, self.hub, *shown], api_visibility="private")
         self.file.upload(self.on_file, [self.file], shown, api_name="upload_file")
         self.layout.input(self.on_layout, [self.given, self.layout], self.named, api_visibility="private")
@@ -91,25 +115,45 @@ class DataPart:
         self.looks.check(user.counted)
         return user
 
-    def _show(self, given: Given | None) -> list[Any]:
+    def _show(self, given: PoolInput | None) -> list[Any]:
         if given is None:
-            return [None, "", gr.update(visible=False), gr.update(visible=False), *[gr.update()] * 6,
-                    gr.update(interactive=False), views.note(FIRST), gr.update(interactive=False)]  # fmt: skip
+            return [
+                None,
+                "",
+                gr.update(visible=False),
+                gr.update(visible=False),
+                *[gr.update()] * 6,
+                gr.update(interactive=False),
+                views.note(FIRST),
+                gr.update(interactive=False),
+            ]
         layout = layout_of(given.form)
-        return [given, views.preview(given), gr.update(visible=True), gr.update(visible=True), layout,
-                *self._named(given, layout), gr.update(choices=given.columns, value=[]), given.license,
-                gr.update(interactive=True), "", gr.update(interactive=False)]  # fmt: skip
+        return [
+            given,
+            views.preview(given),
+            gr.update(visible=True),
+            gr.update(visible=True),
+            layout,
+            *self._named(given, layout),
+            gr.update(choices=given.columns, value=[]),
+            given.license,
+            gr.update(interactive=True),
+            "",
+            gr.update(interactive=False),
+        ]
 
-    def _named(self, given: Given, layout: str) -> list[Any]:
+    def _named(self, given: PoolInput, layout: str) -> list[Any]:
         """The fields for the columns that a layout needs, with what they are likely to be."""
         choices = [("(none)", ""), *((c, c) for c in given.columns)]
-        fields = [gr.update(choices=choices, value=given.guesses[ours], label=label, info=info, visible=True)
-                  for ours, (label, info) in LAYOUTS[layout][1].items()]  # fmt: skip
+        fields = [
+            gr.update(choices=choices, value=given.guesses[ours], label=label, info=info, visible=True)
+            for ours, (label, info) in LAYOUTS[layout][1].items()
+        ]
         return [*fields, *[gr.update(visible=False, value="")] * (len(self.named) - len(fields))]
 
     def on_layout(self, given: Any, layout: str) -> list[Any]:
         """Show the fields of the columns that this layout needs."""
-        if not isinstance(given, Given) or layout not in LAYOUTS:
+        if not isinstance(given, PoolInput) or layout not in LAYOUTS:
             return [gr.update()] * len(self.named)
         return self._named(given, layout)
 
@@ -148,9 +192,11 @@ class DataPart:
     def _choices(self, user: User, name: str) -> list[Any]:
         with told():
             configs, splits = self.aside.call(user.counted, given_by.choices, name, None, user.token)
-        return [gr.update(choices=configs, value=configs[0], visible=True),
-                gr.update(choices=splits, value="train" if "train" in splits else splits[0], visible=True),
-                gr.update(visible=True)]  # fmt: skip
+        return [
+            gr.update(choices=configs, value=configs[0], visible=True),
+            gr.update(choices=splits, value="train" if "train" in splits else splits[0], visible=True),
+            gr.update(visible=True),
+        ]
 
     def on_name(self, name: str, request: gr.Request) -> list[Any]:
         """Configs and splits of a dataset."""

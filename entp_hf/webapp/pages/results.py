@@ -35,8 +35,10 @@ class Results:
     @functools.cached_property
     def texts(self) -> dict[str, list[str]]:
         """Every row's text in lower case, of the dataset and of what was left out: what a search looks at."""
-        return {name: [text_of(row).lower() for row in rows.select_columns(["messages"])]
-                for name, rows in (("kept", self.kept), ("dropped", self.dropped))}  # fmt: skip
+        return {
+            name: [text_of(row).lower() for row in rows.select_columns(["messages"])]
+            for name, rows in (("kept", self.kept), ("dropped", self.dropped))
+        }
 
     @functools.cached_property
     def where(self) -> dict[str, tuple[str, int]]:
@@ -99,9 +101,10 @@ class Results:
     def rules(self) -> list[tuple[str, str]]:
         """(label with count, rule) of the rules that repaired something."""
         counts = Counter(
-            rule for place in self.mended
+            rule
+            for place in self.mended
             for rule in {f["rule"] for f in self.at(place)["findings"] if f["action"] == "repair"}
-        )  # fmt: skip
+        )
         return [(f"{rule} ({count:,})", rule) for rule, count in counts.most_common()]
 
     def before(self, row: Row) -> str:

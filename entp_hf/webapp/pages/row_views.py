@@ -46,8 +46,16 @@ def lineage(results: Results, key: str) -> str:
             )
             continue
         gave = html("<p>{} of its content words are in the made row (marked).</p>", share(covered))
-        sides.append(html('<div class="side"><h3>Parent {}</h3>{}{}{}{}</div>', number, gave, _facts(parent),
-                          _turns(parent, content_words(text_of(row))), _findings(parent)))  # fmt: skip
+        sides.append(
+            html(
+                '<div class="side"><h3>Parent {}</h3>{}{}{}{}</div>',
+                number,
+                gave,
+                _facts(parent),
+                _turns(parent, content_words(text_of(row))),
+                _findings(parent),
+            )
+        )
     both = html('<div class="sides">{}<div class="parents">{}</div></div>', made, joined(sides))
     return str(html('<div class="entp">{}</div>', both))
 
@@ -58,10 +66,13 @@ def _facts(row: Mapping[str, Any]) -> Markup:
 
 def _turns(row: Mapping[str, Any], known: set[str] | None = None) -> Markup:
     return joined(
-        html('<p class="role">{}</p><div class="text" dir="auto" tabindex="0">{}</div>', turn["role"],
-             _marked(turn["content"], known))
+        html(
+            '<p class="role">{}</p><div class="text" dir="auto" tabindex="0">{}</div>',
+            turn["role"],
+            _marked(turn["content"], known),
+        )
         for turn in row["messages"]
-    )  # fmt: skip
+    )
 
 
 def _marked(text: str, known: set[str] | None) -> Markup:
@@ -75,8 +86,10 @@ def _marked(text: str, known: set[str] | None) -> Markup:
 
 
 def _findings(row: Mapping[str, Any]) -> Markup:
-    lines = joined(html("<li>{} ({}): {} {}</li>", f["rule"], f["field"], f["action"], squash(f["detail"] or "", 120))
-                   for f in row["findings"])  # fmt: skip
+    lines = joined(
+        html("<li>{} ({}): {} {}</li>", f["rule"], f["field"], f["action"], squash(f["detail"] or "", 120))
+        for f in row["findings"]
+    )
     return html('<p class="role">what the rules found</p><ul>{}</ul>', lines) if lines else Markup("")
 
 
@@ -96,8 +109,11 @@ def rows(results: Results, places: Sequence[tuple[str, int]]) -> str:
     shown = []
     for place in places:
         row = results.at(place)
-        head = html('<summary>{} <span class="badge">{}</span></summary>', visible(results.label(place)),
-                    row["dropped_by"] or ORIGINS.get(row["origin"], row["origin"]))  # fmt: skip
+        head = html(
+            '<summary>{} <span class="badge">{}</span></summary>',
+            visible(results.label(place)),
+            row["dropped_by"] or ORIGINS.get(row["origin"], row["origin"]),
+        )
         shown.append(html("<details>{}{}{}{}</details>", head, _facts(row), _turns(row), _findings(row)))
     return _list(shown, "No row has these words.")
 

@@ -24,9 +24,14 @@ class RunPage:
         self.pushes = Rates(limits.runs_per_hour, 3600.0, "pushes an hour")
         self.run_id = gr.State("")
         self.timer = gr.Timer(1.0, active=False)
-        self.link = gr.Textbox(label="Link to this run", interactive=False, buttons=["copy"], elem_id="link",
-                               info="The run goes on when you leave; this link finds it again. Whoever has it sees a "
-                               "run that was started without signing in.")  # fmt: skip
+        self.link = gr.Textbox(
+            label="Link to this run",
+            interactive=False,
+            buttons=["copy"],
+            elem_id="link",
+            info="The run goes on when you leave; this link finds it again. Whoever has it sees a "
+            "run that was started without signing in.",
+        )
         self.progress = gr.HTML(elem_id="progress")
         with gr.Row():
             self.cancel = gr.Button("Cancel the run", variant="stop", elem_id="cancel")
@@ -42,8 +47,11 @@ class RunPage:
             self.figures = gr.HTML()
         with gr.Tab("Made rows"):
             gr.Markdown("Pick a row to read it beside the rows that it was made from.")
-            self.made = _Search([("all made rows", "made"), ("merged by the model", "fused"),
-                                 ("composed without one", "mosaic")], "made", "how made")  # fmt: skip
+            self.made = _Search(
+                [("all made rows", "made"), ("merged by the model", "fused"), ("composed without one", "mosaic")],
+                "made",
+                "how made",
+            )
             self.pick = gr.Radio([], label="Made rows", elem_classes=["choices"], elem_id="pick")
             self.lineage = gr.HTML(elem_id="lineage")
         with gr.Tab("Repairs"):
@@ -51,8 +59,9 @@ class RunPage:
             self.mends = _Search([("all rules", "")], "", "rule")
             self.repairs = gr.HTML(elem_id="repairs")
         with gr.Tab("All rows"):
-            self.part = gr.Radio([("The dataset", "kept"), ("Left out or used up", "dropped")], value="kept",
-                                 label="Which rows")  # fmt: skip
+            self.part = gr.Radio(
+                [("The dataset", "kept"), ("Left out or used up", "dropped")], value="kept", label="Which rows"
+            )
             self.every = _Search([("all", "")], "", "kind")
             self.rows = gr.HTML()
         with gr.Tab("Download"):
@@ -65,18 +74,38 @@ class RunPage:
 
     def _wire(self) -> None:
         self.outputs = [self.link, self.progress, self.timer, self.cancel, self.resume, self.result]
-        self.filled = [self.summary, self.figures, self.made.page, self.pick, self.lineage, self.mends.kind,
-                       self.repairs, self.every.kind, self.rows, self.files, self.pushed]  # fmt: skip
-        self.timer.tick(self.on_tick, [self.run_id], [*self.outputs, *self.filled], api_visibility="private",
-                        show_progress="hidden")  # fmt: skip
+        self.filled = [
+            self.summary,
+            self.figures,
+            self.made.page,
+            self.pick,
+            self.lineage,
+            self.mends.kind,
+            self.repairs,
+            self.every.kind,
+            self.rows,
+            self.files,
+            self.pushed,
+        ]
+        self.timer.tick(
+            self.on_tick,
+            [self.run_id],
+            [*self.outputs, *self.filled],
+            api_visibility="private",
+            show_progress="hidden",
+        )
         self.cancel.click(self.on_cancel, [self.run_id], [self.progress], api_name="cancel")
         self.resume.click(self.on_resume, [self.run_id], self.outputs, api_name="resume")
         self.made.wire(self.on_made, [self.run_id], [self.made.page, self.pick, self.lineage])
         self.pick.input(self.on_pick, [self.run_id, self.pick], [self.lineage], api_visibility="private")
         self.mends.wire(self.on_repairs, [self.run_id], [self.mends.page, self.repairs])
         self.every.wire(self.on_rows, [self.run_id, self.part], [self.every.page, self.rows])
-        self.part.input(self.on_part, [self.run_id, self.part], [self.every.kind, self.every.page, self.rows],
-                        api_visibility="private")  # fmt: skip
+        self.part.input(
+            self.on_part,
+            [self.run_id, self.part],
+            [self.every.kind, self.every.page, self.rows],
+            api_visibility="private",
+        )
         self.push.click(self.on_push, [self.run_id, self.repo, self.private], [self.pushed], api_name="push")
 
     def _mine(self, run_id: str, request: gr.Request) -> tuple[Run, User]:
@@ -97,8 +126,14 @@ class RunPage:
         going = run.state in ACTIVE
         again = run.state in ("failed", "cancelled", "interrupted")
         link = f"{_base(request)}/?run={run.id}"
-        return [link, views.progress(run, self.runs.place(run)), gr.update(active=going), gr.update(visible=going),
-                gr.update(visible=again), gr.update(visible=run.state == "done")]  # fmt: skip
+        return [
+            link,
+            views.progress(run, self.runs.place(run)),
+            gr.update(active=going),
+            gr.update(visible=going),
+            gr.update(visible=again),
+            gr.update(visible=run.state == "done"),
+        ]
 
     def full(self, run: Run) -> list[Any]:
         """Updates of `filled`: empty until the run is done."""
@@ -108,10 +143,19 @@ class RunPage:
         made, _, _ = results.page_of(found.find("kept", "made", ""), 0)
         mends, rows = found.repairs("", "")[: results.PAGE], found.find("kept", "", "")[: results.PAGE]
         kinds = gr.update(choices=[("all", ""), *found.filters("kept")], value="")
-        return [views.summary(found), views.figures(found.manifest), 1, self._picks(found, made),
-                self._first(found, made), gr.update(choices=[("all rules", ""), *found.rules()], value=""),
-                row_views.repairs(found, mends), kinds, row_views.rows(found, rows), row_views.downloads(run.id),
-                ""]  # fmt: skip
+        return [
+            views.summary(found),
+            views.figures(found.manifest),
+            1,
+            self._picks(found, made),
+            self._first(found, made),
+            gr.update(choices=[("all rules", ""), *found.rules()], value=""),
+            row_views.repairs(found, mends),
+            kinds,
+            row_views.rows(found, rows),
+            row_views.downloads(run.id),
+            "",
+        ]
 
     def _picks(self, found: results.Results, places: list[tuple[str, int]]) -> Any:
         choices = [(found.label(place), found.at(place)["id"]) for place in places]

@@ -11,12 +11,12 @@ import gradio as gr
 
 from ...config import EntpConfig
 from ...pipeline.plan import plan
-from ..inputs import Given
+from ..inputs import PoolInput
 from ..jobs.runs import Run, Runs
-from ..jobs.sandbox import Aside
+from ..jobs.sandbox import Sandbox
 from ..security.limits import Limits, Refused
 from ..security.users import User
-from ..settings import LAYOUTS, MAIN, MODELS, PRESETS, Form, helps, make_config, shown_knobs
+from ..settings import LAYOUTS, MAIN, MODELS, PRESETS, Form, helps, make_config, shown_settings
 from . import views
 from .fields import knob_field, told
 from .input import FIRST, DataPart
@@ -25,7 +25,7 @@ from .input import FIRST, DataPart
 class StartPage:
     """Components and handlers of the first page."""
 
-    def __init__(self, runs: Runs, limits: Limits, aside: Aside) -> None:
+    def __init__(self, runs: Runs, limits: Limits, aside: Sandbox) -> None:
         self.runs, self.limits, self.aside = runs, limits, aside
         self.planned = gr.State(None)
         self.data = DataPart(runs, limits, aside)
@@ -40,44 +40,56 @@ class StartPage:
         gr.Markdown("## 2 · Settings")
         self.preset = gr.Radio(list(PRESETS), value="Quick look", label="Start from", elem_id="preset")
         self.about = gr.HTML(views.note(PRESETS["Quick look"][0]))
-        self.model_from = gr.Radio([(text, key) for key, text in MODELS.items()], value="none", label="Language model",
-                                   info="rates rows and merges them into new ones", elem_id="model")  # fmt: skip
+        self.model_from = gr.Radio(
+            [(text, key) for key, text in MODELS.items()],
+            value="none",
+            label="Language model",
+            info="rates rows and merges them into new ones",
+            elem_id="model",
+        )
         with gr.Row(visible=False) as self.server:
             self.model = gr.Textbox("", label="Name of the model", placeholder="Qwen/Qwen2.5-7B-Instruct")
             self.endpoint = gr.Textbox("", label="Address of the server", placeholder="https://…/v1", visible=False)
-            self.key = gr.Textbox("", label="Its key", type="password", visible=False, autofocus=False,
-                                  info="kept in memory until the run has ended, and nowhere else")  # fmt: skip
+            self.key = gr.Textbox(
+                "",
+                label="Its key",
+                type="password",
+                visible=False,
+                autofocus=False,
+                info="kept in memory until the run has ended, and nowhere else",
+            )
         text, values = helps(), PRESETS["Quick look"][1]
-        self.knobs: dict[str, Any] = {}
+        self.settings: dict[str, Any] = {}
         for three in (MAIN[:3], MAIN[3:]):
             with gr.Row():
                 for name in three:
-                    self.knobs[name] = knob_field(name, text[name])
+                    self.settings[name] = knob_field(name, text[name])
                     if name in values:
-                        self.knobs[name].value = values[name]
+                        self.settings[name].value = values[name]
         with gr.Accordion("All other settings", open=False):
-            for section, knobs in shown_knobs().items():
+            for section, settings in shown_settings().items():
                 gr.Markdown(f"### {section}")
-                for start in range(0, len(knobs), 3):
+                for start in range(0, len(settings), 3):
                     with gr.Row():
-                        for knob in knobs[start : start + 3]:
-                            self.knobs[knob.name] = knob_field(knob.name, text[knob.name])
+                        for setting in settings[start : start + 3]:
+                            self.settings[setting.name] = knob_field(setting.name, text[setting.name])
 
     def _wire(self) -> None:
         self.data.wire(self.see, self.plan, self.start)
-        preset = [self.about, self.model_from, *(self.knobs[name] for name in MAIN)]
+        preset = [self.about, self.model_from, *(self.settings[name] for name in MAIN)]
         self.preset.change(self.on_preset, [self.preset], preset, api_visibility="private")
-        self.model_from.change(self.on_model, [self.model_from], [self.server, self.endpoint, self.key],
-                               api_visibility="private")  # fmt: skip
+        self.model_from.change(
+            self.on_model, [self.model_from], [self.server, self.endpoint, self.key], api_visibility="private"
+        )
         self.see.click(self.on_plan, self.inputs(), [self.plan, self.planned, self.start], api_name="plan")
 
     def inputs(self) -> list[Any]:
         """What a plan and a run are made of; the order that `_form` reads."""
-        return [*self.data.inputs(), self.model_from, self.model, self.endpoint, *self.knobs.values()]
+        return [*self.data.inputs(), self.model_from, self.model, self.endpoint, *self.settings.values()]
 
-    def _form(self, values: tuple[Any, ...]) -> tuple[Given, Form]:
-        given, layout, first, second, third, ratings, licences, model_from, model, endpoint, *knobs = values
-        if not isinstance(given, Given):
+    def _form(self, values: tuple[Any, ...]) -> tuple[PoolInput, Form]:
+        given, layout, first, second, third, ratings, licences, model_from, model, endpoint, *settings = values
+        if not isinstance(given, PoolInput):
             raise Refused(FIRST)
         if model_from not in MODELS:
             raise Refused("choose a language model, or none")
@@ -86,9 +98,10 @@ class StartPage:
         columns = {
             ours: column or "" for ours, column in zip(LAYOUTS[layout][1], (first, second, third), strict=False)
         }
-        values_of = dict(zip(self.knobs, knobs, strict=True))
-        return given, Form(values_of, layout, columns, list(ratings or []), licences or "", model_from, model or "",
-                           endpoint or "")  # fmt: skip
+        values_of = dict(zip(self.settings, settings, strict=True))
+        return given, Form(
+            values_of, layout, columns, list(ratings or []), licences or "", model_from, model or "", endpoint or ""
+        )
 
     def on_preset(self, preset: str) -> list[Any]:
         """Set what a preset sets."""
@@ -132,7 +145,7 @@ class StartPage:
         return self.runs.start(Run(run_id, user.name, user.counted, used, inputs, given.name, needs), secret)
 
 
-def _there(given: Given, path: str) -> str:
+def _there(given: PoolInput, path: str) -> str:
     """The path, if the input still lies there."""
     if not Path(path).is_file():
         raise Refused(f"{given.name} is no longer here; choose it again")

@@ -13,7 +13,7 @@ from ...pipeline.plan import Plan
 from ...reporting.formatting import clean, duration, num, squash
 from ...reporting.sections import mix, overview, purge, ratings
 from ...schema import ORIGINS
-from ..inputs import Given
+from ..inputs import PoolInput
 from ..jobs.runs import Run
 from .results import Results
 
@@ -62,21 +62,33 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]], name: str, numbers
     return html(frame + "<tbody>{}</tbody></table></div>", name, top, lines)
 
 
-def preview(given: Given) -> str:
+def preview(given: PoolInput) -> str:
     """The first rows of an input."""
     shown = f"{given.rows:,} rows in {given.name}" + (f", of the form {given.form}." if given.form else ".")
-    cells = [[squash(json.dumps(v) if isinstance(v, (list, dict)) else "" if v is None else v, 120) for v in
-              (row.get(c) for c in given.columns)] for row in given.first]  # fmt: skip
+    cells = [
+        [
+            squash(json.dumps(v) if isinstance(v, (list, dict)) else "" if v is None else v, 120)
+            for v in (row.get(c) for c in given.columns)
+        ]
+        for row in given.first
+    ]
     body = table(given.columns, cells, "First rows", numbers=False)
     return str(html('<div class="entp"><p><strong>{}</strong> The first ones:</p>{}</div>', shown, body))
 
 
 def plan_view(plan: Plan, calls_model: bool) -> str:
     """What a run would do."""
-    rows = [["time on 2 cores, about", duration(60 * low), duration(60 * high)] if what.startswith("minutes")
-            else [PLANNED.get(what, what), _figure(low), _figure(high)] for what, low, high in plan.lines]  # fmt: skip
-    lead = html("<p>{} rows were read{}. Nothing was asked of a model yet.</p>", f"{plan.rows:,}",
-                f", {plan.marked:,} of them can't be used as they are" if plan.marked else "")  # fmt: skip
+    rows = [
+        ["time on 2 cores, about", duration(60 * low), duration(60 * high)]
+        if what.startswith("minutes")
+        else [PLANNED.get(what, what), _figure(low), _figure(high)]
+        for what, low, high in plan.lines
+    ]
+    lead = html(
+        "<p>{} rows were read{}. Nothing was asked of a model yet.</p>",
+        f"{plan.rows:,}",
+        f", {plan.marked:,} of them can't be used as they are" if plan.marked else "",
+    )
     after = "" if calls_model else " No model will be asked, so it costs nothing."
     tail = html('<p class="hint">Where two figures stand, the run itself decides between them.{}</p>', after)
     return str(html('<div class="entp">{}{}{}</div>', lead, table(["", "at least", "at most"], rows, "Plan"), tail))
@@ -129,11 +141,19 @@ def summary(results: Results) -> str:
     warned = joined(html("<li>{}</li>", warning) for warning in results.manifest["warnings"])
     box = html('<div class="warn"><strong>Warnings</strong><ul>{}</ul></div>', warned) if warned else Markup("")
     origins = results.manifest["dataset"]["by_origin"]
-    made = table(["where the rows come from", "rows"],
-                 [[ORIGINS.get(k, k), num(n)] for k, n in origins.items()], "Origins")  # fmt: skip
+    made = table(
+        ["where the rows come from", "rows"], [[ORIGINS.get(k, k), num(n)] for k, n in origins.items()], "Origins"
+    )
     varied = mix.diversity(results.manifest)
-    diversity = table([f"diversity, {num(varied['rows'])} rows of each", "as they came in", "of the dataset"],
-                      varied["lines"], "Diversity before and after") if varied else Markup("")  # fmt: skip
+    diversity = (
+        table(
+            [f"diversity, {num(varied['rows'])} rows of each", "as they came in", "of the dataset"],
+            varied["lines"],
+            "Diversity before and after",
+        )
+        if varied
+        else Markup("")
+    )
     return str(html('<div class="entp"><dl class="tiles">{}</dl>{}{}{}</div>', tiles, box, made, diversity))
 
 
@@ -143,22 +163,37 @@ def figures(manifest: Mapping[str, Any]) -> str:
     data, did = overview.dataset(manifest) or {}, ratings.correction(manifest) or {}
     maps = [(f"How {name or 'the rater'} rates", RATES, plot) for name, plot in did.get("maps", [])]
     plots = [
-        ("Rows after each stage", "Each bar is as wide as the rows that were left.",
-         (overview.stages(manifest) or {}).get("funnel")),
-        ("Ratings before and after correction", "Raw ratings against corrected scores.",
-         (ratings.ratings(manifest) or {}).get("plot")),
+        (
+            "Rows after each stage",
+            "Each bar is as wide as the rows that were left.",
+            (overview.stages(manifest) or {}).get("funnel"),
+        ),
+        (
+            "Ratings before and after correction",
+            "Raw ratings against corrected scores.",
+            (ratings.ratings(manifest) or {}).get("plot"),
+        ),
         *maps,
-        ("What each rule did", "Rows repaired, dropped and flagged.",
-         (purge.purge(manifest) or {}).get("plot")),
-        ("Rows left out, by reason", "They are kept aside; used-up rows live on in merged ones.",
-         data.get("dropped_by")),
-        ("Separation by number of clusters", "How well rows of one cluster hold together; ringed: the number chosen.",
-         found.get("curve")),
-        ("Map of the rows", "Rows alike in content lie near each other; rings are representatives. Point at one.",
-         found.get("map")),
-    ]  # fmt: skip
+        ("What each rule did", "Rows repaired, dropped and flagged.", (purge.purge(manifest) or {}).get("plot")),
+        (
+            "Rows left out, by reason",
+            "They are kept aside; used-up rows live on in merged ones.",
+            data.get("dropped_by"),
+        ),
+        (
+            "Separation by number of clusters",
+            "How well rows of one cluster hold together; ringed: the number chosen.",
+            found.get("curve"),
+        ),
+        (
+            "Map of the rows",
+            "Rows alike in content lie near each other; rings are representatives. Point at one.",
+            found.get("map"),
+        ),
+    ]
     shown = joined(
-        html('<figure><figcaption><strong>{}</strong>{}</figcaption>{}</figure>', name, how, plot)
-        for name, how, plot in plots if plot
-    )  # fmt: skip
+        html("<figure><figcaption><strong>{}</strong>{}</figcaption>{}</figure>", name, how, plot)
+        for name, how, plot in plots
+        if plot
+    )
     return str(html('<div class="entp"><div class="pair">{}</div></div>', shown))

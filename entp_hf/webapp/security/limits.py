@@ -38,15 +38,37 @@ class Limits:
 
 
 HOSTED = Limits(
-    hosted=True, bytes=50_000_000, rows=5_000, seconds=3600.0, memory=12_000_000_000, waiting=20, active=1,
-    runs_per_hour=10, looks_per_minute=30, kept_hours=24.0, look_seconds=60.0, look_memory=3_000_000_000,
-    area=2_000_000_000, inputs=3,
-)  # fmt: skip
+    hosted=True,
+    bytes=50_000_000,
+    rows=5_000,
+    seconds=3600.0,
+    memory=12_000_000_000,
+    waiting=20,
+    active=1,
+    runs_per_hour=10,
+    looks_per_minute=30,
+    kept_hours=24.0,
+    look_seconds=60.0,
+    look_memory=3_000_000_000,
+    area=2_000_000_000,
+    inputs=3,
+)
 LOCAL = Limits(
-    hosted=False, bytes=2_000_000_000, rows=1_000_000, seconds=7 * 86_400.0, memory=1 << 62, waiting=1000, active=1000,
-    runs_per_hour=10_000, looks_per_minute=10_000, kept_hours=24.0 * 365, look_seconds=3600.0, look_memory=1 << 62,
-    area=1 << 62, inputs=1000,
-)  # fmt: skip
+    hosted=False,
+    bytes=2_000_000_000,
+    rows=1_000_000,
+    seconds=7 * 86_400.0,
+    memory=1 << 62,
+    waiting=1000,
+    active=1000,
+    runs_per_hour=10_000,
+    looks_per_minute=10_000,
+    kept_hours=24.0 * 365,
+    look_seconds=3600.0,
+    look_memory=1 << 62,
+    area=1 << 62,
+    inputs=1000,
+)
 
 
 def limits_here() -> Limits:
