@@ -259,9 +259,9 @@ def test_perplexity_and_ifd_are_those_computed_row_by_row(tiny, real):
 
 
 def test_losses_go_on_after_a_stop_and_are_not_computed_twice(real, monkeypatch):
-    from entp_hf.baselines import perplexity as likelihood
+    from entp_hf.models import losses
 
-    plain = likelihood.mean_losses
+    plain = losses.mean_losses
     calls = []
 
     def stops(model, part):
@@ -270,8 +270,8 @@ def test_losses_go_on_after_a_stop_and_are_not_computed_twice(real, monkeypatch)
             raise KeyboardInterrupt
         return plain(model, part)
 
-    monkeypatch.setattr(likelihood, "CHUNK", 3)
-    monkeypatch.setattr(likelihood, "mean_losses", stops)
+    monkeypatch.setattr(losses, "CHUNK", 3)
+    monkeypatch.setattr(losses, "mean_losses", stops)
     with pytest.raises(KeyboardInterrupt):
         select(real, "perplexity", 2)
     assert sum(calls[:4]) == 12  # two chunks of three rows, each row with and without its question
@@ -279,18 +279,18 @@ def test_losses_go_on_after_a_stop_and_are_not_computed_twice(real, monkeypatch)
     calls += [0] * 9
     whole = select(real, "perplexity", 2)
     assert sum(calls) == 4  # the two rows that were left
-    monkeypatch.setattr(likelihood, "mean_losses", None)
+    monkeypatch.setattr(losses, "mean_losses", None)
     assert list(select(real, "perplexity", 2).index) == list(whole.index)
 
 
 def test_out_of_memory_names_the_setting(real, monkeypatch):
-    from entp_hf.baselines import perplexity as likelihood
     from entp_hf.errors import EntpError
+    from entp_hf.models import losses
 
     def fails(model, part):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
 
-    monkeypatch.setattr(likelihood, "mean_losses", fails)
+    monkeypatch.setattr(losses, "mean_losses", fails)
     with pytest.raises(EntpError, match="answer losses: out of memory .* Lower batch_size or max_length"):
         select(real, "ifd", 2)
 

@@ -144,7 +144,7 @@ def test_ones_own_index_will_do_without_embeddings() -> None:
 def test_neighbors_of_other_rows_are_an_error() -> None:
     ratings, _, points = clusters(200, 20, False, seed=9)
     wrong = nearest(points, 5)
-    with pytest.raises(StageError, match="200 rows of neighbors for 100 rows of ratings"):
+    with pytest.raises(StageError, match="200 rows of neighbor_table for 100 rows of ratings"):
         correct_ratings(ratings[:100], points[:100], neighbor_table=wrong)
     with pytest.raises(StageError, match="neighbors name rows that are copies of others or out of range"):
         correct_ratings(ratings, points, neighbor_table=wrong, copy_of=np.r_[0, 0, np.arange(2, 200)])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from synthetic import PRIOR, error, places, random_prior, random_transition, rate, transition
 
-from entp_hf.correction import diagnostics as evidence
 from entp_hf.correction import latent_class as latent
+from entp_hf.correction import patterns
 from entp_hf.correction.latent_class import Block, Latent
 from entp_hf.embedding.neighbors import Neighbors, nearest
 
@@ -51,7 +51,7 @@ def sampled(rows: int, size: int, matrix: np.ndarray, seed: int) -> tuple[Latent
     ratings = rate(truth, matrix, rng)[:, None]
     start = np.arange(rows) // size * size
     index = start[:, None] + (np.arange(rows)[:, None] - start[:, None] + np.arange(1, 11)) % size
-    blocks = evidence.blocks_of(ratings, Neighbors(index, np.zeros(index.shape, np.float32)), np.arange(rows))
+    blocks = patterns.blocks_of(ratings, Neighbors(index, np.zeros(index.shape, np.float32)), np.arange(rows))
     return fitted(blocks, np.bincount(ratings[:, 0], minlength=6) / rows), blocks
 
 
@@ -61,14 +61,14 @@ def test_counts_of_parts_add_up_to_those_of_the_whole(raters: int, monkeypatch: 
     ratings = rng.integers(-1, 6, (500, raters))
     lent = None if raters == 3 else Neighbors(rng.integers(0, 500, (500, 10)), np.zeros((500, 10), np.float32))
     rows = np.flatnonzero((ratings >= 0).any(axis=1))
-    whole = evidence.blocks_of(ratings, lent, rows)
+    whole = patterns.blocks_of(ratings, lent, rows)
     assert sum(block.weight.sum() for block in whole) <= len(rows) + 1e-9
-    monkeypatch.setattr(evidence, "COUNTED", 37)
-    parts = evidence.blocks_of(ratings, lent, rows)
+    monkeypatch.setattr(patterns, "COUNTED", 37)
+    parts = patterns.blocks_of(ratings, lent, rows)
     for one, other in zip(whole, parts, strict=True):
         assert one.raters == other.raters and (one.ratings == other.ratings).all()
         assert np.abs(one.weight - other.weight).max() < 1e-9
-    assert len(evidence.blocks_of(ratings, lent, rows[:0])) == len(whole)
+    assert len(patterns.blocks_of(ratings, lent, rows[:0])) == len(whole)
 
 
 # Bounds: about twice the errors of a prototype on its own data.
@@ -108,10 +108,10 @@ def test_the_histogram_is_that_of_a_slow_loop() -> None:
         pairs = list(itertools.permutations(range(len(lent)), 2))
         for a, b in pairs:
             slow[whole[i, 0], lent[a], lent[b]] += 1 / len(pairs)
-    cube = evidence.triples(whole[:, 0], index, np.arange(n))
+    cube = patterns.triples(whole[:, 0], index, np.arange(n))
     assert np.allclose(cube, slow, atol=1e-12)
     assert cube.sum() == pytest.approx(rows)
-    (block,) = evidence.blocks_of(whole, Neighbors(index, np.zeros(index.shape, np.float32)), np.arange(n))
+    (block,) = patterns.blocks_of(whole, Neighbors(index, np.zeros(index.shape, np.float32)), np.arange(n))
     even = np.zeros((6, 6, 6))
     np.add.at(even, tuple(block.ratings.T), block.weight)
     turned = [slow.transpose(axes) for axes in itertools.permutations(range(3))]
@@ -126,7 +126,7 @@ def test_two_neighbors_give_whole_counts() -> None:
     for own, (one, other) in zip(whole, whole[index], strict=True):
         plain[own, one, other] += 0.5
         plain[own, other, one] += 0.5
-    assert np.array_equal(evidence.triples(whole, index, np.arange(500)), plain)
+    assert np.array_equal(patterns.triples(whole, index, np.arange(500)), plain)
 
 
 def test_the_likelihood_never_falls() -> None:

@@ -15,14 +15,6 @@ from entp_hf.pipeline.run import check_inputs
 from entp_hf.schema import Finding, new_row
 
 
-def letters(texts):
-    return np.array([[text.lower().count(letter) + 0.1 for letter in "aeiou"] for text in texts])
-
-
-def flat(texts):
-    return np.ones(len(texts))
-
-
 def rows(number: int):
     turns = [
         [{"role": "user", "content": f"Ask {i}"}, {"role": "assistant", "content": "aeio" * i}] for i in range(number)
@@ -31,7 +23,7 @@ def rows(number: int):
 
 
 def test_a_function_embeds_and_its_vectors_are_of_unit_length():
-    embed = Embed("test_embed:letters")
+    embed = Embed("plugins:letters")
     found = embed.encode_rows(rows(5))
     assert found.shape == (5, 5) and found.dtype == np.float32
     assert np.allclose(np.linalg.norm(found, axis=1), 1)
@@ -43,15 +35,15 @@ def test_only_repaired_rows_are_embedded_again():
     mended = Finding("mojibake", "response", "repair").as_dict()
     given = as_dataset([row | {"findings": [mended] if i == 2 else []} for i, row in enumerate(given)])
     known = np.zeros((4, 5), np.float32)
-    renewed = Embed("test_embed:letters").renewed(known, given)
+    renewed = Embed("plugins:letters").renewed(known, given)
     assert np.flatnonzero(renewed.any(axis=1)).tolist() == [2] and not known.any()
 
 
 def test_what_is_no_embedder_says_so():
-    with pytest.raises(ConfigError, match="embedder: 'test_embed:nothing'"):
-        check_inputs(EntpConfig(embedder="test_embed:nothing", fuser="mosaic", raters=[], pool="all"))
+    with pytest.raises(ConfigError, match="embedder: 'plugins:nothing'"):
+        check_inputs(EntpConfig(embedder="plugins:nothing", fuser="mosaic", raters=[], pool="all"))
     with pytest.raises(StageError, match=r"shape \(2,\) for 2 texts"):
-        Embed("test_embed:flat").encode(["a", "b"])
+        Embed("plugins:flat").encode(["a", "b"])
 
 
 def test_bfloat16_embeds_nearly_alike_and_is_cached_apart(monkeypatch: pytest.MonkeyPatch, tmp_path):

@@ -17,7 +17,7 @@ from entp_hf.execution.progress import Bar, listening
 from entp_hf.execution.tables import as_dataset
 from entp_hf.execution.usage import metered
 from entp_hf.llm.protocol import ChatReply
-from entp_hf.rating import rate
+from entp_hf.rating import stage
 from entp_hf.rating.rate import Rate, compress, judge, to_levels
 from entp_hf.rating.stage import OwnRater, rate_rows
 from entp_hf.schema import new_row
@@ -49,22 +49,6 @@ class Digits:
         assert all(prompt.endswith("\nScore: ") for prompt in prompts) and prefix.startswith("Rate the quality")
         sizes = [len(prompt.split("Response: ")[1].split("\nScore")[0].split()) for prompt in prompts]
         return np.array([[np.nan if size == 3 else size / 10, 0.9] for size in sizes])
-
-
-def by_length(rows) -> list[float | None]:
-    return [min(5.0, len(row["messages"][-1]["content"].split())) for row in rows]
-
-
-def off_scale(rows) -> list[float | None]:
-    return [6.0 if "two" in row["messages"][0]["content"] else None for row in rows]
-
-
-def not_numbers(rows) -> list[str]:
-    return ["4" for _ in rows]
-
-
-def too_few(rows) -> list[float]:
-    return [1.0]
 
 
 # ---- the scale
@@ -218,16 +202,16 @@ def test_raters_stand_side_by_side_in_order(monkeypatch):
         made.append((config.endpoint, model))
         return clients["llm" if config.endpoint else "logits"]
 
-    monkeypatch.setattr(rate, "make_client", make)
+    monkeypatch.setattr(stage, "make_client", make)
     pool = [new_row(chat("q", " ".join(["w"] * n)), ratings=[2.0]) for n in (1, 2, 4, 5)]
     config = EntpConfig(
-        raters=["column", "llm", "logits", "test_rate:by_length"],
+        raters=["column", "llm", "logits", "plugins:by_length"],
         rating_columns=["stars"],
         endpoint="http://e.example",
         rater_model="m",
     )
     rated, names = rate_rows(as_dataset(pool), config)
-    assert names == ["stars", "llm", "logits", "test_rate:by_length"]
+    assert names == ["stars", "llm", "logits", "plugins:by_length"]
     # expectations 0.1, 0.2, 0.4, 0.5 -> middles 1/8, 3/8, 5/8, 7/8 of six levels
     assert rated["ratings"][:] == [[2, 5, 0, 1], [2, 5, 2, 2], [2, 5, 3, 4], [2, 5, 5, 5]]
     assert made == [("http://e.example", "m"), ("", "m")]  # a server gives no probabilities
@@ -244,11 +228,11 @@ def test_rows_are_rated_in_blocks_under_one_bar(monkeypatch, method):
 
     client = Barred(lambda r: judged(7) if r.attempt or not asked_for(r).endswith("1") else "no")
     client = client if method == "llm" else Digits()
-    monkeypatch.setattr(rate, "make_client", lambda *_: client)
+    monkeypatch.setattr(stage, "make_client", lambda *_: client)
     pool = as_dataset([new_row(chat(f"q{n}", "w " * (n % 7 + 1))) for n in range(25)])
     config, news = EntpConfig(raters=[method]), []
     whole, _ = rate_rows(pool, config)
-    monkeypatch.setattr(rate, "RATED", 10)
+    monkeypatch.setattr(stage, "RATED", 10)
     with listening(lambda progress: news.append((progress.done, progress.total))):
         assert rate_rows(pool, config)[0][:] == whole[:]
     assert whole["ratings"][0] is not None and news == sorted(news)
@@ -256,18 +240,18 @@ def test_rows_are_rated_in_blocks_under_one_bar(monkeypatch, method):
 
 
 def test_an_own_rater_works_on_plain_rows_too():
-    assert OwnRater("test_rate:by_length")({"messages": [chat("q", "a b")]})["ratings"] == [[2.0]]
+    assert OwnRater("plugins:by_length")({"messages": [chat("q", "a b")]})["ratings"] == [[2.0]]
 
 
 @pytest.mark.parametrize(
     ("path", "said"),
     [
         (
-            "test_rate:off_scale",
-            r"test_rate:off_scale returned 6\.0; a rating is a number from 0 to 5, or None \(1 rows",
+            "plugins:off_scale",
+            r"plugins:off_scale returned 6\.0; a rating is a number from 0 to 5, or None \(1 rows",
         ),
-        ("test_rate:not_numbers", r"test_rate:not_numbers returned '4'; .* \(3 rows"),
-        ("test_rate:too_few", "test_rate:too_few returned 1 ratings for 3 rows"),
+        ("plugins:not_numbers", r"plugins:not_numbers returned '4'; .* \(3 rows"),
+        ("plugins:too_few", "plugins:too_few returned 1 ratings for 3 rows"),
     ],
 )
 def test_an_own_rater_is_not_trusted(path, said):
@@ -275,17 +259,17 @@ def test_an_own_rater_is_not_trusted(path, said):
         rate_rows(as_dataset(rows("one", "two", "three")), EntpConfig(raters=[path]))
 
 
-@pytest.mark.parametrize("path", ["no.such.module:rate", "test_rate:nothing", "test_rate", ":x"])
+@pytest.mark.parametrize("path", ["no.such.module:rate", "plugins:nothing", "plugins", ":x"])
 def test_an_own_rater_that_is_not_there_is_found_out_before_anything_is_asked(path, monkeypatch):
     client = Scripted(lambda request: judged(5))
-    monkeypatch.setattr(rate, "make_client", lambda *_: client)
+    monkeypatch.setattr(stage, "make_client", lambda *_: client)
     with pytest.raises(ConfigError, match="raters: '.*' is neither one of column, llm, logits nor importable"):
         rate_rows(as_dataset(rows("a")), EntpConfig(raters=["llm", path]))
     assert not client.asked
 
 
 def test_no_rows_are_not_rated(monkeypatch):
-    monkeypatch.setattr(rate, "make_client", lambda *_: Scripted(lambda request: judged(5)))
+    monkeypatch.setattr(stage, "make_client", lambda *_: Scripted(lambda request: judged(5)))
     rated, names = rate_rows(as_dataset([]), EntpConfig(raters=["llm"]))
     assert len(rated) == 0 and names == ["llm"]
 
