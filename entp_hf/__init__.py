@@ -3,11 +3,11 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from datasets import load_dataset
-
-from .registration import register
+from .builders.registration import register
 
 if TYPE_CHECKING:
+    from datasets import load_dataset
+
     from .config import EntpConfig
     from .correction.correct import correct_ratings
     from .correction.task import CorrectedRatings
@@ -35,7 +35,7 @@ __all__ = [
     "run",
 ]
 
-# Imported on first use: `import entp_hf` costs no more than datasets does, in every worker process too.
+# Imported on first use (PEP 562), so that `import entp_hf` and `entp --help` are quick.
 _HOME = {
     "CorrectedRatings": "correction",
     "Embed": "embedding.embed",
@@ -51,6 +51,8 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "load_dataset":
+        return importlib.import_module("datasets").load_dataset
     if name in _HOME:
         return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,7 +14,7 @@ LAYERS = [
     ["rules"],
     ["config"],
     ["execution"],
-    ["io", "registration"],
+    ["io"],
     ["models", "reporting"],
     ["llm", "embedding", "evaluation"],
     ["cards"],

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from ..config import EntpConfig
-from ..pipeline.plan import Plan
-from ..purge.explain import Explained
-from ..schema import Row
+
+if TYPE_CHECKING:
+    from ..pipeline.plan import Plan
+    from ..purge.explain import Explained
+    from ..schema import Row
 
 ROOM = 40  # characters shown on either side of what a rule found or changed
 
