@@ -23,7 +23,7 @@ from entp_hf import EntpConfig
 from entp_hf.execution.ray_engine import BLOCK, RayEngine
 from entp_hf.execution.stage import apply
 from entp_hf.execution.threads import cpu_count
-from entp_hf.io.output_folder import write_rows
+from entp_hf.io.parquet import write_rows
 from entp_hf.purge import Purge
 from entp_hf.purge.sharded import purge_files
 

@@ -17,7 +17,7 @@ from datasets.fingerprint import Hasher
 from ..config import EntpConfig
 from ..errors import ConfigError
 from ..execution.source_hash import source_hash
-from ..io.files import EXTENSIONS, extension
+from ..io.paths import EXTENSIONS, extension
 from ..schema import FEATURES
 
 # `split` and `cache_dir` are load_dataset's own arguments; the pipeline's cache is set by $ENTP_CACHE here.
@@ -64,7 +64,7 @@ class Made(datasets.Dataset):  # type: ignore[misc]
 
     def run_folder(self) -> Path | None:
         """What `entp build` would have written, None where it is gone or the rows are no longer those of the run."""
-        from ..io.output_folder import read_written
+        from ..io.parquet import read_written
 
         for file in self.cache_files[:1]:
             folder = Path(file["filename"]).parent / RUNS / str(self.split)

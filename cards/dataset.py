@@ -13,7 +13,7 @@ from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCardData
 
 from ..config import EntpConfig
-from ..io.sources import is_hub_name
+from ..io.paths import is_hub_name
 from ..reporting.formatting import clean, squash
 from ..reporting.sections.mix import diversity
 from ..rules.registry import RULES

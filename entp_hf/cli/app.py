@@ -33,6 +33,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Turn the low-quality rows of an instruction-tuning pool into training data.",
 )
 
@@ -55,6 +56,13 @@ for commands in (data, purging, learn, hub, cache):
     commands.register(app)
 
 
+def print_version(wanted: bool) -> None:
+    """Print the version and leave, where `wanted`."""
+    if wanted:
+        out.print(importlib.metadata.version("entp-hf"))
+        raise typer.Exit
+
+
 @app.command()
 def config() -> None:
     """Print the default configuration as YAML, with comments."""
@@ -70,6 +78,15 @@ def demo(
     from .demo import run_demo
 
     run_demo(output, overwrite)
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version and leave", is_eager=True, callback=print_version)
+    ] = False,
+) -> None:
+    """Turn the low-quality rows of an instruction-tuning pool into training data."""
 
 
 @app.command()

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import ConfigError, InputError
+from ..io.output_folder import output_folder
+from ..io.paths import find_files, is_hub_name, is_remote
 
 Inputs = Annotated[
     list[str] | None,
@@ -21,24 +23,31 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the folder
 
 def given(inputs: list[str] | None, output: str | None) -> tuple[list[str], str]:
     """Both, or InputError saying what is missing."""
-    if not inputs:
-        raise InputError("no input given: name files, a folder or a Hub dataset")
+    inputs = present(inputs)
     if output is None:
         raise InputError("no output folder given: add -o FOLDER")
     return inputs, output
 
 
+def present(inputs: list[str] | None) -> list[str]:
+    """The inputs; raises InputError, before anything is loaded, for those that are neither files nor Hub datasets."""
+    if not inputs:
+        raise InputError("no input given: name files, a folder or a Hub dataset")
+    absent = [name for name in inputs if not (is_remote(name) or find_files(name) or is_hub_name(name))]
+    if absent:
+        raise InputError("\n".join(f"{name}: no such file or folder" for name in absent))
+    return inputs
+
+
 def folder_or_none(output: str | None, overwrite: bool) -> Any:
     """A context: the folder to write into, whole or not at all, or None where there is no `output`."""
-    from ..io.output_folder import output_folder
-
     return output_folder(output, overwrite) if output is not None else nullcontext()
 
 
 def write_rows_and_figures(folder: Path, kept: Any, dropped: Any, info: dict[str, Any]) -> None:
     """Two sets of rows as Parquet, and the figures as manifest.json."""
     from ..io.manifest import Manifest
-    from ..io.output_folder import write_rows
+    from ..io.parquet import write_rows
 
     write_rows(kept, folder / "data" / "train.parquet")
     write_rows(dropped, folder / "dropped" / "train.parquet")

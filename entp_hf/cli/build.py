@@ -12,8 +12,19 @@ from rich.markup import escape
 
 from ..config import EntpConfig
 from ..errors import ConfigError, InputError
+from ..io.output_folder import output_folder
 from ..reporting.formatting import raw
-from .arguments import Folder, Inputs, Overwrite, folder_or_none, given, pairs, settings_of, write_rows_and_figures
+from .arguments import (
+    Folder,
+    Inputs,
+    Overwrite,
+    folder_or_none,
+    given,
+    pairs,
+    present,
+    settings_of,
+    write_rows_and_figures,
+)
 from .console import out, show_plan, show_summary, show_warnings, table
 from .options import LENIENT, with_settings
 
@@ -33,17 +44,17 @@ def build(
     if emit:
         config = dataclasses.replace(config, emit_preference=True)
     if dry_run:
+        inputs = present(inputs)
         from ..pipeline.plan import plan
 
-        show_plan(plan(given(inputs, output or "-")[0], config, exact=True, sample=sample), sample)
+        show_plan(plan(inputs, config, exact=True, sample=sample), sample)
         return
     if sample:
         raise InputError("--sample: only --dry-run asks a sample; a run asks everything")
-    from ..io.output_folder import output_folder
-    from ..pipeline.run import run
-
     inputs, output = given(inputs, output)
     with output_folder(output, overwrite) as folder:
+        from ..pipeline.run import run
+
         result = run(inputs, config)
         result.write(folder)
     show_summary(result.manifest)
@@ -58,15 +69,14 @@ def rate(
     correct: Annotated[bool, typer.Option("--correct", help="correct the ratings too, with confidence")] = False,
 ) -> None:
     """Rate the rows of INPUT, and with --correct correct the ratings; with -o, write them with scores."""
-    from ..pipeline.run import score_rows
-
-    if not inputs:
-        raise InputError("no input given: name files, a folder or a Hub dataset")
+    inputs = present(inputs)
     if correct and config.correction == "none":
         raise ConfigError(
             ["correction: 'none' was given beside --correct; name posterior or simifeat, or leave one out"]
         )
     with folder_or_none(output, overwrite) as folder:
+        from ..pipeline.run import score_rows
+
         kept, unrated, info = score_rows(inputs, config, corrected=correct)
         if folder is not None:
             write_rows_and_figures(folder, kept, unrated, info)
@@ -96,17 +106,17 @@ def select(
     names: Annotated[bool, typer.Option("--list", help="list the methods and leave")] = False,
 ) -> None:
     """Select rows of INPUT by one of the methods that ENTP is compared with; writes data, dropped rows, manifest."""
-    from ..baselines.registry import SELECTORS
-    from ..baselines.select import select_rows
-    from ..io.output_folder import output_folder
-
     if names:
+        from ..baselines.registry import SELECTORS
+
         head = ["method", "what it takes", "needs", "settings", "arXiv"]
         rows = [[name, m.about, m.needs or "-", pairs(m.settings), m.paper] for name, m in SELECTORS.items()]
         table("Selection methods", head, rows)
         return
     inputs, output = given(inputs, output)
     with output_folder(output, overwrite) as folder:
+        from ..baselines.select import select_rows
+
         kept, dropped, figures = select_rows(inputs, method, number, config, settings_of(setting or []), target)
         write_rows_and_figures(folder, kept, dropped, figures)
     show_warnings(figures["warnings"])

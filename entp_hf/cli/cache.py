@@ -11,7 +11,6 @@ from rich.markup import escape
 
 from ..config import EntpConfig
 from ..errors import InputError
-from ..llm.reply_cache import REPLIES, cache_info, export, prune
 from .console import out, table
 
 CacheDir = Annotated[str, typer.Option("--cache-dir", help="folder of the cache; empty: $ENTP_CACHE or ~/.cache/entp")]
@@ -20,12 +19,16 @@ cache = typer.Typer(no_args_is_help=True, help="Look into, clean up or export th
 
 
 def _file(cache_dir: str) -> Path:
+    from ..llm.reply_cache import REPLIES
+
     return EntpConfig(cache_dir=cache_dir).cache_path() / REPLIES
 
 
 @cache.command()
 def info(cache_dir: CacheDir = "") -> None:
     """How many replies of which models are kept, since when, and how large the file is."""
+    from ..llm.reply_cache import cache_info
+
     found = cache_info(_file(cache_dir))
     days = [
         "none" if found[end] is None else dt.datetime.fromtimestamp(found[end]).isoformat(" ", "minutes")
@@ -51,6 +54,8 @@ def prune_(
     """Delete replies older than a number of days; 0 deletes all. They will be asked, and paid for, again."""
     if older_than is None:
         raise InputError("say how old replies must be to go: --older-than DAYS; 0 deletes all")
+    from ..llm.reply_cache import prune
+
     path = _file(cache_dir)
     out.print(f"{prune(path, older_than):,} entries deleted from {escape(str(path))}")
 
@@ -64,6 +69,8 @@ def export_(
     """Write every request and reply as a line of JSON, oldest first."""
     if output.exists() and not overwrite:
         raise InputError(f"{output} exists; add --overwrite, or name another file")
+    from ..llm.reply_cache import export
+
     out.print(f"{export(_file(cache_dir), output):,} entries in {escape(str(output))}")
 
 

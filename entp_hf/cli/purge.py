@@ -12,7 +12,8 @@ from rich.padding import Padding
 
 from ..config import EntpConfig
 from ..errors import InputError
-from .arguments import Folder, Inputs, Overwrite, folder_or_none, given, write_rows_and_figures
+from ..io.output_folder import output_folder
+from .arguments import Folder, Inputs, Overwrite, folder_or_none, given, present, write_rows_and_figures
 from .console import out, show_explained, show_purge, shown, table
 from .options import LENIENT, with_settings
 
@@ -32,11 +33,12 @@ def purge(
     if rules:
         _list()
         return
+    inputs = present(inputs)
+    if output is not None:
+        output_folder(output, overwrite).check()
     from ..io.reader import read_rows
     from ..pipeline.run import purge_rows
 
-    if not inputs:
-        raise InputError("no input given: name files, a folder or a Hub dataset")
     if explain:
         _explain(read_rows(inputs, config)[0], explain, config)
         return
@@ -87,7 +89,7 @@ def _write_scores(folder: Path, kept: Any, dropped: Any, config: EntpConfig) -> 
     from datasets import concatenate_datasets
 
     from ..execution.tables import each, tables
-    from ..io.output_folder import write_tables
+    from ..io.parquet import write_tables
     from ..purge.purge import Purge
     from ..purge.retune import loosest, loosest_of_all
     from ..schema import FEATURES
@@ -123,17 +125,17 @@ def retune(
     overwrite: Overwrite = False,
 ) -> None:
     """Try other thresholds on the scores that a purge stored, without running the rules again."""
+    if not (folder / "manifest.json").is_file():
+        raise InputError(f"{folder}: no manifest.json there; give a folder that `entp purge -o` made")
     import numpy as np
     from datasets import concatenate_datasets
 
     from ..execution.tables import column, each, pick, set_aside
     from ..io.manifest import Manifest
-    from ..io.output_folder import read_written, write_rows
+    from ..io.parquet import read_written, write_rows
     from ..purge.retune import rethreshold
     from ..rules.selection import parse_thresholds
 
-    if not (folder / "manifest.json").is_file():
-        raise InputError(f"{folder}: no manifest.json there; give a folder that `entp purge -o` made")
     manifest = Manifest.load(folder / "manifest.json")
     config = EntpConfig.from_dict(manifest["config"])
     ran = {

@@ -13,6 +13,7 @@ import typer
 from rich.markup import escape
 
 from ..errors import InputError
+from ..io.paths import is_hub_name, is_remote
 from ..training.options import SFTOptions
 from .arguments import Folder, Overwrite, settings_of
 from .console import out, table
@@ -26,10 +27,12 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Fine-tune a chat model on DATASET with TRL (LoRA by default), on the assistant's tokens only."""
-    from ..training.sft import train as run_training
-
     if output is None:
         raise InputError("no output folder given: add -o FOLDER")
+    if not is_remote(dataset) and not is_hub_name(dataset) and not Path(dataset).exists():
+        raise InputError(f"{dataset}: no such file or folder")
+    from ..training.sft import train as run_training
+
     options = dataclasses.replace(options, dataset=dataset, output_dir=str(output), overwrite=overwrite)
     figures = run_training(options)
     table("Training", ["", ""], [[key.replace("_", " "), value] for key, value in figures.items()])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
@@ -16,9 +15,8 @@ import pyarrow.parquet as pq
 from ..errors import InputError
 from ..execution.tables import Streamed, table_rows
 from .json_csv import RawRow, Read, check_names, read_text
+from .paths import extension
 
-EXTENSIONS = (".parquet", ".jsonl", ".json", ".csv", ".tsv", ".jsonl.gz", ".json.gz", ".csv.gz", ".tsv.gz")
-NOT_DATA = {"manifest.json", "dataset_info.json", "dataset_infos.json", "state.json"}  # lie beside data files
 BATCH = 4096  # rows of a Parquet file held at once
 
 
@@ -36,41 +34,6 @@ class RawRows:
     sha256: str = ""
     license: str = ""  # as the Hub's card says, with several parted by commas; "": nothing known
     languages: tuple[str, ...] = ()  # as the Hub's card says
-
-
-def extension(path: Path) -> str:
-    """The known extension that the name ends with, or ""."""
-    return next((e for e in sorted(EXTENSIONS, key=len, reverse=True) if path.name.lower().endswith(e)), "")
-
-
-def find_files(given: str) -> list[Path]:
-    """Files that a path, folder or glob stands for, sorted. [] for a name with nothing at all on disk.
-
-    Raises InputError for a folder or glob without data files and for an unknown extension.
-    """
-    path = Path(given).expanduser()
-    if path.is_dir():
-        found = [p for p in sorted(path.rglob("*")) if is_data(p.relative_to(path)) and p.is_file()]
-        if not found:
-            raise InputError(f"{given}: the folder holds no data files (known: {', '.join(EXTENSIONS)})")
-        return found
-    if path.is_file():
-        if not extension(path):
-            raise InputError(f"{given}: unknown extension {path.suffix!r}; known: {', '.join(EXTENSIONS)}")
-        return [path]
-    if glob.has_magic(given):
-        matches = [Path(p) for p in sorted(glob.glob(str(path), recursive=True))]
-        found = [p for p in matches if p.is_file() and extension(p)]
-        if not found:
-            raise InputError(f"{given}: matches {len(matches)} files, none of them data ({', '.join(EXTENSIONS)})")
-        return found
-    return []
-
-
-def is_data(path: Path) -> bool:
-    """Whether a file of a folder, by its path in there, holds rows: neither hidden nor figures beside them."""
-    hidden = any(part.startswith((".", "__")) for part in path.parts)
-    return bool(extension(path)) and not hidden and path.name not in NOT_DATA
 
 
 def read_file(path: Path) -> RawRows:

@@ -43,7 +43,6 @@ from ..execution.source_hash import source_hash
 from ..execution.threads import cpu_count
 
 Info = dict[str, Any]
-MANIFEST = "manifest.json"
 
 PACKAGES = (
     "datasets", "huggingface-hub", "transformers", "torch", "trl", "peft", "sentence-transformers", "scikit-learn",

@@ -1,4 +1,4 @@
-"""The output folder, which appears whole or not at all, and Parquet files with the same bytes for the same rows."""
+"""The output folder, local or remote, which appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,24 +6,12 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
-from datasets import Dataset
+from typing import Any
 
 from ..errors import OutputError
-from ..execution.tables import blocks, on_disk
-from .manifest import MANIFEST
-from .remote import _short, file_system, is_remote, shown
-
-if TYPE_CHECKING:
-    pass
-
-ROW_GROUP = 1000  # rows; small groups let the Hub's viewer page through a file (ours)
+from .paths import MANIFEST, file_system, is_remote, short_reason, shown
 
 
 def output_folder(path: str | Path, overwrite: bool = False) -> OutputFolder | RemoteFolder:
@@ -114,38 +102,6 @@ class OutputFolder:
                 folder.rmdir()
 
 
-def write_rows(dataset: Dataset, path: Path) -> None:
-    """Write as Parquet, making its folder: the same rows give the same bytes, however they lie in memory.
-
-    Raises OutputError.
-    """
-    write_tables(blocks(dataset, size=ROW_GROUP), dataset.features.arrow_schema, path)
-
-
-def write_tables(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> None:
-    """Write tables of the schema as Parquet, each as a row group or several. Raises OutputError."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with pq.ParquetWriter(path, schema, compression="zstd", compression_level=3) as writer:
-            for table in tables:
-                writer.write_table(table.cast(schema).combine_chunks(), row_group_size=ROW_GROUP)
-    except (OSError, pa.ArrowException) as error:
-        if path.is_file():
-            path.unlink()
-        raise OutputError(f"{path} can't be written: {error}") from error
-
-
-def read_written(path: Path, columns: Sequence[str] | None = None) -> Dataset:
-    """The rows that `write_rows` wrote, or some of their columns, on disk; none included: `Dataset.from_parquet` fails
-    on those.
-    """
-    with pq.ParquetFile(path) as file:
-        names = [name for name in file.schema_arrow.names if columns is None or name in columns]
-        schema = pa.schema([file.schema_arrow.field(name) for name in names])
-        batches = (batch.select(names).cast(schema) for batch in file.iter_batches(ROW_GROUP, columns=names))
-        return on_disk(batches, schema)
-
-
 class RemoteFolder:
     """As `outputs.OutputFolder`, for a URL: files are written on this machine and sent at the end.
 
@@ -164,7 +120,7 @@ class RemoteFolder:
             there = bool(fs.exists(path) and (not fs.isdir(path) or fs.ls(path, detail=False)))
             ours = there and fs.exists(f"{path}/{MANIFEST}")
         except Exception as error:  # every file system raises kinds of its own
-            raise OutputError(f"{shown(self.url)}: can't be reached: {_short(error)}") from error
+            raise OutputError(f"{shown(self.url)}: can't be reached: {short_reason(error)}") from error
         if there and not self.overwrite:
             raise OutputError(f"{shown(self.url)} exists; name another folder, or replace it by --overwrite")
         if there and not ours:
@@ -183,7 +139,7 @@ class RemoteFolder:
                 self._send()
             except Exception as failure:  # the results are whole, so they are not thrown away
                 raise OutputError(
-                    f"{shown(self.url)} can't be written: {_short(failure)}. {self._temporary} holds the files"
+                    f"{shown(self.url)} can't be written: {short_reason(failure)}. {self._temporary} holds the files"
                 ) from failure
         shutil.rmtree(self._temporary, ignore_errors=True)
 

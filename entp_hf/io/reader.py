@@ -20,9 +20,10 @@ from ..errors import InputError
 from ..execution.source_hash import source_hash
 from ..execution.tables import TableWriter
 from ..schema import FEATURES, LEVELS, Row
-from .files import EXTENSIONS, RawRows
+from .files import RawRows
 from .formats import FORMS, detect_form, missing_columns, normalise, renamed
 from .json_csv import Problems, RawRow
+from .paths import EXTENSIONS
 from .sources import Source, open_sources
 
 CHUNK = 4096  # rows held as Python objects at once

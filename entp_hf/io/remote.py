@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import re
 import shutil
 import tempfile
 import weakref
@@ -11,30 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ..errors import InputError
-from .files import EXTENSIONS, RawRows, extension, is_data, read_file
-
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://.")
-
-
-def is_remote(name: object) -> bool:
-    """Whether it is the URL of a file or folder."""
-    return isinstance(name, str) and _URL.match(name) is not None
-
-
-def shown(url: str) -> str:
-    """The URL without a user's name and password."""
-    return re.sub(r"//[^/@]*@", "//", url)
-
-
-def file_system(url: str) -> tuple[Any, str]:
-    """The file system of a URL and the path in it. Raises ValueError or ImportError, which say what to install."""
-    import fsspec
-
-    fs, path = fsspec.core.url_to_fs(url)
-    return fs, path
+from .files import RawRows, read_file
+from .paths import EXTENSIONS, extension, file_system, is_data, short_reason, shown
 
 
 @contextmanager
@@ -44,11 +23,7 @@ def _reading(url: str) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:  # every file system raises kinds of its own
-        raise InputError(f"{shown(url)}: can't be read: {_short(error)}") from error
-
-
-def _short(error: Exception) -> str:
-    return f"{' '.join(str(error).split())[:300]} ({type(error).__name__})"
+        raise InputError(f"{shown(url)}: can't be read: {short_reason(error)}") from error
 
 
 def find_remote(url: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -18,12 +17,12 @@ from datasets.utils import tqdm
 from ..errors import InputError
 from ..execution.tables import Streamed, each, spooled
 from .conversations import dump_json
-from .files import BATCH, RawRows, extension, find_files, read_file
+from .files import BATCH, RawRows, read_file
 from .json_csv import RawRow, check_names
-from .remote import find_remote, is_remote, read_remote
+from .paths import HUB_ID, find_files, is_file_url, is_hub_name
+from .remote import find_remote, read_remote
 
 Source: TypeAlias = str | Path | Dataset | DatasetDict | IterableDataset
-_HUB_ID = re.compile(r"(hf://)?(datasets/)?(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[^/]+))?(/(?P<path>.+))?")
 
 
 def open_sources(given: Sequence[Source], split: str, problems: list[str]) -> Iterator[RawRows]:
@@ -52,11 +51,6 @@ def open_sources(given: Sequence[Source], split: str, problems: list[str]) -> It
                 yield _read_memory(item, split)
         except InputError as error:
             problems.append(str(error))
-
-
-def is_file_url(item: object) -> bool:
-    """Whether it is a URL that fsspec reads; hf:// is read with the dataset's card."""
-    return is_remote(item) and not str(item).startswith("hf://")
 
 
 def _files(item: Source) -> Sequence[Path | str]:
@@ -122,15 +116,9 @@ def _spool(given: IterableDataset, name: str) -> RawRows:
     return RawRows(name, name, list(columns), rows, range(1, len(rows) + 1), "row", sha256=digest.hexdigest())
 
 
-def is_hub_name(name: str) -> bool:
-    """Whether a name that is no file can be a dataset of the Hub: OWNER/NAME, or hf://OWNER/NAME/PATH."""
-    remote, match = name.startswith("hf://"), _HUB_ID.fullmatch(name)
-    return match is not None and (remote or not (match["path"] or extension(Path(name))))
-
-
 def read_hub(name: str, split: str) -> RawRows:
     """One split of a dataset of the Hub, or one file of it; InputError with the reason where it can't be loaded."""
-    remote, match = name.startswith("hf://"), _HUB_ID.fullmatch(name)
+    remote, match = name.startswith("hf://"), HUB_ID.fullmatch(name)
     if match is None or not is_hub_name(name):
         raise InputError(f"{name}: no such file or folder")
     from datasets import load_dataset

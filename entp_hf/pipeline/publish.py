@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from ..errors import HubError, InputError
 from ..io.manifest import Manifest
-from ..io.output_folder import read_written
+from ..io.parquet import read_written
 
 Made = TypeVar("Made")
 FILES = ("README.md", "manifest.json", "config.yaml", "report.html", "plots/*.svg", "*/train.parquet")

@@ -12,7 +12,8 @@ from datasets import Dataset
 from ..cards import dataset_card, write_plots
 from ..config import EntpConfig
 from ..io.manifest import Manifest
-from ..io.output_folder import OutputFolder, write_rows
+from ..io.output_folder import OutputFolder
+from ..io.parquet import write_rows
 from ..reporting.report import write_report
 from .publish import push_folder
 

@@ -25,8 +25,9 @@ from ..execution.tables import as_dataset, column, each, gathered, pick, set_asi
 from ..execution.usage import Usage, metered
 from ..gate.gate import Gate
 from ..io.manifest import Manifest
+from ..io.paths import is_hub_name
 from ..io.reader import read_rows
-from ..io.sources import Source, is_hub_name
+from ..io.sources import Source
 from ..llm.budget import Ledger, Limits, spending
 from ..llm.factory import make_client
 from ..mix.assembly import assemble, preference_pairs

@@ -21,9 +21,9 @@ from ..errors import InputError
 from ..execution.progress import Bar
 from ..execution.ray_engine import RayEngine, Work
 from ..execution.tables import spooled
-from ..io.files import find_files
 from ..io.manifest import Manifest
-from ..io.remote import find_remote, is_remote
+from ..io.paths import find_files, is_remote
+from ..io.remote import find_remote
 from ..rules.selection import dataset_rules_off
 from ..schema import Finding
 from .contamination.index import Contamination

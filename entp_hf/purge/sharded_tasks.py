@@ -16,10 +16,10 @@ from ..config import EntpConfig
 from ..errors import OutputError
 from ..execution.stage import Batch
 from ..execution.tables import blocks, set_aside
-from ..io.manifest import MANIFEST, Manifest
-from ..io.output_folder import read_written, write_rows
+from ..io.manifest import Manifest
+from ..io.parquet import read_written, write_rows
+from ..io.paths import MANIFEST, file_system, shown
 from ..io.reader import read_rows
-from ..io.remote import file_system, shown
 from ..purge.stage import row_rules
 from .contamination.index import Contamination
 from .duplicates.fingerprints import SKETCH, Sketch

@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from ..errors import InputError
 from ..io.manifest import Manifest
-from ..io.output_folder import read_written
+from ..io.parquet import read_written
 from ..rules.table import finds
 from ..schema import FEATURES
 from .formatting import clean, duration, listed, num, share, squash

@@ -16,7 +16,8 @@ from reading import POOL, error_of, lines, originals
 from entp_hf.config import EntpConfig
 from entp_hf.errors import InputError
 from entp_hf.io import json_csv as text_files
-from entp_hf.io.files import NOT_DATA, read_file
+from entp_hf.io.files import read_file
+from entp_hf.io.paths import NOT_DATA
 from entp_hf.io.reader import read_rows
 
 

@@ -7,7 +7,8 @@ from datasets import Dataset, concatenate_datasets, load_dataset
 
 from entp_hf.errors import OutputError
 from entp_hf.execution.tables import take
-from entp_hf.io.output_folder import OutputFolder, read_written, write_rows
+from entp_hf.io.output_folder import OutputFolder
+from entp_hf.io.parquet import read_written, write_rows
 from entp_hf.schema import FEATURES, new_row
 
 

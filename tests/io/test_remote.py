@@ -17,8 +17,8 @@ from local_hub import LocalHub
 from entp_hf.config import EntpConfig
 from entp_hf.errors import InputError, OutputError
 from entp_hf.io.output_folder import OutputFolder, RemoteFolder, output_folder
+from entp_hf.io.paths import shown
 from entp_hf.io.reader import read_rows
-from entp_hf.io.remote import shown
 
 POOL = [{"instruction": f"Count to {n}.", "input": "", "output": f"1 ... {n}"} for n in range(1, 7)]
 

@@ -8,7 +8,7 @@ import pytest
 from tiny import tiny_llama
 
 from entp_hf.execution.tables import as_dataset
-from entp_hf.io.output_folder import write_rows
+from entp_hf.io.parquet import write_rows
 from entp_hf.mix.assembly import preference_pairs
 from entp_hf.mix.fusion import Fused, fused_row
 from entp_hf.mix.groups import Group

@@ -26,7 +26,7 @@ from ...evaluation.suite import EvaluationSuite, measure
 from ...execution.source_hash import source_hash
 from ...execution.tables import set_aside
 from ...io.manifest import installed_versions
-from ...io.output_folder import write_rows
+from ...io.parquet import write_rows
 from ...io.reader import read_rows
 from ...training.data import load_rows
 from ...training.sft import last_checkpoint, train

@@ -39,7 +39,8 @@ def files_in(path: Path) -> list[Path]:
 
 def items_of(name: str | Path) -> Iterator[tuple[str, str]]:
     """(name of the item, its text) of a file, a folder, or the split "test" of a dataset of the Hub."""
-    from ...io.sources import is_hub_name, read_hub
+    from ...io.paths import is_hub_name
+    from ...io.sources import read_hub
 
     if not Path(name).exists() and is_hub_name(str(name)):
         rows = read_hub(str(name), "test").rows

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from ...io.output_folder import read_written
+from ...io.parquet import read_written
 from ..jobs.runs import Runs
 from ..security.limits import Limits
 from ..security.users import user_of

@@ -15,7 +15,7 @@ from datasets import Dataset
 from ...execution.tables import column
 from ...io.formats import normalise
 from ...io.manifest import Manifest
-from ...io.output_folder import read_written
+from ...io.parquet import read_written
 from ...reporting.formatting import squash
 from ...schema import ORIGINS, text_of
 from ...text.overlap import coverage
