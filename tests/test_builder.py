@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 from datasets import load_dataset
+from entp_hf.builders import registration
 
 import entp_hf
-from entp_hf import registration
 from entp_hf.data import pool_files
 from entp_hf.errors import ConfigError
-from entp_hf.execution import stage
+from entp_hf.execution import source_hash
 
 SETTINGS = {"raters": [], "pool": "all", "fuser": "mosaic", "target_size": 6, "limit": 120}
 
@@ -51,7 +51,7 @@ def test_cached_on_the_second_call_and_rebuilt_for_knobs_and_files(tmp_path: Pat
 
 def test_rebuilt_when_the_code_changes(tmp_path: Path, runs: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     load(pool_files()[0], tmp_path)
-    stage.source_hash.cache_clear()
+    source_hash.source_hash.cache_clear()
     monkeypatch.setattr(
         Path, "read_bytes", lambda self, real=Path.read_bytes: real(self) + b"# edited" * (self.suffix == ".py")
     )
@@ -60,7 +60,7 @@ def test_rebuilt_when_the_code_changes(tmp_path: Path, runs: list[int], monkeypa
         load(pool_files()[0], tmp_path)
     finally:
         monkeypatch.undo()
-        stage.source_hash.cache_clear()
+        source_hash.source_hash.cache_clear()
         registration.register()
     assert len(runs) == 2
 

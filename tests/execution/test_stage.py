@@ -64,19 +64,6 @@ def test_no_rows_are_no_work():
     assert apply(empty, Mark("a"), "x") is empty
 
 
-def test_the_source_hash_covers_code_prompts_and_the_mapped_folder(monkeypatch):
-    known = stage.source_hash()
-    assert known == stage.source_hash.__wrapped__()
-    read = []
-    plain = stage.Path.read_bytes
-    monkeypatch.setattr(stage.Path, "read_bytes", lambda path: (read.append(path), plain(path))[1])
-    assert stage.source_hash.__wrapped__() == known
-    assert {"gate.py", "fuse.md", "engine.py"} <= {path.name for path in read}
-    assert any(path.parent.name == "builders" for path in read)
-    monkeypatch.setattr(stage.Path, "read_bytes", lambda path: plain(path) + b"#" * (path.name == "fuse.md"))
-    assert stage.source_hash.__wrapped__() != known
-
-
 def test_rows_of_turns_columns_into_rows():
     assert rows_of({"a": [1, 2], "b": ["x", "y"]}) == [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]
     assert rows_of({"a": []}) == []
