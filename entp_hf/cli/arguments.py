@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
@@ -59,8 +59,3 @@ def settings_of(entries: Sequence[str]) -> dict[str, str]:
     if bad := [entry for entry in entries if "=" not in entry]:
         raise ConfigError([f"set: {entry!r} is not NAME=VALUE" for entry in bad])
     return {name: value for name, _, value in (entry.partition("=") for entry in entries)}
-
-
-def pairs(settings: Mapping[str, Any]) -> str:
-    """Settings as NAME=VALUE text."""
-    return " ".join(f"{name}={value}" for name, value in settings.items()) or "-"

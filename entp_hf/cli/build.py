@@ -20,13 +20,37 @@ from .arguments import (
     Overwrite,
     folder_or_none,
     given,
-    pairs,
     present,
     settings_of,
     write_rows_and_figures,
 )
-from .console import out, show_plan, show_summary, show_warnings, table
+from .console import out, show_entry, show_plan, show_summary, show_warnings, table
 from .options import LENIENT, with_settings
+
+_READ = "columns split limit"  # settings that every command that reads rows lists in its help
+# For each command: the settings that its help lists, and examples.
+HELP = {
+    "build": (
+        f"{_READ} source_licenses raters rating_columns pool purge_off benchmark_files fuser model endpoint "
+        "target_size fusion_ratio high_quality_ratio emit_preference seed",
+        [
+            "entp build pool.jsonl -o out",
+            "entp build user/dataset -o out --endpoint http://127.0.0.1:8000/v1 --model NAME",
+        ],
+    ),
+    "rate": (
+        f"{_READ} raters rating_columns rater_model model endpoint correction gold_column",
+        ["entp rate pool.jsonl --correct -o rated", "entp rate pool.jsonl --raters column --rating-columns score"],
+    ),
+    "select": (
+        f"{_READ} raters rating_columns model embedder seed",
+        ["entp select pool.jsonl -o best --method ds2 -n 1000", "entp select --list"],
+    ),
+    "study": (
+        f"{_READ} raters rating_columns fuser model target_size seed",
+        ["entp study rules pool.jsonl -o study", "entp study --list"],
+    ),
+}
 
 
 def build(
@@ -109,9 +133,15 @@ def select(
     if names:
         from ..baselines.registry import SELECTORS
 
-        head = ["method", "what it takes", "needs", "settings", "arXiv"]
-        rows = [[name, m.about, m.needs or "-", pairs(m.settings), m.paper] for name, m in SELECTORS.items()]
-        table("Selection methods", head, rows)
+        for name_, one in SELECTORS.items():
+            needs = f"needs {one.needs}" if one.needs else ""
+            settings = (
+                f"settings (--set NAME=VALUE): {' '.join(f'{key}={value}' for key, value in one.settings.items())}"
+                * bool(one.settings)
+            )
+            show_entry(
+                name_, f"({one.paper})" if one.paper != "-" else "", *filter(None, (one.about, needs, settings))
+            )
         return
     inputs, output = given(inputs, output)
     with output_folder(output, overwrite) as folder:
@@ -137,7 +167,8 @@ def study(
     from ..experiments.ablation.runner import STUDIES, run_study
 
     if names:
-        table("Studies", ["study", "what it asks"], [[name, study.about] for name, study in STUDIES.items()])
+        for name_, one in STUDIES.items():
+            show_entry(name_, "", one.about)
         return
     if inputs and not name:  # `entp study NAME INPUT` reads well; the option is for scripts
         name, inputs = inputs[0], inputs[1:]
@@ -166,5 +197,6 @@ def report(folder: Annotated[Path, typer.Argument(help="folder that `entp build`
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     for command in (build, rate, select, study):
-        app.command(command.__name__, context_settings=LENIENT)(with_settings(command))
+        shown, examples = HELP[command.__name__]
+        app.command(command.__name__, context_settings=LENIENT)(with_settings(command, shown.split(), examples))
     app.command()(report)

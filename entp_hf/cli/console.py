@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from ..config import EntpConfig
@@ -20,6 +21,13 @@ ROOM = 40  # characters shown on either side of what a rule found or changed
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+
+
+def show_entry(name: str, remark: str, *lines: str) -> None:
+    """One entry of a list: its name and a remark on a line, whole at any width, and indented lines below."""
+    out.print(f"[bold]{escape(name)}[/bold] {escape(remark)}".rstrip())
+    for line in lines:
+        out.print(Padding(escape(line), (0, 0, 0, 4)))
 
 
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import typing
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,8 +21,14 @@ LENIENT = {"ignore_unknown_options": True, "allow_extra_args": True}
 Command = Callable[..., None]
 
 
-def with_settings(command: Command) -> Command:
-    """Give `command(config: EntpConfig, ...)` a flag for every setting, and `--config` for a YAML file under them."""
+def with_settings(command: Command, shown: Collection[str] = (), examples: Sequence[str] = ()) -> Command:
+    """Give a command a flag for every setting of `EntpConfig`, and `--config` for a YAML file of them.
+
+    Args:
+        command: function of an `EntpConfig` and of its own arguments.
+        shown: settings that `--help` lists; `--help-all` lists all.
+        examples: command lines that its help ends with.
+    """
     text = "YAML file of settings; flags win over it"
     file = inspect.Parameter(
         "config_file",
@@ -40,7 +46,11 @@ def with_settings(command: Command) -> Command:
             raise ConfigError(problems)
         return config
 
-    return _with_flags(command, EntpConfig, make, section_of, (), [file])
+    made = _with_flags(command, EntpConfig, make, section_of, (), [file], shown)
+    lines = "\n\n".join(rf"  [cyan]{example}[/cyan]" for example in examples)
+    rest = "Further settings: [bold]--help-all[/bold], or [bold]entp config[/bold] for all of them as YAML."
+    made.__doc__ = f"{command.__doc__}\n\nExamples:\n\n{lines}\n\n{rest}"
+    return made
 
 
 def with_options(command: Command, options: type, own: Collection[str]) -> Command:
@@ -55,7 +65,7 @@ def with_options(command: Command, options: type, own: Collection[str]) -> Comma
             raise ConfigError(problems)
         return options(**given)
 
-    return _with_flags(command, options, make, lambda _: "Training", own, [])
+    return _with_flags(command, options, make, lambda _: "Training", own, [], types)
 
 
 def _with_flags(
@@ -65,12 +75,14 @@ def _with_flags(
     panel: Callable[[str], str],
     skip: Collection[str],
     extra: list[inspect.Parameter],
+    shown: Collection[str],
 ) -> Command:
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
     types = typing.get_type_hints(settings)
     fields = {field.name: field for field in dataclasses.fields(settings) if field.name not in skip}
     off = {f"no_{name}": name for name in fields if types[name] is bool}
-    flags = [_flag(field, panel(name)) for name, field in fields.items()] + [_off(name) for name in off]
+    flags = [_flag(field, panel(name), name in shown) for name, field in fields.items()]
+    flags += [_off(name) for name in off] + [_HELP_ALL] * (len(shown) < len(fields))
     context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     known = [*fields, *off]
 
@@ -88,18 +100,43 @@ def _with_flags(
     return run
 
 
-def _flag(setting: dataclasses.Field[Any], panel: str) -> inspect.Parameter:
+def _flag(setting: dataclasses.Field[Any], panel: str, shown: bool) -> inspect.Parameter:
     default = setting.default if setting.default_factory is dataclasses.MISSING else setting.default_factory()
     name = f"--{setting.name.replace('_', '-')}"
     off = f"; off: --no-{name[2:]}" if isinstance(default, bool) else ""
     text = f"{setting.metadata['help']} [default: {_spelt(default)}{off}]"
     metavar = {bool: None, int: "INT", float: "FLOAT", str: "TEXT", list: "A,B,..."}[type(default)]
     option = typer.Option(
-        name, help=text.replace("[", r"\["), rich_help_panel=panel, show_default=False, metavar=metavar
+        name,
+        help=text.replace("[", r"\["),
+        rich_help_panel=panel,
+        show_default=False,
+        metavar=metavar,
+        hidden=not shown,
     )
     kind: Any = bool if isinstance(default, bool) else str  # text, so that every wrong value is reported at once
     annotation = Annotated[kind | None, option]
     return inspect.Parameter(setting.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _help_all(context: typer.Context, wanted: bool) -> None:
+    """Print the command's help with every setting, and leave."""
+    if wanted:
+        for parameter in context.command.params:
+            no = (parameter.name or "").startswith("no_")
+            parameter.hidden = no and getattr(parameter, "hidden", False)  # type: ignore[attr-defined]
+        context.get_help()
+        raise typer.Exit
+
+
+_HELP_ALL = inspect.Parameter(
+    "help_all",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[
+        bool, typer.Option("--help-all", help="show this help with every setting", is_eager=True, callback=_help_all)
+    ],
+)
 
 
 def _off(name: str) -> inspect.Parameter:

@@ -7,17 +7,23 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.padding import Padding
 
 from ..config import EntpConfig
 from ..errors import InputError
 from ..io.output_folder import output_folder
 from .arguments import Folder, Inputs, Overwrite, folder_or_none, given, present, write_rows_and_figures
-from .console import out, show_explained, show_purge, shown, table
+from .console import out, show_entry, show_explained, show_purge, shown, table
 from .options import LENIENT, with_settings
 
 SCORES = "scores.parquet"  # what the tunable rules find at their loosest thresholds, rows as in data and dropped
+
+
+# Settings that the help of `entp purge` lists, and its examples.
+SHOWN = (
+    "columns split limit purge_rules purge_off purge_drop purge_thresholds benchmark_files near_duplicate "
+    "num_proc engine"
+)
+EXAMPLES = ["entp purge pool.jsonl -o clean", "entp purge pool.jsonl --explain pool.jsonl:3"]
 
 
 def purge(
@@ -80,8 +86,7 @@ def _list() -> None:
         for r in RULES.values()
     ]
     for name, code, action, limit, finds in [*own, *WHOLE]:
-        out.print(f"[bold]{name}[/bold] ({code}): {action}" + (f", threshold {shown(limit)}" if limit else ""))
-        out.print(Padding(escape(finds), (0, 0, 0, 4)))
+        show_entry(name, f"({code}): {action}" + (f", threshold {shown(limit)}" if limit else ""), finds)
 
 
 def _write_scores(folder: Path, kept: Any, dropped: Any, config: EntpConfig) -> None:
@@ -196,5 +201,5 @@ def _count(rows: Any, rule: str) -> int:
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
-    app.command("purge", context_settings=LENIENT)(with_settings(purge))
+    app.command("purge", context_settings=LENIENT)(with_settings(purge, SHOWN.split(), EXAMPLES))
     app.command()(retune)

@@ -327,8 +327,17 @@ def test_help_cuts_no_name_at_80_columns(entp, monkeypatch: pytest.MonkeyPatch) 
     for command in cli.app.registered_commands:
         status, said, _ = entp(command.name or command.callback.__name__, "--help")
         assert (status, "…" in said) == (0, False), said
-    said = entp("build", "--help")[1]
+    said = entp("build", "--help-all")[1]
     assert all(name in said for name in ("--gate-parent-similarity ", "--gate-language ", "--no-gate-language]"))
+
+
+@pytest.mark.parametrize("command", ["build", "purge", "rate", "select", "study"])
+def test_help_lists_the_command_s_own_settings_and_help_all_lists_every_one(entp, monkeypatch, command: str) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    short, whole = entp(command, "--help")[1], entp(command, "--help-all")[1]
+    assert len(short.splitlines()) < 100 < len(whole.splitlines())
+    assert "--limit" in short and "--gate-coverage" not in short and "--gate-coverage" in whole
+    assert short.count(f"  entp {command} ") == 2  # examples
 
 
 def test_a_switch_is_set_and_unset_over_the_file(entp, tmp_path: Path) -> None:
