@@ -17,6 +17,7 @@ from ..llm.factory import make_client
 from ..llm.protocol import BUDGET, ChatClient
 from ..rating.rate import judge
 from ..schema import Row
+from ..text.reasoning import without_reasoning
 from .fusion import FUSERS, asks_directly, direct_request, form_of, fused_row, fusion_request, read_fused
 from .groups import Group
 from .mosaic import mosaic
@@ -103,8 +104,13 @@ class Round:
     def _direct_answers(self, todo: Sequence[int], client: ChatClient) -> dict[int, str]:
         replies = client.chat([direct_request(self.groups[i], self.config) for i in todo], desc="direct answers")
         record(replies)
-        # One that was cut off still holds knowledge; the fusion prompt says that it must be checked.
-        return {i: reply.text for i, reply in zip(todo, replies, strict=True) if not reply.error}
+        # Reasoning is no answer, and a fused row that follows an answer cut at the token limit stops short as well.
+        whole = {
+            i: without_reasoning(reply.text)
+            for i, reply in zip(todo, replies, strict=True)
+            if not reply.error and reply.finish_reason != "length"
+        }
+        return {i: text for i, text in whole.items() if text.strip()}
 
     def _rerate(self, numbers: Sequence[int], client: ChatClient) -> dict[int, str]:
         """Rate what passed the gate (`gate_rerate`), and take back rows below their best parent, with the reason.
