@@ -1,4 +1,4 @@
-"""Read a checked object from the text of a reply, or say why there is none. A reply that was cut is never guessed at."""
+"""Read a checked object from the text of a reply, or say why there is none; a reply that was cut is refused."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _NO_OBJECT = "the reply holds no JSON object"
 
 
 def parse_json(text: str, model: type[T]) -> tuple[T | None, str]:
-    """The last object in the answer of a reply that fits `model`, and "".
+    r"""The last object in the answer of a reply that fits `model`, and "".
 
     Reasoning is left out, in all the forms that `entp_hf.text.reasoning` knows: only what follows its last closing
     mark counts, and nothing where it never ends. Of several objects the last one that fits is taken: what precedes
     it is a draft. Strict JSON is tried first, then json-repair (single quotes, stray or missing commas, unescaped
-    quotes). Backslashes that JSON would read as control characters, as in "\\frac", are restored.
+    quotes). Backslashes that JSON would read as control characters, as in "\frac", are restored.
 
     Args:
         text: the reply.

@@ -24,9 +24,9 @@ def read(raw):
 COMMANDS = (
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu xi pi rho sigma tau upsilon phi chi psi omega "
     "frac tfrac dfrac binom sqrt sum prod int lim log sin cos tanh sec times div pm cdot leq geq neq nleq approx "
-    "equiv forall exists in notin subset cup cap nabla partial infty bar hat vec tilde ddot underline overline textbf "
-    "text mathrm mathbb rightarrow Rightarrow leftarrow triangle therefore because boxed begin right left big bigl quad "
-    "ldots cdots vdots bmod bf rm rangle rceil rfloor fbox footnotesize flat newline nearrow natural texttt"
+    "equiv forall exists in notin subset cup cap nabla partial infty bar hat vec tilde ddot underline overline "
+    "textbf text mathrm mathbb rightarrow Rightarrow leftarrow triangle therefore because boxed begin right left big "
+    "bigl quad ldots cdots vdots bmod bf rm rangle rceil rfloor fbox footnotesize flat newline nearrow natural texttt"
 ).split()
 
 
