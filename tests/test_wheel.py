@@ -48,7 +48,7 @@ def test_it_runs_where_the_checkout_is_not(wheel: Path, tmp_path: Path) -> None:
     code = """
 import entp_hf, sys
 from datasets import load_dataset
-from entp_hf.cli.demo import pool_files
+from entp_hf.data import pool_files
 from entp_hf import cards, trainer_callbacks
 for module in (entp_hf, cards, trainer_callbacks):
     assert module.__file__.startswith(sys.argv[1]), module.__file__

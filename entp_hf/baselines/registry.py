@@ -1,6 +1,6 @@
 """The selectors that ENTP is compared with: each takes a pool and a number of rows, and says which rows to train on.
 
-from entp_hf.baselines.registry import Pool, select
+from entp_hf.baselines.registry import select
 
 picked = select(Pool(rows, config), "ds2", 10_000)
 """

@@ -36,7 +36,7 @@ def folder(tmp_path_factory) -> Path:
 PUSHES = """
 import json, sys
 from entp_hf.errors import EntpError
-from entp_hf import publish
+from entp_hf.pipeline import publish
 from entp_hf.pipeline.publish import push_folder
 publish.FIRST_WAIT = 0.05
 for line in sys.stdin:
@@ -208,7 +208,7 @@ def test_result_and_plain_dataset_push_themselves(hub, tmp_path):
 import sys
 sys.path.insert(0, %r)
 import entp_hf
-from entp_hf.cli.demo import pool_files
+from entp_hf.data import pool_files
 given = dict(raters=[], pool="all", fuser="none", limit=30, target_size=20)
 rows = entp_hf.load_dataset("entp", data_files=pool_files()[0], split="train", cache_dir="cache", **given)
 rows.push_to_hub("ann/made", private=True)
