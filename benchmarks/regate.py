@@ -19,6 +19,7 @@ from datasets import Dataset
 from entp_hf.config import EntpConfig
 from entp_hf.gate.gate import Gate, reason_kind
 from entp_hf.purge.contamination.index import Contamination
+from entp_hf.schema import GENERATED
 
 
 def rows_in(path):
@@ -35,7 +36,7 @@ def main():
     config = EntpConfig.from_dict(known)
     kept = rows_in(args.folder / "data" / "train.parquet")
     by_id = {row["id"]: row for row in (*kept, *rows_in(args.folder / "dropped" / "train.parquet"))}
-    made = [row for row in kept if row["origin"] in ("fused", "mosaic")]
+    made = [row for row in kept if row["origin"] in GENERATED]
     gate = Gate.from_config(config, Contamination.from_config(config))
     parents = [[by_id[parent] for parent in row["parents"]] for row in made]
     fresh = [{**row, "findings": [], "gate": None} for row in made]

@@ -18,7 +18,7 @@ from ..reporting.formatting import clean, squash
 from ..reporting.sections.mix import diversity
 from ..rules.registry import RULES
 from ..rules.table import WHOLE
-from ..schema import text_of
+from ..schema import GENERATED, STAGES, Origin, reason_in_words, text_of
 from .licences import Licence, combine
 from .markdown import inline, render
 from .plots import PLOTS
@@ -33,32 +33,6 @@ NOT_RECIPE = ("cache_dir", "endpoint", "prompt_dir", "benchmark_files", "num_pro
 SIZES = (
     (1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"),
 )  # fmt: skip
-DOES = {
-    "read": "reads the input rows",
-    "rate": "rates each row's quality from 0 to 5",
-    "correct": "finds out how noisy the ratings are and corrects them",
-    "pool": "keeps the low-quality rows",
-    "purge": "repairs, flags or drops rows by rules",
-    "embed": "turns rows into vectors that are near for like content",
-    "cluster": "groups rows alike in content and picks representatives",
-    "fuse": "merges each representative with related rows into one new row",
-    "gate": "checks each new row",
-    "mix": "merges groups of related rows in rounds, and checks what comes of it",
-}
-ORIGINS = {
-    "fused": "merged by the language model",
-    "mosaic": "composed of its parents without a model",
-    "passthrough": "passed the rules, repaired where they could; not merged",
-    "input": "purged rows of the pool",
-    "high_quality": "rows with high scores",
-}
-WHY = {
-    "mix:fused": "used up: its text went into a merged row",
-    "mix:mosaic": "used up: its text went into a composed row",
-    "mix:over_target": "more than the dataset was to hold",
-    "mix:defective": "a defect that no rule could mend",
-    "pool:high_quality": "not in the low-quality pool",
-}
 
 
 def dataset_card(
@@ -81,22 +55,22 @@ def dataset_card(
     found = combine([licence] if licence else source_licences(manifest))
     data = _front_matter(manifest, kept, configs, name, found)
     _describe({"default": kept, "dropped": dropped, "preference": preference}, data)
-    origins = made.get("by_origin", {"fused": 1})
+    origins = made.get("by_origin", {Origin.FUSED: 1})
     body = render(
         "dataset.md",
-        filters={"why": _why, "shown_path": _shown_path},
+        filters={"why": reason_in_words, "shown_path": _shown_path},
         title=inline(name or "ENTP dataset"),
         load=json.dumps(squash(name) or "path/to/this/folder", ensure_ascii=False),
         configs=configs,
         licence=found,
-        does=DOES,
+        does={name: words.description for name, words in STAGES.items()},
         rows=len(kept),
         rules=sorted(manifest.get("purge", {}).get("rules", {}).items(), key=lambda item: -item[1]["found"]),
         models=_models(manifest, kept),
         diversity=diversity(manifest),
-        by_model=bool(origins.get("fused")),
-        composed=bool(origins.get("mosaic")),
-        origins=ORIGINS,
+        by_model=bool(origins.get(Origin.FUSED)),
+        composed=bool(origins.get(Origin.MOSAIC)),
+        origins={origin: origin.description for origin in Origin},
         looks_for={rule.name: rule.description for rule in RULES.values()} | {name: what for name, *_, what in WHOLE},
         example=_example(kept),
         changed=_changed(manifest.get("config", {})),
@@ -119,13 +93,6 @@ def source_licences(manifest: Mapping[str, Any]) -> list[str]:
     return [text for file in files for text in (file.get("license") or "").split(",")]
 
 
-def _why(reason: str) -> str:
-    """A row's `dropped_by` in words."""
-    stage, _, kind = reason.partition(":")
-    words = {"purge": "by the rule of that name", "input": "can't be used as it is", "rate": "without a rating"}
-    return WHY.get(reason, words.get(stage, ""))
-
-
 def _shown_path(path: str) -> str:
     """A file's name without the folders of someone's machine; names on the Hub as they are."""
     return path if is_hub_name(path) and not Path(path).suffix else Path(path).name
@@ -133,7 +100,7 @@ def _shown_path(path: str) -> str:
 
 def _example(kept: Dataset) -> list[tuple[str, str]]:
     """(role, text) of the turns of a row, one that was made if there is any."""
-    made = [i for i, origin in enumerate(kept["origin"][:EXAMPLES]) if origin in ("fused", "mosaic")]
+    made = [i for i, origin in enumerate(kept["origin"][:EXAMPLES]) if origin in GENERATED]
     row = (
         kept[min(made[:50], key=lambda i: abs(len(text_of(kept[i])) - EXAMPLE_SIZE), default=0)] if len(kept) else None
     )

@@ -12,6 +12,7 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined,
 
 from ..reporting.formatting import clean, duration, num, squash
 from ..reporting.sections.training import measures
+from ..schema import Origin, origin_description
 from .licences import combine
 from .markdown import inline, render
 
@@ -21,11 +22,6 @@ RECIPE = {
 }  # fmt: skip
 OPTIONS = ("epochs", "batch_size", "gradient_accumulation", "learning_rate", "scheduler", "max_length", "lora_r",
            "lora_alpha", "seed")  # fmt: skip
-
-ORIGINS = {
-    "fused": "merged by a language model", "mosaic": "composed of several rows without a model",
-    "passthrough": "rows of the source, repaired where rules could", "high_quality": "good rows of the source",
-}  # fmt: skip
 
 
 def model_card(
@@ -93,8 +89,8 @@ def _made(manifest: Mapping[str, Any]) -> dict[str, Any]:
     if not (dataset := manifest.get("dataset")):
         return {}
     counts = dataset.get("by_origin") or {}
-    origins = [(ORIGINS.get(origin, origin), rows) for origin, rows in counts.items()]
-    return {"rows": dataset.get("rows"), "method": "", "origins": origins, "merged": bool(counts.get("fused"))}
+    origins = [(origin_description(origin), rows) for origin, rows in counts.items()]
+    return {"rows": dataset.get("rows"), "method": "", "origins": origins, "merged": bool(counts.get(Origin.FUSED))}
 
 
 def _items(evaluation: Mapping[str, Any]) -> list[tuple[str, float]]:

@@ -5,23 +5,134 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, NamedTuple
 
 from datasets import Features, List, Value
-
-INTO = ("mix:fused", "mix:mosaic")  # `dropped_by` of rows that a made row replaced
-OVER = "mix:over_target"  # `dropped_by` of rows that are fit for the dataset, but over its size
-ORIGINS = {
-    "input": "purged rows", "fused": "fused by the model", "mosaic": "composed, no model",
-    "passthrough": "repaired only", "high_quality": "high-quality rows",
-}  # fmt: skip
-MADE = {"fused": "merged", "mosaic": "composed"}
 
 Message = dict[str, str]
 Row = dict[str, Any]
 
 LEVELS = 6  # ratings and scores are whole numbers 0..5 (ENTP, DS2: K = 6)
 JOIN = "\n\n"  # between an instruction and its input inside the user's first turn
+
+
+class Origin(StrEnum):
+    """Where a row comes from: the values of the column `origin`, each with a short label and a description."""
+
+    label: str
+    description: str
+
+    def __new__(cls, value: str, label: str = "", description: str = "") -> Origin:
+        """A member that equals its value and has the words for it."""
+        member = str.__new__(cls, value)
+        member._value_, member.label, member.description = value, label, description
+        return member
+
+    INPUT = "input", "purged rows", "rows of the pool, after the rules"
+    FUSED = "fused", "fused by the model", "fused from its parents by a language model"
+    MOSAIC = "mosaic", "composed, no model", "composed from its parents without a model"
+    PASSTHROUGH = "passthrough", "repaired only", "rows of the pool that were not fused, repaired where rules could"
+    HIGH_QUALITY = "high_quality", "high-quality rows", "rows with high scores, taken over"
+
+
+GENERATED = (Origin.FUSED, Origin.MOSAIC)  # origins of the rows that the pipeline wrote
+
+
+def origin_label(name: str) -> str:
+    """The label of an origin, or the name itself for one of another version of the package."""
+    return Origin(name).label if name in set(Origin) else name
+
+
+def origin_description(name: str) -> str:
+    """The description of an origin, or the name itself for one of another version of the package."""
+    return Origin(name).description if name in set(Origin) else name
+
+
+class DroppedBy(StrEnum):
+    """Why a row is not in the dataset: the fixed values of the column `dropped_by`, "stage:reason", with their words.
+
+    Reading, rules and selectors add values of their own: see `unreadable`, `by_rule` and `not_selected`.
+    """
+
+    description: str
+
+    def __new__(cls, value: str, description: str = "") -> DroppedBy:
+        """A member that equals its value and has the words for it."""
+        member = str.__new__(cls, value)
+        member._value_, member.description = value, description
+        return member
+
+    UNRATED = "rate:unrated", "no rater gave a rating"
+    HIGH_QUALITY = "pool:high_quality", "not in the low-quality pool"
+    FUSED = "mix:fused", "used up: its text went into a fused row"
+    MOSAIC = "mix:mosaic", "used up: its text went into a composed row"
+    OVER_TARGET = "mix:over_target", "fit for the dataset, but over the size asked for"
+    DEFECTIVE = "mix:defective", "a defect that no rule could repair"
+
+    @staticmethod
+    def unreadable(reason: str) -> str:
+        """`dropped_by` of a row that can't be used as it was read."""
+        return f"input:{reason}"
+
+    @staticmethod
+    def by_rule(rule: str) -> str:
+        """`dropped_by` of a row that a purge rule drops."""
+        return f"purge:{rule}"
+
+    @staticmethod
+    def not_selected(method: str) -> str:
+        """`dropped_by` of a row that a baseline did not choose."""
+        return f"select:{method}"
+
+
+# `dropped_by` of a row that a generated row replaced, by the origin of the latter.
+USED_UP = {Origin.FUSED: DroppedBy.FUSED, Origin.MOSAIC: DroppedBy.MOSAIC}
+
+
+def is_purged(reason: str | None) -> bool:
+    """Whether a purge rule dropped the row."""
+    return bool(reason) and str(reason).startswith(DroppedBy.by_rule(""))
+
+
+def reason_of(reason: str | None) -> tuple[str, str]:
+    """(stage, reason) of a `dropped_by`; ("", "") for a row that is kept."""
+    stage, _, name = (reason or "").partition(":")
+    return stage, name
+
+
+def reason_in_words(reason: str) -> str:
+    """A `dropped_by` in words; "" for a value that no part of the pipeline writes."""
+    if reason in set(DroppedBy):
+        return DroppedBy(reason).description
+    families = {
+        "input": "can't be used as it was read",
+        "purge": "dropped by the rule of that name",
+        "select": "not chosen by the method of that name",
+    }
+    return families.get(reason_of(reason)[0], "")
+
+
+class StageWords(NamedTuple):
+    """How pages name a stage."""
+
+    title: str  # what the run is doing, for a progress list
+    description: str  # what the stage does, for the card
+    rows: str = ""  # what the rows are after it, where it changes their number or texts
+
+
+STAGES = {  # in the order of a run; the names are those of the manifest's `stages` and of progress events
+    "read": StageWords("Reading the rows", "reads the input rows", "read"),
+    "rate": StageWords("Rating quality", "rates each row's quality from 0 to 5", "usable"),
+    "embed": StageWords("Comparing contents", "embeds the rows: like content gives near vectors"),
+    "correct": StageWords("Correcting the ratings", "estimates the noise of the ratings and corrects them"),
+    "purge": StageWords("Repairing by rules", "repairs, flags or drops rows by rules", "after rules"),
+    "cluster": StageWords("Grouping like rows", "groups rows alike in content and picks representatives"),
+    "mix": StageWords(
+        "Fusing and checking", "fuses groups of related rows in rounds and checks each new row", "generated rows"
+    ),
+    "write": StageWords("Writing the dataset", "writes the dataset"),
+}
 
 FINDING = {
     "rule": Value("string"),
@@ -52,13 +163,13 @@ FEATURES = Features(
         "findings": List(FINDING),
         "cluster": Value("int32"),
         "representative": Value("bool"),
-        "dropped_by": Value("string"),  # null, or "stage:reason"
-        "origin": Value("string"),  # input | fused | mosaic | passthrough | high_quality
-        "parents": List(Value("string")),  # ids of the rows that a made row was made from
-        "round": Value("int8"),  # fusion round that made the row, 0 for input rows
+        "dropped_by": Value("string"),  # null, or "stage:reason": see `DroppedBy`
+        "origin": Value("string"),  # see `Origin`
+        "parents": List(Value("string")),  # ids of the rows that a generated row was made from
+        "round": Value("int8"),  # fusion round that generated the row, 0 for input rows
         "model": Value("string"),
         "prompt_version": Value("string"),
-        "gate": Value("string"),  # JSON of the gate's figures for made rows
+        "gate": Value("string"),  # JSON of the gate's figures for generated rows
         "notes": Value("string"),  # what went wrong on the way: a failed LLM call, a failed re-rating
     }
 )
@@ -66,7 +177,7 @@ FEATURES = Features(
 _DEFAULTS: Row = {
     "input": "", "tools": None, "source": "", "original": None, "ratings": [], "score": None, "expected_score": None,
     "confidence": None, "rating_changed": False, "long_tail": None, "in_pool": False, "findings": [], "cluster": -1,
-    "representative": False, "dropped_by": None, "origin": "input", "parents": [], "round": 0, "model": "",
+    "representative": False, "dropped_by": None, "origin": Origin.INPUT, "parents": [], "round": 0, "model": "",
     "prompt_version": "", "gate": None, "notes": "",
 }  # fmt: skip
 

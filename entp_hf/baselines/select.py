@@ -14,7 +14,7 @@ from ..execution.tables import set_aside
 from ..io.manifest import Manifest
 from ..io.reader import read_rows
 from ..io.sources import Source
-from ..schema import Row
+from ..schema import DroppedBy, Row
 from ..training.data import load_rows, messages_only
 from .base import Picked, Pool, Settings
 from .registry import method_of, select
@@ -54,7 +54,7 @@ def select_rows(
     manifest["warnings"] += picked.notes
     kept, rest = usable.select(picked.index), np.setdiff1d(np.arange(len(usable)), picked.index)
     left = usable.select(rest)
-    left = set_columns(left, {"dropped_by": [f"select:{method}"] * len(left)}) if len(left) else left
+    left = set_columns(left, {"dropped_by": [DroppedBy.not_selected(method)] * len(left)}) if len(left) else left
     return kept, joined(left, unusable), manifest
 
 

@@ -16,7 +16,7 @@ from ..execution.stage import Batch, rows_of
 from ..purge.contamination.index import Contamination
 from ..purge.purge import Purge
 from ..rules.selection import defects
-from ..schema import Row, text_of
+from ..schema import Origin, Row, reason_of, text_of
 from ..text.overlap import copied, coverage
 from ..text.words import sentences
 from .contradictions import contradiction
@@ -127,7 +127,7 @@ class Gate:
             figures, left_out = self._figures(row, vector, mine, near, by_sentence)
             figures["duplicate"] = round(float((kept[:count] @ vector).max(initial=-1.0)), 4)
             reason = next(self._reasons(row, mine, figures, left_out), "")
-            figures["margin"] = self._margin(figures, reason, row["origin"] != "mosaic")
+            figures["margin"] = self._margin(figures, reason, row["origin"] != Origin.MOSAIC)
             if not reason:
                 kept[count], count = vector, count + 1
             verdicts.append(Verdict({**row, "gate": json.dumps(figures)}, reason, figures))
@@ -141,7 +141,7 @@ class Gate:
         """Vectors of every row that is to be looked at by sentence, by row id; one pass of the encoder for all."""
         rows: dict[str, Row] = {}
         for row, mine in zip(made, parents, strict=True):
-            if row["origin"] != "mosaic":
+            if row["origin"] != Origin.MOSAIC:
                 rows |= {one["id"]: one for one in (row, *mine)}
         parts = {key: (_turns(row, False), _turns(row, True)) for key, row in rows.items()}
         texts = list(dict.fromkeys(text for asked, said in parts.values() for text in (*asked, *said)))
@@ -177,9 +177,9 @@ class Gate:
 
     def _reasons(self, row: Row, parents: Sequence[Row], figures: dict[str, float], left_out: int) -> Iterator[str]:
         """Everything that is wrong with a row, in words that a model can mend it by."""
-        fused = row["origin"] != "mosaic"
+        fused = row["origin"] != Origin.MOSAIC
         if row["dropped_by"]:
-            yield f"purge rule {row['dropped_by'].split(':', 1)[1]}"
+            yield f"purge rule {reason_of(row['dropped_by'])[1]}"
         yield from (f"purge rule {rule}" for rule in sorted(defects(row)))
         if leak := leaks_prompt(row, parents):
             yield f"it speaks of the prompt ({leak!r})"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError, OutputError
-from ..schema import JOIN, Row, instruction_of, is_single_turn, new_row, response_of
+from ..schema import JOIN, DroppedBy, Row, instruction_of, is_single_turn, new_row, response_of
 from .conversations import Turns, dump_json
 
 
@@ -98,7 +98,7 @@ def normalise(row: Mapping[str, Any], form: str, columns: Mapping[str, str] | No
     except RecursionError:
         turns.mark("nested_too_deep", "values nested too deep to be stored as JSON")
     notes = "; ".join(turns.notes[:4])
-    dropped_by = f"input:{turns.reason}" if turns.reason else None
+    dropped_by = DroppedBy.unreadable(turns.reason) if turns.reason else None
     return new_row(
         turns.messages, input=given, tools=tools, original=original, dropped_by=dropped_by, notes=notes, **values
     )

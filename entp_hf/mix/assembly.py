@@ -13,7 +13,7 @@ from ..config import EntpConfig
 from ..execution.stage import set_columns
 from ..execution.tables import as_dataset, column, each, on_disk, pick, tables
 from ..rules.selection import defects
-from ..schema import FEATURES, OVER, Row, is_single_turn, response_of
+from ..schema import FEATURES, DroppedBy, Origin, Row, is_single_turn, response_of
 from .stage import MixResult, used
 
 T = TypeVar("T")
@@ -38,12 +38,12 @@ def assemble(mixed: MixResult, pool: Dataset, good: Dataset, config: EntpConfig)
     passed, _ = _take(sound, room)
     places = [
         *((made, i, None) for i in range(len(made))),
-        *((pool, i, "passthrough") for i in passed),
-        *((good, i, "high_quality") for i in high),
+        *((pool, i, Origin.PASSTHROUGH) for i in passed),
+        *((good, i, Origin.HIGH_QUALITY) for i in high),
     ]
     shuffled = (places[i] for i in np.random.default_rng(config.seed).permutation(len(places)))
     kept = as_dataset({**rows[i], "origin": origin or rows[i]["origin"]} for rows, i, origin in shuffled)
-    reasons = ["mix:defective" if i in unsound else OVER for i in range(len(pool))]
+    reasons = [DroppedBy.DEFECTIVE if i in unsound else DroppedBy.OVER_TARGET for i in range(len(pool))]
     notes = column(pool, "notes") if mixed.used else []
     for i, by in mixed.used.items():
         row = used({"notes": notes[i]}, by)
@@ -51,7 +51,7 @@ def assemble(mixed: MixResult, pool: Dataset, good: Dataset, config: EntpConfig)
     left = set_columns(pool, {"dropped_by": reasons} | ({"notes": notes} if notes else {}))
     out = np.ones(len(pool), bool)
     out[passed] = False
-    return kept, pick(left, out), [*mixed.used_made, *_left_out(over, OVER)]
+    return kept, pick(left, out), [*mixed.used_made, *_left_out(over, DroppedBy.OVER_TARGET)]
 
 
 def _take(rows: Sequence[T], number: int) -> tuple[list[T], list[T]]:
@@ -78,7 +78,7 @@ def preference_pairs(kept: Iterable[Row], pool: Dataset) -> Dataset | None:
 
     def pairs() -> Iterator[Row]:
         for row in kept:
-            if row["origin"] == "fused" and is_single_turn(row) and row["parents"][0] in at:
+            if row["origin"] == Origin.FUSED and is_single_turn(row) and row["parents"][0] in at:
                 asked = [m for m in row["messages"] if m["role"] != "assistant"]
                 texts = response_of(row), response_of(pool[at[row["parents"][0]]])
                 chosen, rejected = ([{"role": "assistant", "content": text}] for text in texts)

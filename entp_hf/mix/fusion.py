@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from ..config import EntpConfig
 from ..llm.prompts import load_prompt, shorten
 from ..llm.protocol import BUDGET, ChatReply, ChatRequest
-from ..schema import JOIN, Message, Row, instruction_of, new_row, response_of, row_id
+from ..schema import JOIN, Message, Origin, Row, instruction_of, new_row, response_of, row_id
 from .groups import Group
 
 ROW_CHARS = 3000  # of a row's response that a fusion prompt shows (ours)
@@ -135,10 +135,12 @@ def fused_row(group: Group, fused: Fused | FusedTalk, model: str, version: str, 
         for role, text in zip(("user", "assistant"), pair, strict=True)
     ]
     turns = [*system, *said]
-    return made_row(turns, group.rows, "fused", model, version, round_)
+    return made_row(turns, group.rows, Origin.FUSED, model, version, round_)
 
 
-def made_row(turns: list[Message], parents: Sequence[Row], origin: str, model: str, version: str, round_: int) -> Row:
+def made_row(
+    turns: list[Message], parents: Sequence[Row], origin: Origin, model: str, version: str, round_: int
+) -> Row:
     """A new row of `turns` with its lineage."""
     lineage = turn("parents", " ".join(row["id"] for row in parents))
     return new_row(

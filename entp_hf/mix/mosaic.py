@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..rules.selection import defects
-from ..schema import JOIN, Message, Row, response_of
+from ..schema import JOIN, Message, Origin, Row, response_of
 from ..text.language import language_of, script_of
 from ..text.words import normalised
 from .fusion import made_row, turn
@@ -69,7 +69,7 @@ def mosaic(group: Group, round_: int, styles: Sequence[str] = ("plain",), seed: 
     if len(parts) < 2:
         return None
     if group.multi_turn:
-        return made_row(_played(parts), parts, "mosaic", "", VERSION, round_)
+        return made_row(_played(parts), parts, Origin.MOSAIC, "", VERSION, round_)
     asked = [_question(row) for row in parts]
     text = JOIN.join(asked)
     language = language_of(text, script_of(text))[0]
@@ -80,7 +80,7 @@ def mosaic(group: Group, round_: int, styles: Sequence[str] = ("plain",), seed: 
     answers = _listed([response_of(row) for row in parts], chosen, mark)
     used = [parts[i] for i in sorted(chosen)]
     turns = [turn("user", instruction), turn("assistant", answers)]
-    return made_row(turns, used, "mosaic", "", f"{VERSION}:{style}", round_)
+    return made_row(turns, used, Origin.MOSAIC, "", f"{VERSION}:{style}", round_)
 
 
 def _question(row: Row) -> str:

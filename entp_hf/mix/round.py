@@ -16,7 +16,7 @@ from ..gate.gate import Gate, Verdict, reason_kind
 from ..llm.factory import make_client
 from ..llm.protocol import BUDGET, ChatClient
 from ..rating.rate import judge
-from ..schema import Row
+from ..schema import Origin, Row
 from ..text.reasoning import without_reasoning
 from .fusion import FUSERS, asks_directly, direct_request, form_of, fused_row, fusion_request, read_fused
 from .groups import Group
@@ -49,14 +49,14 @@ class Round:
         return {
             "round": self.number,
             "groups": len(self.groups),
-            "fused": origins["fused"],
-            "mosaic": origins["mosaic"],
+            "fused": origins[Origin.FUSED],
+            "mosaic": origins[Origin.MOSAIC],
             "passthrough": len(self.groups) - len(self.verdicts),
             "attempts": self.attempts,
             "reasons": dict(self.reasons.most_common()),
             "similarity": self._mean("similarity"),
             "novelty": self._mean("novelty"),
-            "reject_rate": round(1 - origins["fused"] / self.attempts, 4) if self.attempts else None,
+            "reject_rate": round(1 - origins[Origin.FUSED] / self.attempts, 4) if self.attempts else None,
             "prompt_tokens": usage.prompt,
             "completion_tokens": usage.completion,
             "seconds": round(time.perf_counter() - begun, 3),

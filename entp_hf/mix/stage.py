@@ -17,7 +17,7 @@ from ..execution.stage import set_columns
 from ..gate.gate import Gate
 from ..io.manifest import Info
 from ..llm.protocol import ChatClient
-from ..schema import Row, instruction_of
+from ..schema import USED_UP, Origin, Row, instruction_of
 from .fusion import FUSERS
 from .groups import Group, add_context, build_groups, has_neighbor
 from .pool import ContextSearch, FusionPool, kinds_of
@@ -121,7 +121,7 @@ def run_rounds(
                     mixed.used[at[parent]] = row
                 else:
                     mixed.used_made.append(used(corpus[at[parent]], row))
-            if row["origin"] == "mosaic":
+            if row["origin"] == Origin.MOSAIC:
                 done.add(row["id"])
         new = fusion.new_vectors()
         corpus.add([row for row in fusion.rows if row is not None], new)
@@ -143,7 +143,7 @@ def run_rounds(
 def used(row: Row, made: Row) -> Row:
     """The row as one that `made` replaced."""
     notes = "; ".join(filter(None, [row["notes"], f"into {made['id']}"]))
-    return {**row, "dropped_by": f"mix:{made['origin']}", "notes": notes}
+    return {**row, "dropped_by": USED_UP[made["origin"]], "notes": notes}
 
 
 def find_clusters(pool: Dataset, vectors: FloatMatrix, config: EntpConfig) -> tuple[FusionPool, Clusters, Info]:

@@ -17,7 +17,7 @@ from ..execution.tables import column
 from ..mix.stage import MixResult
 from ..purge.contamination.index import Contamination
 from ..rules.selection import dataset_rules_off
-from ..schema import INTO, OVER, text_of
+from ..schema import USED_UP, DroppedBy, Origin, text_of
 
 Info = dict[str, Any]
 
@@ -34,7 +34,7 @@ def held(contamination: Contamination | None, dropped: Dataset, mixed: MixResult
     """The manifest's `contamination` as its one key, {} where no benchmark was looked for."""
     if contamination is None or "contamination" in dataset_rules_off(config.purge_rules, config.purge_off):
         return {}
-    out = [i for i, reason in enumerate(column(dropped, "dropped_by")) if reason == "purge:contamination"]
+    out = [i for i, reason in enumerate(column(dropped, "dropped_by")) if reason == DroppedBy.by_rule("contamination")]
     worst = [next(f["detail"] for f in row if f["rule"] == "contamination") for row in dropped.select(out)["findings"]]
     found = Counter(detail.rpartition(", ")[0].rpartition(":")[0] for detail in worst)
     refused = sum(n for figures in mixed.rounds for reason, n in figures["reasons"].items() if "benchmark" in reason)
@@ -76,9 +76,9 @@ def account(total: int, pool: int, made: int, kept: Dataset, dropped: Dataset) -
             twice,
         )
     columns = (column(dropped, name) for name in ("in_pool", "origin", "dropped_by"))
-    why = [reason for low, origin, reason in zip(*columns, strict=True) if low and origin == "input"]
-    fused, unused = sum(reason in INTO for reason in why), why.count(OVER)
-    passed = column(kept, "origin").count("passthrough")
+    why = [reason for low, origin, reason in zip(*columns, strict=True) if low and origin == Origin.INPUT]
+    fused, unused = sum(reason in USED_UP.values() for reason in why), why.count(DroppedBy.OVER_TARGET)
+    passed = column(kept, "origin").count(Origin.PASSTHROUGH)
     if passed + len(why) != pool:
         raise StageError(
             "assemble",

@@ -38,6 +38,7 @@ from ..models.loading import find
 from ..purge.contamination.index import Contamination
 from ..purge.stage import purge, usable
 from ..rating.stage import mark_unrated, rate_rows
+from ..schema import DroppedBy
 from . import accounting as outcome
 from .result import Result
 
@@ -112,7 +113,7 @@ def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manife
     kept, left, over = assemble(mixed, pool, usable(good, config, before.contamination), config)
     placed = set(column(kept, "id"))
     good = pick(good, np.array([key not in placed for key in column(good, "id")], bool))
-    good = set_columns(good, {"dropped_by": ["pool:high_quality"] * len(good)})
+    good = set_columns(good, {"dropped_by": [DroppedBy.HIGH_QUALITY] * len(good)})
     parts = [part for part in (*before.out, left, as_dataset(over), good) if len(part)]
     dropped = concatenate_datasets(parts or [as_dataset([])])
     made = len(mixed.made) + len(mixed.used_made)

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..schema import reason_of
+
 # What the door marks a row for, in the words of the rule that would have found it.
 _AT_THE_DOOR = {
     "null_response": "empty_answer", "empty_response": "empty_answer", "null_instruction": "broken_roles",
@@ -17,7 +19,7 @@ _AT_THE_DOOR = {
 def found_in(row: Mapping[str, Any]) -> set[str]:
     """Names of the rules that fired on a row; a row refused at the door counts as found by the rule for that."""
     rules = {finding["rule"] for finding in row.get("findings") or () if finding.get("action") != "keep"}
-    stage, _, reason = (row.get("dropped_by") or "").partition(":")
+    stage, reason = reason_of(row.get("dropped_by"))
     if stage == "input" and reason in _AT_THE_DOOR:
         rules.add(_AT_THE_DOOR[reason])
     return rules

@@ -14,7 +14,7 @@ from datasets import Features
 
 from ..rules.row import Fields, Hit, Rule
 from ..rules.selection import parse_thresholds, rule_name, selected, thresholds_of
-from ..schema import FEATURES, JOIN, Finding, Message
+from ..schema import FEATURES, JOIN, DroppedBy, Finding, Message, Origin
 
 if TYPE_CHECKING:
     from ..config import EntpConfig
@@ -75,13 +75,13 @@ class Purge:
         in_pool = batch.get("in_pool") or [True] * count
         original = list(batch.get("original") or [None] * count)
         # A user's own column of that name stays as it is; of our rows, those that the pipeline made have no original.
-        origin = batch.get("origin") or ["input" if "original" not in batch else ""] * count
+        origin = batch.get("origin") or [Origin.INPUT if "original" not in batch else ""] * count
         for i in range(count):
             if dropped[i] or (self.only_pool and not in_pool[i]):
                 continue
             result = self.row(messages[i], inputs[i] or "")
             if result.changed:
-                if original[i] is None and origin[i] == "input":
+                if original[i] is None and origin[i] == Origin.INPUT:
                     original[i] = _as_json(messages[i], inputs[i])
                 messages[i], inputs[i] = result.messages, result.input
             _extend(findings[i], result.findings)
@@ -167,7 +167,7 @@ class _Run:
             finding = _finding(rule, hit, self.plan.drop)
             self._note(finding, hit)
             if finding.action == "drop" and dropped_by is None:
-                dropped_by = f"purge:{rule.name}"
+                dropped_by = DroppedBy.by_rule(rule.name)
         return Purged(self.messages, self.given, self.findings, dropped_by, self.changed, self.texts)
 
     def _note(self, finding: Finding, hit: Hit) -> None:

@@ -11,7 +11,7 @@ from datasets import Dataset
 
 from ..execution.tables import column, each
 from ..rules.registry import DATASET_RULES, RULES
-from ..schema import instruction_of, response_of
+from ..schema import DroppedBy, instruction_of, response_of
 
 SHARE, LEAST = 0.02, 20  # of the rows, and rows at least, that a peer's test must find (ours)
 # rule -> whose test, and the pattern that it looks for in a response
@@ -78,7 +78,7 @@ def purge_report(
             entry = counts.setdefault(rule, {"found": 0, "repaired": 0, "dropped": 0, "flagged": 0, "seconds": 0.0})
             entry["found"] += 1
             for action in {f["action"] for f in actions}:
-                if action != "drop" or dropped[index] == f"purge:{rule}":
+                if action != "drop" or dropped[index] == DroppedBy.by_rule(rule):
                     entry[_COUNT[action]] += 1
             if len(examples[rule]) < EXAMPLES:
                 examples[rule].append(_example(before[index], after[index], actions[0]))

@@ -18,7 +18,7 @@ from numpy import float32
 from ..execution.tables import blocks, column, each, spooled, tables
 from ..rules.registry import DATASET_RULES, RULES
 from ..rules.selection import dataset_rules_off, default_threshold
-from ..schema import Finding
+from ..schema import DroppedBy, Finding, is_purged
 from .dataset_rules import CORPUS, found_in
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def loosest(purge: Purge, rows: Dataset) -> Iterator[list[Row]]:
     for block in blocks(rows, names):
         batch = block.to_pydict()
         gone = batch.get("dropped_by") or [None] * len(block)
-        batch["dropped_by"] = [reason if reason and not reason.startswith("purge:") else None for reason in gone]
+        batch["dropped_by"] = [None if is_purged(reason) else reason for reason in gone]
         yield from scoring(batch)["findings"]
 
 
@@ -71,7 +71,7 @@ def loosest_of_all(rows: Dataset, config: EntpConfig, drop: Sequence[str] = ()) 
 
     Embeddings and losses come from the cache. Rows that these rules were not given have none.
     """
-    late = {None, *(f"purge:{name}" for name in DATASET_RULES if name != "contamination")}
+    late = {None, *(DroppedBy.by_rule(name) for name in DATASET_RULES if name != "contamination")}
     alive = np.array([reason in late for reason in column(rows, "dropped_by")], bool)
     off = {*dataset_rules_off(config.purge_rules, config.purge_off), *(set(CORPUS) - set(LOOSEST))}
     found: dict[int, list[Finding]] = defaultdict(list)
@@ -109,8 +109,8 @@ def rethreshold(
             kept = [f for f in given if _stands(f, thresholds)]
             back.update((row.get("id", ""), f["rule"]) for f in found if f["rule"] in _DUPLICATES and f not in kept)
             gone = row["dropped_by"]
-            if kept != found and (gone is None or gone.startswith("purge:")):
-                gone = next((f"purge:{f['rule']}" for f in kept if f["action"] == "drop"), None)
+            if kept != found and (gone is None or is_purged(gone)):
+                gone = next((DroppedBy.by_rule(f["rule"]) for f in kept if f["action"] == "drop"), None)
             dropped.append(gone)
             yield kept
 

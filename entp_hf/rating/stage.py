@@ -14,7 +14,7 @@ from ..execution.ray_engine import RayEngine
 from ..execution.stage import Batch, Stage, apply, resolve, rows_of, set_columns
 from ..execution.tables import column
 from ..llm.factory import make_client
-from ..schema import LEVELS, row_id
+from ..schema import LEVELS, DroppedBy, row_id
 from .rate import Rate, to_levels
 
 RATED = 4096  # rows rated at once; a server's calls end together at the end of each such block (ours)
@@ -27,7 +27,7 @@ def mark_unrated(rows: Dataset) -> Dataset:
     if not any(rated):
         notes = next((note for note in rows["notes"] if note), "no rater gave a number")
         raise StageError("rate", f"no row could be rated: {notes}. Set another rater, or pool to all", rows["id"][:])
-    return set_columns(rows, {"dropped_by": [None if r else "rate:unrated" for r in rated]})
+    return set_columns(rows, {"dropped_by": [None if r else DroppedBy.UNRATED for r in rated]})
 
 
 def rate_rows(rows: Dataset, config: EntpConfig) -> tuple[Dataset, list[str]]:

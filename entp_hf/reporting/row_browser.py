@@ -9,9 +9,9 @@ from typing import Any
 from datasets import Dataset
 
 from ..execution.tables import each
+from ..schema import GENERATED
 from .formatting import TEXT_LIMIT
 
-MADE = ("fused", "mosaic")
 MOST_ROWS = 300  # made rows that a page embeds (ours)
 MOST_BYTES = 3_500_000  # of their JSON, so that the page stays under 5 MB (ours)
 
@@ -25,7 +25,7 @@ def made_rows(kept: Dataset, dropped: Dataset) -> Shown | None:
     """
     if "origin" not in kept.column_names:
         return None
-    made = [i for i, row in enumerate(each(kept, "origin")) if row["origin"] in MADE]
+    made = [i for i, row in enumerate(each(kept, "origin")) if row["origin"] in GENERATED]
     if not made:
         return None
     picked = [made[i * len(made) // min(MOST_ROWS, len(made))] for i in range(min(MOST_ROWS, len(made)))]

@@ -156,7 +156,7 @@ def test_what_no_model_did_is_not_said_of_one():
     )
     text = dataset_card(found, *rows(made=2))
     assert "here without a language model" in text and "Merged rows are written" not in text
-    assert "| `mosaic` | 5 | composed of its parents without a model |" in text and "`fused`" not in text
+    assert "| `mosaic` | 5 | composed from its parents without a model |" in text and "`fused`" not in text
     assert "not searched for test items" in text and "not human judgements" not in text
     assert "not searched for test items" not in dataset_card(manifest(), *rows(made=2))
 

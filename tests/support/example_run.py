@@ -11,11 +11,14 @@ from datasets import Dataset
 from entp_hf.config import EntpConfig
 from entp_hf.io.manifest import Manifest
 from entp_hf.purge.accuracy import accuracy
-from entp_hf.schema import FEATURES, Finding, new_row
+from entp_hf.schema import FEATURES, USED_UP, DroppedBy, Finding, Origin, new_row
 
 TOPICS = ("bread", "gravity", "verbs", "budgets", "bridges", "sorting", "tides", "poems")
 RATERS = ("gpt-4o-mini", "llama-3.1-8b", "mistral-7b")
-RULES = ("mojibake", "control", "html", "echo", "repetition", "boilerplate", "truncated", "exact_duplicate", "refusal")
+RULES = (
+    "mojibake", "control_chars", "html_tags", "echo", "repetition", "boilerplate_tail", "truncated", "exact_duplicate",
+    "refusal",
+)  # fmt: skip
 
 
 def _chat(instruction: str, answer: str) -> list[dict[str, str]]:
@@ -28,6 +31,7 @@ def rows(made: int = 45, parents_each: int = 3, words: int = 40) -> tuple[Datase
     kept, dropped = [], []
     for i in range(made):
         topic = TOPICS[i % len(TOPICS)]
+        origin = Origin.MOSAIC if i % 5 == 4 else Origin.FUSED
         parents = []
         for j in range(parents_each):
             body = " ".join(
@@ -41,24 +45,23 @@ def rows(made: int = 45, parents_each: int = 3, words: int = 40) -> tuple[Datase
                     ratings=[2.0, None, 3.0],
                     score=j % 4,
                     findings=[finding] if j == 0 else [],
-                    dropped_by="fuse:used",
+                    dropped_by=USED_UP[origin],
                     cluster=i % len(TOPICS),
                     in_pool=True,
                     representative=j == 0,
                 )
             )
         dropped += parents
-        kind = "mosaic" if i % 5 == 4 else "fused"
         kept.append(
             new_row(
                 _chat(
                     f"Explain {topic} in case {i}, with all {parents_each} parts.",
                     "\n\n".join(p["messages"][1]["content"] for p in parents),
                 ),
-                origin=kind,
+                origin=origin,
                 parents=[p["id"] for p in parents],
                 round=1 + i % 2,
-                model="" if kind == "mosaic" else "tiny",
+                model="" if origin == Origin.MOSAIC else "tiny",
                 prompt_version="fuse-3f2a",
                 gate=json.dumps({"similarity": 0.8123456, "coverage": 0.7, "ok": True}),
                 score=4,
@@ -69,7 +72,7 @@ def rows(made: int = 45, parents_each: int = 3, words: int = 40) -> tuple[Datase
         new_row(_chat(f"What is {t}?", f"It is {t}."), source=f"pool.jsonl:{900 + i}", score=3)
         for i, t in enumerate(TOPICS)
     ]
-    dropped.append(new_row(_chat("Hi", ""), dropped_by="purge:empty", source="pool.jsonl:999"))
+    dropped.append(new_row(_chat("Hi", ""), dropped_by=DroppedBy.by_rule("empty_answer"), source="pool.jsonl:999"))
     return Dataset.from_list(kept, features=FEATURES), Dataset.from_list(dropped, features=FEATURES)
 
 
@@ -88,17 +91,16 @@ def _before_fusion() -> dict[str, Any]:
         "input": {
             "files": [{"path": "pool.jsonl", "rows": 10_000, "form": "alpaca", "sha256": "ab" * 32}],
             "rows": 10_000,
-            "marked": {"no answer": 12},
+            "marked": {"input:empty_response": 12},
         },
         "stages": [
+            {"name": "read", "seconds": 0.8, "rows_in": 10_000, "rows_out": 10_000},
             {"name": "rate", "seconds": 12.4, "rows_in": 10_000, "rows_out": 9_988},
+            {"name": "embed", "seconds": 95.0, "rows_in": 9_988, "rows_out": 9_988},
             {"name": "correct", "seconds": 1.31, "rows_in": 9_988, "rows_out": 9_988},
-            {"name": "pool", "seconds": 0.02, "rows_in": 9_988, "rows_out": 7_432},
             {"name": "purge", "seconds": 41.7, "rows_in": 7_432, "rows_out": 6_911},
-            {"name": "embed", "seconds": 95.0, "rows_in": 6_911, "rows_out": 6_911},
-            {"name": "cluster", "seconds": 8.2, "rows_in": 6_911, "rows_out": 6_911},
-            {"name": "fuse", "seconds": 590.1, "rows_in": 6_911, "rows_out": 2_345},
-            {"name": "mix", "seconds": 0.4, "rows_in": 2_345, "rows_out": 4_690},
+            {"name": "cluster", "seconds": 8.2, "rows_in": 6_911, "rows_out": 1_800},
+            {"name": "mix", "seconds": 590.5, "rows_in": 6_911, "rows_out": 2_269},
         ],
         "ratings": {
             "names": list(RATERS),
@@ -179,7 +181,7 @@ def _before_fusion() -> dict[str, Any]:
                         "detail": "2 sequences mended",
                     }
                 ],
-                "control": [
+                "control_chars": [
                     {
                         "id": "11ff00ff00ff00ff",
                         "before": "bell\x07 and \u202ebidi",
@@ -284,11 +286,12 @@ def _after_fusion() -> dict[str, Any]:
             "dropped": 7_655,
             "preference": 1_753,
             "dropped_by": {
-                "fuse:used": 4_020,
-                "mix:over_target": 3_114,
+                DroppedBy.FUSED: 3_012,
+                DroppedBy.MOSAIC: 1_008,
+                DroppedBy.OVER_TARGET: 3_114,
                 "purge:exact_duplicate": 340,
                 "purge:echo": 88,
-                "purge:empty": 93,
+                "purge:empty_answer": 93,
             },
         },
         "diversity": {

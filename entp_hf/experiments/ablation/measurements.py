@@ -20,7 +20,7 @@ from ...io.reader import read_rows
 from ...io.sources import Source
 from ...pipeline.run import purge_rows, run
 from ...rules.registry import RULES
-from ...schema import response_of, text_of
+from ...schema import GENERATED, reason_of, response_of, text_of
 
 Lines = Sequence[dict[str, Any]]  # one for each variant, or for each round of one
 SPREAD, RUNS = "_sd", "_runs"  # end the names of a measure's standard deviation over seeds, and of its single values
@@ -68,7 +68,7 @@ def of_dataset(inputs: Sequence[Source], config: EntpConfig, pool: Reference) ->
     manifest, rows = result.manifest, list(result.kept)
     rounds = manifest["fusion"]["rounds"]
     attempts = sum(r["attempts"] for r in rounds)
-    made = [row for row in rows if row["origin"] in ("fused", "mosaic")]
+    made = [row for row in rows if row["origin"] in GENERATED]
     vectors = Embed.from_config(config).encode([text_of(row) for row in rows])
     found = {
         "rows": len(rows),
@@ -97,7 +97,7 @@ def defects_of(rows: Sequence[Any], config: EntpConfig) -> dict[str, Any]:
     judge = dataclasses.replace(config, **{name: getattr(EntpConfig(), name) for name in names})
     kept, dropped, _ = purge_rows(fresh, judge)
     found = [{f["rule"] for f in row["findings"] if f["action"] != "repair"} for row in kept]
-    found += [{row["dropped_by"].partition(":")[2]} for row in dropped]
+    found += [{reason_of(row["dropped_by"])[1]} for row in dropped]
     counts = Counter(rule for rules in found for rule in rules)
     return {"defective": round(sum(map(bool, found)) / len(rows), 4), "defects": dict(counts.most_common())}
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from datasets import Dataset
 
 from ...execution.stage import set_columns
-from ...schema import Finding
+from ...schema import DroppedBy, Finding
 from ..ngrams import Hashes, codes_of, joined_codes, ngrams, sets_of
 from .benchmark_items import LONG, items_of, words_of
 
@@ -188,7 +188,7 @@ class Contamination:
             hits = self.find({"messages": batch["messages"][index]})
             if hits:
                 findings[index] += [hit.as_dict() for hit in hits]
-                dropped[index] = "purge:contamination"
+                dropped[index] = DroppedBy.by_rule("contamination")
         return {**batch, "findings": findings, "dropped_by": dropped}
 
     def mark(self, rows: Dataset) -> Dataset:

@@ -18,7 +18,7 @@ from ...embedding.neighbors import Among
 from ...execution.ray_engine import RayEngine
 from ...execution.stage import set_columns
 from ...execution.tables import blocks, column, each
-from ...schema import Finding
+from ...schema import DroppedBy, Finding
 from ..ngrams import Hashes
 from .fingerprints import fingerprint, sketches
 from .minhash import Bands, near_pairs, shingles
@@ -205,7 +205,7 @@ def marked(rows: Dataset, new: Mapping[int, Sequence[Finding]]) -> Dataset:
     """The rows with new findings, and with `dropped_by` where one of these drops."""
     dropped = column(rows, "dropped_by")
     for index, findings in new.items():
-        dropped[index] = next((f"purge:{f.rule}" for f in findings if f.action == "drop"), dropped[index])
+        dropped[index] = next((DroppedBy.by_rule(f.rule) for f in findings if f.action == "drop"), dropped[index])
     return set_columns(rows, {"findings": _with_findings(rows, new), "dropped_by": dropped})
 
 

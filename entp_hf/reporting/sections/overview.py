@@ -9,11 +9,11 @@ import dataclasses
 import json
 
 from ...config import EntpConfig
-from ...schema import MADE, ORIGINS
+from ...schema import STAGES, Origin, origin_label
 from ..formatting import Manifest, Shown, duration, num, share, squash
 from ..plots import bar, funnel
 
-STEPS = {"read": "read", "rate": "usable", "purge": "after rules", "mix": "made rows"}  # that change the rows
+STEPS = {name: words.rows for name, words in STAGES.items() if words.rows}  # stages that change the rows
 
 
 def headline(manifest: Manifest) -> list[tuple[str, str, str]]:
@@ -28,13 +28,13 @@ def headline(manifest: Manifest) -> list[tuple[str, str, str]]:
     if "clusters" in manifest:
         tiles.append(("clusters", num(manifest["clusters"]["k"]), "groups of rows alike in content"))
     rounds = manifest.get("fusion", {}).get("rounds", [])
-    for key, what in (
-        ("groups", "sets of rows to be merged into one"),
-        ("fused", "rows merged by the model"),
-        ("mosaic", "rows composed without a model"),
+    for key, name, what in (
+        ("groups", "groups", "sets of related rows to be fused into one"),
+        (Origin.FUSED, "fused", "rows fused by the model"),
+        (Origin.MOSAIC, "composed", "rows composed without a model"),
     ):
         if rounds:
-            tiles.append((MADE.get(key, key), num(sum(r.get(key, 0) for r in rounds)), what))
+            tiles.append((name, num(sum(r.get(key, 0) for r in rounds)), what))
     if "dataset" in manifest:
         tiles.append(("rows out", num(manifest["dataset"]["rows"]), "in the finished dataset"))
     if manifest.get("seconds"):
@@ -78,7 +78,7 @@ def dataset(manifest: Manifest) -> Shown | None:
     found = manifest.get("dataset")
     if not found:
         return None
-    origins = {ORIGINS.get(name, name): count for name, count in found.get("by_origin", {}).items() if count}
+    origins = {origin_label(name): count for name, count in found.get("by_origin", {}).items() if count}
     dropped = sorted(found.get("dropped_by", {}).items(), key=lambda item: -item[1])
     reasons = [squash(reason, 40) for reason, _ in dropped]
     return {

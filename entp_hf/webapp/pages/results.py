@@ -17,7 +17,7 @@ from ...io.formats import normalise
 from ...io.manifest import Manifest
 from ...io.parquet import read_written
 from ...reporting.formatting import squash
-from ...schema import ORIGINS, text_of
+from ...schema import GENERATED, USED_UP, Origin, origin_label, text_of
 from ...text.overlap import coverage
 
 PAGE = 10  # rows of a page (ours)
@@ -75,14 +75,14 @@ class Results:
     def filters(self, name: str) -> list[tuple[str, str]]:
         """(label with count, kind) of a part's rows."""
         counts = Counter(self.kinds[name])
-        return [(f"{ORIGINS.get(kind, kind)} ({count:,})", kind) for kind, count in counts.most_common()]
+        return [(f"{origin_label(kind)} ({count:,})", kind) for kind, count in counts.most_common()]
 
     def find(self, name: str, kind: str, words: str) -> list[tuple[str, int]]:
         """Rows of a part that are of the kind ("" any; "made") and hold all of the words."""
         wanted = words.lower().split()[:20]
         found = []
         for i, (text, its) in enumerate(zip(self.texts[name], self.kinds[name], strict=True)):
-            fits = not kind or its == kind or (kind == "made" and its in ("fused", "mosaic"))
+            fits = not kind or its == kind or (kind == "made" and its in GENERATED)
             if fits and all(word in text for word in wanted):
                 found.append((name, i))
         return found
@@ -149,11 +149,11 @@ def page_of(found: list[Any], page: int) -> tuple[list[Any], int, int]:
 def facts_of(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(name, value) of what is known of a row."""
     found = [("row", row["id"])]
-    if row["origin"] != "input":
-        found.append(("origin", ORIGINS.get(row["origin"], row["origin"])))
+    if row["origin"] != Origin.INPUT:
+        found.append(("origin", origin_label(row["origin"])))
     if row["score"] is not None:
         found.append(("score", str(row["score"])))
-    if row["dropped_by"] in ("mix:fused", "mix:mosaic"):
+    if row["dropped_by"] in USED_UP.values():
         found.append(("used up", "in a made row"))
     elif row["dropped_by"]:
         found.append(("left out by", row["dropped_by"]))

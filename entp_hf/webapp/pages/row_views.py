@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from ...reporting.formatting import clean, cut, num, share, squash, visible, word_diff
-from ...schema import ORIGINS, text_of
+from ...schema import origin_label, text_of
 from ...text.words import content_words
 from .downloads import FILES
 from .results import Results, facts_of
@@ -112,7 +112,7 @@ def rows(results: Results, places: Sequence[tuple[str, int]]) -> str:
         head = html(
             '<summary>{} <span class="badge">{}</span></summary>',
             visible(results.label(place)),
-            row["dropped_by"] or ORIGINS.get(row["origin"], row["origin"]),
+            row["dropped_by"] or origin_label(row["origin"]),
         )
         shown.append(html("<details>{}{}{}{}</details>", head, _facts(row), _turns(row), _findings(row)))
     return _list(shown, "No row has these words.")

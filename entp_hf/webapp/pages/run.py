@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from ...pipeline.publish import push_folder
+from ...schema import GENERATED
 from ..jobs.runs import ACTIVE, Run, Runs
 from ..security.limits import Limits, Rates, Refused
 from ..security.users import User, user_of
@@ -48,7 +49,7 @@ class RunPage:
         with gr.Tab("Made rows"):
             gr.Markdown("Pick a row to read it beside the rows that it was made from.")
             self.made = _Search(
-                [("all made rows", "made"), ("merged by the model", "fused"), ("composed without one", "mosaic")],
+                [("all made rows", "made"), *((origin.label, origin) for origin in GENERATED)],
                 "made",
                 "how made",
             )

@@ -12,16 +12,11 @@ from markupsafe import Markup
 from ...pipeline.plan import Plan
 from ...reporting.formatting import clean, duration, num, squash
 from ...reporting.sections import mix, overview, purge, ratings
-from ...schema import ORIGINS
+from ...schema import STAGES, origin_label
 from ..inputs import PoolInput
 from ..jobs.runs import Run
 from .results import Results
 
-STAGES = {
-    "read": "Reading the rows", "rate": "Rating quality", "embed": "Comparing contents",
-    "correct": "Correcting the ratings", "purge": "Repairing by rules", "cluster": "Grouping like rows",
-    "mix": "Merging and checking", "write": "Writing the dataset",
-}  # fmt: skip
 PLANNED = {
     "low-quality pool, rows": "rows taken up for repair and merging", "rows embedded": "rows compared by content",
     "fusion groups": "groups of rows to be merged", "LLM calls": "calls of the language model",
@@ -101,7 +96,7 @@ def _figure(value: float) -> str:
 def progress(run: Run, place: int) -> str:
     """How a run goes: each stage with its count, and the time left of what is being done."""
     state = html('<p class="state {}" role="status" aria-live="polite">{}</p>', run.state, _state(run, place))
-    steps = joined(_step(run, name, words) for name, words in STAGES.items())
+    steps = joined(_step(run, name, words.title) for name, words in STAGES.items())
     error = html('<p class="warn">{}</p>', run.error) if run.error else Markup("")
     frame = '<ol class="steps">{}</ol>'
     if run.state == "done":
@@ -142,7 +137,7 @@ def summary(results: Results) -> str:
     box = html('<div class="warn"><strong>Warnings</strong><ul>{}</ul></div>', warned) if warned else Markup("")
     origins = results.manifest["dataset"]["by_origin"]
     made = table(
-        ["where the rows come from", "rows"], [[ORIGINS.get(k, k), num(n)] for k, n in origins.items()], "Origins"
+        ["where the rows come from", "rows"], [[origin_label(k), num(n)] for k, n in origins.items()], "Origins"
     )
     varied = mix.diversity(results.manifest)
     diversity = (
