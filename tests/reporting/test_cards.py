@@ -268,14 +268,14 @@ def test_model_card():
     assert ("gsm8k", "exact_match", 0.041, "standard error 0.006") in results
     assert "| mmlu · acc | 0.251 | 0.258 | 0.011 |" in text and "Non-commercial" in text
     assert model_index_to_eval_results(data["model-index"])[0] == "ann/tuned"
-    assert "merged by a language model" not in text
+    assert "fused from its parents by a language model" not in text
     told = model_card(
         TRAINING,
         {"mmlu": {"acc": 0.25, "acc_stderr": 0.04, "n": 114.0}},
         manifest=manifest(),
         manifest_link="dataset_manifest.json",
     )
-    assert "- merged by a language model: " in told and "Items: mmlu 114. A difference under" in told
+    assert "- fused from its parents by a language model: " in told and "Items: mmlu 114. A difference under" in told
     assert "is in the [manifest](dataset_manifest.json)" in told and "| mmlu · acc | 0.25 | 0.04 |" in told
     chosen = model_card(TRAINING, manifest={"selection": {"method": "ds2", "n": 64}})
     assert "64 rows, selected by the method `ds2`." in chosen and "What is wrong" not in chosen

@@ -369,7 +369,7 @@ def test_a_run_is_reloaded_cancelled_and_taken_up_and_outlives_the_app(page, app
         plan_and_start(page)
         until(lambda: kept_replies() == before + 5, 60)
         page.reload()
-        page.locator("#progress li.now", has_text="Merging").wait_for()
+        page.locator("#progress li.now", has_text="Fusing").wait_for()
         run = re.search(r"run=([\w-]{22})", page.url)[1]
         known = app.folder / "runs" / run / "run.json"
         begun = time.time()
