@@ -280,7 +280,7 @@ def test_model_card():
     chosen = model_card(TRAINING, manifest={"selection": {"method": "ds2", "n": 64}})
     assert "64 rows, selected by the method `ds2`." in chosen and "What is wrong" not in chosen
     local = model_card({**TRAINING, "model": str(Path(__file__).parent)})
-    assert "base_model" not in ModelCard(local).data.to_dict() and "`tests`, fine-tuned" in local
+    assert "base_model" not in ModelCard(local).data.to_dict() and "`reporting`, fine-tuned" in local
     bare = ModelCard(model_card({"model": "org/base"}))
     assert "model-index" not in bare.data.to_dict() and "## Evaluation" not in bare.text and "None" not in bare.text
 
