@@ -176,6 +176,7 @@ class EntpConfig:
     target_size: int = _setting(10_000, "rows of the hybrid dataset (the paper's baselines: 10,000)")
     fusion_ratio: float = _setting(0.5, "share of made rows in it, where there are enough (ours)")
     high_quality_ratio: float = _setting(0.0, "share of rows with high scores in it (ours)")
+    keep_good: bool = _setting(False, "put every row with a high score into it, purged, beside target_size other rows")
     emit_preference: bool = _setting(False, "also write chosen/rejected pairs for DPO")
     # Running
     engine: str = _setting("local", "what runs ratings, purge and embeddings: local (this process) | ray (extra: ray)")

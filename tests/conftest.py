@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # Read on import by huggingface_hub, libgomp and tiny.py: a fixture would come too late.
@@ -23,6 +24,11 @@ if os.environ.get("ENTP_TEST_CACHE"):
     models = Path(os.environ["ENTP_TEST_CACHE"], "models").resolve()
     models.mkdir(parents=True, exist_ok=True)
     (_FOLDER / "models").symlink_to(models, target_is_directory=True)
+
+
+# A loaded machine is no failure of a property.
+hypothesis.settings.register_profile("entp", deadline=None)
+hypothesis.settings.load_profile("entp")
 
 
 @pytest.fixture(scope="session", autouse=True)

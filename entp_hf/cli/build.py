@@ -32,7 +32,7 @@ _READ = "columns split limit"  # settings that every command that reads rows lis
 HELP = {
     "build": (
         f"{_READ} source_licenses raters rating_columns pool purge_off benchmark_files fuser model endpoint "
-        "target_size fusion_ratio high_quality_ratio emit_preference seed",
+        "target_size fusion_ratio high_quality_ratio keep_good emit_preference seed",
         [
             "entp build pool.jsonl -o out",
             "entp build user/dataset -o out --endpoint http://127.0.0.1:8000/v1 --model NAME",

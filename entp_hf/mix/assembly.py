@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -23,19 +23,22 @@ PREFERENCE = ("prompt", "chosen", "rejected")
 def assemble(mixed: MixResult, pool: Dataset, good: Dataset, config: EntpConfig) -> tuple[Dataset, Dataset, list[Row]]:
     """The rows of the dataset in a seeded order, the pool's rows left out, and the made ones left out.
 
-    `mixed` has the rows of `pool` by number; rows left out have `dropped_by` set. Made rows fill up to `fusion_ratio`
-    of `target_size`, `good` ones up to `high_quality_ratio`; the rest goes to representatives that could not be fused
-    and then to the purged rows that no group used, best score first. Where one kind has too few, the dataset is
-    smaller, not filled from another kind. A purged row with a defect that repair could not mend may feed a fusion,
-    but is not passed through as it is.
+    `mixed` has the rows of `pool` by number; rows left out have `dropped_by` set. `quotas` says how many rows of each
+    kind are taken: generated rows in their order; representatives that could not be fused, then purged rows that no
+    group used, best score first; good rows, best score first, all of them with `keep_good`. A purged row with a
+    defect that repair could not mend may feed a fusion, but is not passed through as it is.
     """
-    target = config.target_size
-    made, over = _take(mixed.made, round(target * config.fusion_ratio))
-    high, _ = _take(_best(good, range(len(good))), round(target * config.high_quality_ratio))
     unsound = {i for i, row in enumerate(each(pool, "findings")) if defects(row)}
     sound = [i for i in [*mixed.passed, *_best(pool, mixed.unused)] if i not in unsound]
-    room = target - round(target * config.fusion_ratio) - round(target * config.high_quality_ratio)
-    passed, _ = _take(sound, room)
+    asked = 0.0 if config.keep_good else config.high_quality_ratio
+    numbers = quotas(
+        config.target_size,
+        wishes={"generated": config.fusion_ratio, "high_quality": asked},
+        available={"passed": len(sound), "generated": len(mixed.made), "high_quality": len(good) if asked else 0},
+    )
+    made, over = _take(mixed.made, numbers["generated"])
+    high, _ = _take(_best(good, range(len(good))), len(good) if config.keep_good else numbers["high_quality"])
+    passed, _ = _take(sound, numbers["passed"])
     places = [
         *((made, i, None) for i in range(len(made))),
         *((pool, i, Origin.PASSTHROUGH) for i in passed),
@@ -52,6 +55,25 @@ def assemble(mixed: MixResult, pool: Dataset, good: Dataset, config: EntpConfig)
     out = np.ones(len(pool), bool)
     out[passed] = False
     return kept, pick(left, out), [*mixed.used_made, *_left_out(over, DroppedBy.OVER_TARGET)]
+
+
+def quotas(target: int, wishes: Mapping[str, float], available: Mapping[str, int]) -> dict[str, int]:
+    """Rows to take of each kind, so that the dataset is filled as far as there are rows.
+
+    Args:
+        target: rows of the dataset.
+        wishes: share of the dataset that each kind should have; kinds without one share what is left.
+        available: rows there are of each kind, in the order in which they fill what the wishes leave open.
+
+    Each kind first gets its wish as far as its rows reach; what is still open goes to the kinds in their order, so a
+    share is exceeded only where the other kinds have no more rows.
+    """
+    taken = dict.fromkeys(available, 0)
+    for limit in ({kind: round(target * wishes.get(kind, 0.0)) for kind in available}, available):
+        for kind, rows in available.items():
+            wanted = min(rows, limit[kind]) - taken[kind]
+            taken[kind] += max(0, min(wanted, target - sum(taken.values())))
+    return taken
 
 
 def _take(rows: Sequence[T], number: int) -> tuple[list[T], list[T]]:

@@ -55,8 +55,8 @@ def short(rows: int, config: EntpConfig) -> list[str]:
     if rows >= config.target_size or config.target_size == EntpConfig.target_size:
         return []
     return [
-        f"{rows:,} rows are in the dataset, target_size is {config.target_size:,}: the pool gave no more at "
-        f"fusion_ratio {config.fusion_ratio:g}"
+        f"{rows:,} rows are in the dataset, target_size is {config.target_size:,}: there are no more rows that pass "
+        "the rules and the gate. Give more input, or keep rows with high scores too (keep_good, high_quality_ratio)"
     ]
 
 

@@ -77,7 +77,7 @@ def _seconds_by_rule(rows: Dataset, rules: Purge) -> dict[str, float]:
 
 def usable(good: Dataset, config: EntpConfig, contamination: Contamination | None) -> Dataset:
     """Good rows that pass the purge and hold no benchmark item; looked at only where the dataset asks for them."""
-    if not config.high_quality_ratio or not len(good):
+    if not (config.high_quality_ratio or config.keep_good) or not len(good):
         return as_dataset([])
     after, stay, _ = purge(good, None, config, contamination)
     return pick(after, stay)
