@@ -11,11 +11,14 @@ from ..schema import Row
 from .registry import DATASET_OFF, DATASET_RULES, DATASET_THRESHOLDS, RULES
 from .row import Rule
 
-# A row with one of these, not repaired, lends its facts to an LLM, but is fit neither to be quoted nor to be kept.
-BROKEN = {"truncated", "cut_code", "refusal", "ends_with_colon", "missing_reference", "too_short", "language_mismatch",
-          "replacement_chars", "role_confusion", "placeholder", "symbol_ratio", "echo", "repetition",
-          "identity_leak", "mixed_script", "think_tags"}  # fmt: skip
-
+# A row in which one of these rules found something that repair could not mend may feed a fusion or a repair by an LLM,
+# but is neither quoted in a composition nor kept as it is.
+BROKEN = {
+    "truncated", "cut_code", "refusal", "ends_with_colon", "missing_reference", "too_short", "language_mismatch",
+    "replacement_chars", "role_confusion", "placeholder", "symbol_ratio", "echo", "repetition", "identity_leak",
+    "mixed_script", "think_tags", "arithmetic", "impossible_action", "url_load", "unbalanced", "list_numbering",
+    "html_tags",
+}  # fmt: skip
 
 DEFAULT = "default"  # in `purge_rules`: the default set, beside what else is named
 

@@ -16,6 +16,7 @@ from entp_hf.data import pool_files
 from entp_hf.errors import ConfigError, InputError, ModelNotFound, StageError
 from entp_hf.pipeline import accounting as outcome
 from entp_hf.pipeline.run import purge_rows, run
+from entp_hf.rules.selection import defects
 from entp_hf.schema import FEATURES, text_of
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -62,7 +63,7 @@ def test_every_row_is_accounted_for_once(result: entp_hf.Result) -> None:
     assert not any(result.kept["dropped_by"])
     accounts = dict(result.manifest["dataset"]["accounts"])
     assert accounts.pop("pool") == sum(accounts.values()) == result.manifest["pool"]["rows"]
-    assert accounts["passed"] == 43  # 30 wished for, and 13 in place of rows that could not be composed
+    assert accounts["passed"] == Counter(result.kept["origin"])["passthrough"] > 30  # in place of compositions
     assert accounts["fused"] == sum(len(row["parents"]) for row in made)
 
 
@@ -176,6 +177,17 @@ def test_high_quality_rows_on_request(pool: str) -> None:
     high = [row for row in result.kept if row["origin"] == "high_quality"]
     assert len(high) == 15
     assert min(row["score"] for row in high) >= 4
+
+
+def test_nothing_that_a_rule_calls_wrong_is_kept_as_it_is_or_quoted() -> None:
+    result = run(pool_files(), EntpConfig(raters=[], pool="all", fuser="mosaic"))
+    dropped = {row["id"]: row for row in result.dropped}
+    shown = [row for row in result.kept if row["origin"] == "passthrough"]
+    quoted = [dropped[key] for row in result.kept if row["origin"] == "mosaic" for key in row["parents"]]
+    assert len(shown) > 50 and len(quoted) > 50
+    assert [defects(row) for row in shown + quoted if defects(row)] == []
+    unfit = [row for row in result.dropped if row["dropped_by"] == "mix:defective"]
+    assert {"arithmetic", "impossible_action", "url_load"} <= set().union(*map(defects, unfit))
 
 
 def test_keep_good_puts_every_good_row_beside_the_others(pool: str) -> None:

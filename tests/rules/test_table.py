@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from entp_hf.purge import DATASET_RULES, RULES, Purge
+from entp_hf.rules.selection import BROKEN
 from entp_hf.rules.table import WHOLE, table
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "purge.md").read_text(encoding="utf-8")
@@ -26,3 +27,10 @@ def test_the_rule_of_ones_own_works_as_printed(tmp_path, monkeypatch):
     found = Purge(rules=("my_rules:gluten",)).row(messages).findings
     assert [(f.rule, f.action, f.start, f.end) for f in found] == [("gluten", "flag", 10, 16)]
     sys.modules.pop("my_rules", None)
+
+
+def test_every_rule_that_flags_is_said_to_make_a_row_unfit_or_not() -> None:
+    """A new rule that only flags must be put into one of the two."""
+    fit = {"length_outlier", "character_ratios", "flagged_words"}  # a matter of taste: the row may be right
+    assert {name for name, rule in RULES.items() if rule.action == "flag"} <= BROKEN | fit
+    assert not BROKEN & fit
