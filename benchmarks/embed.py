@@ -23,7 +23,8 @@ from repeated import COLUMNS, texts
 from entp_hf.config import MINILM
 from entp_hf.embedding.embed import Embed
 from entp_hf.embedding.neighbors import nearest
-from entp_hf.models.loading import has_bfloat16, load_encoder, pick_device
+from entp_hf.models.hardware import has_bfloat16
+from entp_hf.models.loading import load_encoder, pick_device
 
 
 def timed(rows: list[str], encode: Callable[[list[str]], Any]) -> tuple[np.ndarray, dict[str, Any]]:

@@ -18,6 +18,8 @@ from ..config import EntpConfig
 from ..errors import ConfigError
 from ..execution.source_hash import source_hash
 from ..io.paths import EXTENSIONS, extension
+from ..llm.factory import AUTO
+from ..models.known import default_chat_model
 from ..schema import FEATURES
 
 # `split` and `cache_dir` are load_dataset's own arguments; the pipeline's cache is set by $ENTP_CACHE here.
@@ -32,6 +34,8 @@ class _Base(datasets.BuilderConfig):  # type: ignore[misc]
     def create_config_id(self, config_kwargs: dict[str, Any], custom_features: datasets.Features | None = None) -> str:
         """Hash of the settings in force, so that spelling out a default hits the cache, and of the files' contents."""
         values = {setting.name: getattr(self, setting.name) for setting in _SETTINGS if setting.name not in _NO_EFFECT}
+        if values["model"] == AUTO:  # another model once the writer has been fetched
+            values["model"] = default_chat_model(str(EntpConfig().cache_path()))
         files = {split: [_content(str(file)) for file in files] for split, files in (self.data_files or {}).items()}
         return f"{self.name}-{Hasher.hash((values, files, source_hash()))}"
 

@@ -28,6 +28,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "engine": ("local", "ray"),
     "device": ("auto", "cpu", "cuda", "mps"),
     "embedder_dtype": ("float32", "bfloat16"),
+    "model_engine": ("auto", "transformers", "llama.cpp"),
+    "model_dtype": ("auto", "float32", "bfloat16"),
 }
 STYLES = ("plain", "format", "order", "subset")  # of mosaics
 RATERS = ("column", "llm", "logits")  # or one's own, as package.module:attr
@@ -63,6 +65,7 @@ SECTIONS = {
 }
 
 SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
+WRITER = "qwen2.5-coder-1.5b"  # fetched by `entp models fetch`; `models/known.py` says from where
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
 
@@ -99,7 +102,9 @@ class EntpConfig:
     # Rate
     raters: list[str] = _setting(["logits"], "column | llm | logits | package.module:attr, several at once")
     rating_columns: list[str] = _setting([], "columns that hold ratings 0..5, for the rater `column`; null: unrated")
-    rater_model: str = _setting("", "model of the raters `llm` and `logits`; empty: the fusion model")
+    rater_model: str = _setting(
+        "", "model of the raters `llm` and `logits`; empty: the chat model, SmolLM2 for logits where that is auto"
+    )
     # Correct
     correction: str = _setting("posterior", "posterior (ours: EM and Bayes) | simifeat (the paper's) | none")
     neighbors: int = _setting(10, "neighbors that vote on a row's true score (DS2: 10)")
@@ -137,7 +142,17 @@ class EntpConfig:
     max_groups: int = _setting(0, "most fusion groups a round; 0: as many as the target needs")
     # Mix
     fuser: str = _setting("entp", "entp | mosaic (no LLM) | rewrite (one row) | mergeit (pairs) | none")
-    model: str = _setting(SMOLLM2, "chat model: Hub id, local folder, or the server's name for it")
+    model: str = _setting(
+        "auto",
+        "chat model: auto (the writer if it was fetched, else SmolLM2), a name of `entp models list`, Hub id, folder, "
+        "file.gguf, Hub repository and file as OWNER/NAME:Q4_K_M, or the server's name for it",
+    )
+    model_engine: str = _setting(
+        "auto", "what runs the chat model in this process: transformers | llama.cpp (extra: llama) | auto: the faster"
+    )
+    model_dtype: str = _setting(
+        "auto", "numbers the chat model computes in: float32 | bfloat16 | auto: bfloat16 where the hardware has it"
+    )
     endpoint: str = _setting("", "URL of an OpenAI-compatible or TGI server; empty: the model runs in this process")
     api: str = _setting("chat", "of the endpoint: chat (OpenAI's protocol) | tgi (TGI's own, with grammar)")
     provider: str = _setting("", "Hugging Face Inference Provider (auto, together, ...); the key comes from the login")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
 
-from ..config import EntpConfig
+from ..config import SMOLLM2, EntpConfig
 from ..execution.stage import set_columns
 from ..execution.tables import set_aside
 from ..io.manifest import Manifest
@@ -33,6 +34,8 @@ def select_rows(
     `target`: a file or folder of rows with `messages`, for the methods that need one.
     """
     chosen = method_of(method)
+    if config.model == "auto":  # the methods need losses and gradients of a small model, not one that can write
+        config = dataclasses.replace(config, model=SMOLLM2)
     manifest = Manifest.start(config.validate().to_dict())
     with manifest.stage("read", 0) as stage:
         rows, manifest["input"] = read_rows(inputs, config)

@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from ..config import EntpConfig
+from ..config import SMOLLM2, WRITER, EntpConfig
 from ..errors import ConfigError, InputError
 from ..io.output_folder import output_folder
+from ..models.known import KNOWN
 from ..reporting.formatting import raw
 from .arguments import (
     Folder,
@@ -24,7 +25,7 @@ from .arguments import (
     settings_of,
     write_rows_and_figures,
 )
-from .console import out, show_entry, show_plan, show_summary, show_warnings, table
+from .console import err, out, show_entry, show_plan, show_summary, show_warnings, table
 from .options import LENIENT, with_settings
 
 _READ = "columns split limit"  # settings that every command that reads rows lists in its help
@@ -67,6 +68,7 @@ def build(
         raise InputError(f"--emit {emit}: only preference can be written beside the dataset")
     if emit:
         config = dataclasses.replace(config, emit_preference=True)
+    hint(config)
     if dry_run:
         inputs = present(inputs)
         from ..pipeline.plan import plan
@@ -83,6 +85,21 @@ def build(
         result.write(folder)
     show_summary(result.manifest)
     out.print(f"\nDataset, manifest, card and report are in [bold]{escape(str(output))}[/bold]; open report.html.")
+
+
+def hint(config: EntpConfig) -> None:
+    """Say how to get a model that can write, where SmolLM2 would be asked only because there is no other."""
+    from ..llm.factory import AUTO, settled
+    from ..mix.fusion import FUSERS
+
+    asks = FUSERS[config.fuser] is not None and not (config.endpoint or config.provider)
+    if asks and config.model == AUTO and settled(config).model == SMOLLM2:
+        size = KNOWN[WRITER].bytes / 1e9
+        err.print(
+            f"[yellow]note:[/yellow] SmolLM2-135M will be asked for fusions, and can't write them. Run: entp models "
+            f"fetch writer ({size:.1f} GB), name a --model or --endpoint, or take --fuser mosaic",
+            soft_wrap=True,
+        )
 
 
 def rate(

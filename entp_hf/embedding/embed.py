@@ -19,7 +19,8 @@ from ..execution.progress import Bar
 from ..execution.ray_engine import RayEngine
 from ..execution.stage import Batch, resolve, rows_of
 from ..execution.tables import each, gathered, matrix, take
-from ..models.loading import find, has_bfloat16, load_encoder, pick_device
+from ..models.hardware import has_bfloat16
+from ..models.loading import find, load_encoder, pick_device
 from ..schema import Row, text_of
 from .neighbors import check_embeddings
 

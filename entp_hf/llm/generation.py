@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EntpError, require
+from .grammar import Grammar, guide
 from .protocol import ChatRequest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Engine:
     """A loaded model: its stop tokens, and the most tokens that it can attend to (None: no bound known)."""
 
@@ -26,6 +27,11 @@ class Engine:
     tokenizer: Any
     stops: frozenset[int]
     context: int | None
+
+    @functools.cached_property
+    def guide(self) -> Any:
+        """The tokenizer for grammars; made at the first request with a schema."""
+        return guide(self.tokenizer, self.model.get_output_embeddings().weight.shape[0])
 
     def prompt_ids(self, request: ChatRequest) -> tuple[list[int], str]:
         """Token ids of the chat-formatted prompt and "", or [] and why the request can't be answered."""
@@ -45,76 +51,124 @@ class Engine:
         return list(ids), ""
 
 
-def load(model: str, device: str, cache_dir: str) -> Engine:
-    """The engine of `model`, loaded once a process. `cache_dir` as in `models.resolve`."""
+EXACT = 500_000_000  # parameters up to which ratings are computed in float32 where bfloat16 would do (ours)
+
+
+def load(model: str, device: str, cache_dir: str, dtype: str = "auto", exact: bool = False) -> Engine:
+    """The engine of `model`, loaded once a process.
+
+    Args:
+        model: as `models.loading.find` takes it
+        device: auto, cpu, cuda or mps
+        cache_dir: the cache folder, where fetched and converted models are
+        dtype: auto, float32 or bfloat16; see `models.loading.generation_dtype`
+        exact: float32 on a CPU for a model of at most `EXACT` parameters, where `dtype` is auto: an expected digit of
+            SmolLM2 in bfloat16 varies by a quarter of its standard deviation with the rows that share its batch
+    """
     require("torch", "models", "A model in this process")
     from ..execution.threads import set_threads
 
     set_threads()
-    return _loaded(model, device, cache_dir)
+    return _loaded(model, device, cache_dir, dtype, exact)
 
 
 @functools.cache
-def _loaded(model: str, device: str, cache_dir: str) -> Engine:
+def _loaded(model: str, device: str, cache_dir: str, dtype: str, exact: bool) -> Engine:
     from ..models import loading as models
 
-    path = models.resolve(model, cache_dir)
+    path, place = models.resolve(model, cache_dir), models.pick_device(device)
     tokenizer = models.load_tokenizer(path)
-    network = models.load_causal_lm(path, models.pick_device(device)).eval()
+    chosen = models.generation_dtype(place, dtype)
+    if exact and dtype == "auto" and place == "cpu" and 0 < models.parameters(path) <= EXACT:
+        chosen = "float32"
+    network = models.load_causal_lm(path, place, chosen).eval()
     ends = network.generation_config.eos_token_id
     stops = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
     context = getattr(network.config.get_text_config(), "max_position_embeddings", None)
     return Engine(network, tokenizer, frozenset(stops), context)
 
 
+@dataclass
+class _Reply:
+    """One reply as it grows; `grammar` where it must be JSON."""
+
+    request: ChatRequest
+    grammar: Grammar | None
+    generator: Any
+    tokens: list[int]
+    ended: bool = False
+
+    def add(self, scores: Any, stops: frozenset[int]) -> None:
+        """Draw the next token."""
+        if self.grammar is not None:
+            self.grammar.forbid(scores)
+        token = _draw(scores, self.request.temperature, self.generator)
+        self.tokens.append(token)
+        self.ended = self.grammar.take(token) if self.grammar is not None else token in stops
+
+    @property
+    def open(self) -> bool:
+        """Whether a token more may come."""
+        return not self.ended and len(self.tokens) < self.request.max_tokens
+
+
 def generate(
-    engine: Engine, prompts: Sequence[list[int]], requests: Sequence[ChatRequest], doing: Callable[[str], None]
+    engine: Engine,
+    prompts: Sequence[list[int]],
+    requests: Sequence[ChatRequest],
+    doing: Callable[[str], None],
+    prefix: Prefix | None = None,
 ) -> Iterator[tuple[int, list[int], bool]]:
     """Yield (row, drawn tokens, whether it ended by itself) as each row finishes; finished rows leave the batch.
 
-    `doing` is told after each step how far the rows are.
+    Args:
+        engine: the model
+        prompts: token ids of each row, those of `prefix` included
+        requests: what each row asks for; one with a schema gets JSON by grammar
+        doing: called after each step with how far the rows are
+        prefix: tokens that all prompts begin with, computed already
     """
     import torch
 
     if not prompts:
         return
     device = engine.model.device
-    width = max(map(len, prompts))
-    tokens = torch.tensor([[0] * (width - len(p)) + p for p in prompts], device=device)
-    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    rows, drawn = list(range(len(prompts))), [list[int]() for _ in prompts]
-    dice = [_generator(request) for request in requests]
-    cache = None
-    doing("reading prompts")
+    shared = prefix.size if prefix else 0
+    width = max(map(len, prompts)) - shared
+    tokens = torch.tensor([[0] * (width + shared - len(p)) + p[shared:] for p in prompts], device=device)
+    mask = torch.tensor([[1] * shared + [0] * (width + shared - len(p)) + [1] * (len(p) - shared) for p in prompts])
+    mask = mask.to(device)
+    positions = (mask.cumsum(1) - 1).clamp(min=0)[:, shared:]
+    rows = list(range(len(prompts)))
+    replies = [
+        _Reply(request, Grammar(engine.guide, request.schema) if request.schema else None, _generator(request), [])
+        for request in requests
+    ]
+    cache = prefix.copy(len(prompts)) if prefix else None
+    doing(f"reading {width * len(rows):,} tokens of prompts")
     while rows:
         with torch.inference_mode():
             out = engine.model(
-                input_ids=tokens,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
+                input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True,
                 logits_to_keep=1,
-            )
+            )  # fmt: skip
             cache, logits = out.past_key_values, out.logits[:, -1].float().cpu()
             for row, scores in zip(rows, logits, strict=True):
-                drawn[row].append(_draw(scores, requests[row].temperature, dice[row]))
-            doing(f"{len(drawn[rows[0]])} tokens")
-            done = [drawn[r][-1] in engine.stops for r in rows]
-            stay = [k for k, r in enumerate(rows) if not done[k] and len(drawn[r]) < requests[r].max_tokens]
-            left = [(r, done[k]) for k, r in enumerate(rows) if k not in set(stay)]
+                replies[row].add(scores, engine.stops)
+            doing(f"{len(replies[rows[0]].tokens)} tokens")
+            stay = [k for k, r in enumerate(rows) if replies[r].open]
+            left = [r for r in rows if not replies[r].open]
             if stay and left:
                 index = torch.tensor(stay, device=device)
                 cache.batch_select_indices(index)
                 mask, positions = mask[index], positions[index]
             rows = [rows[k] for k in stay]
             if rows:
-                tokens = torch.tensor([[drawn[r][-1]] for r in rows], device=device)
+                tokens = torch.tensor([[replies[r].tokens[-1]] for r in rows], device=device)
                 mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
                 positions = positions[:, -1:] + 1
-        for row, ended in left:
-            yield row, drawn[row], ended
+        for row in left:
+            yield row, replies[row].tokens, replies[row].ended
 
 
 def _generator(request: ChatRequest) -> Any:
@@ -156,6 +210,29 @@ def digit_ids(tokenizer: Any, text: str, digits: Sequence[int], model: str) -> l
             )
         found.append(after[-1])
     return found
+
+
+MIN_PREFIX = 16  # tokens that prompts must have in common to be computed apart (ours)
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """The keys and values of the first `size` tokens of several prompts."""
+
+    size: int
+    cache: Any
+
+    def copy(self, rows: int) -> Any:
+        """A cache of its own for a batch: a forward pass writes into the one that it is given."""
+        cache = copy.deepcopy(self.cache)
+        cache.batch_repeat_interleave(rows)
+        return cache
+
+
+def shared_prefix(engine: Engine, prompts: Sequence[list[int]]) -> Prefix | None:
+    """What the prompts begin with, computed once; None for one prompt, or where they have too little in common."""
+    size = shared_count(prompts[0], prompts) if len(prompts) > 1 else 0
+    return Prefix(size, prefill(engine, prompts[0][:size])) if size >= MIN_PREFIX else None
 
 
 def prefill(engine: Engine, ids: list[int]) -> Any:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import EntpError
+from ..errors import EntpError, memory_advice
 from ..execution.progress import Bar
 from ..models.loading import fingerprint
 from .budget import Claim, current
-from .generation import Engine, digit_ids, generate, load, next_token, prefill, shared_count
+from .generation import Engine, digit_ids, generate, load, next_token, prefill, shared_count, shared_prefix
 from .protocol import BUDGET, ChatReply, ChatRequest
 
 BATCH_TOKENS = 16_384  # most tokens in one forward pass, padding included: bounds memory for long prompts (ours)
@@ -25,13 +25,23 @@ class LocalChat:
     """A model loaded by this process at its first use, and kept until the process ends.
 
     Replies do not depend on which requests share a batch, up to rounding of the arithmetic: temperature 0 is greedy,
-    and else each request draws from its own random numbers, seeded by the request.
+    and else each request draws from its own random numbers, seeded by the request. A request with a schema is answered
+    with JSON of that schema, by grammar. What all prompts of a call begin with is computed once.
+
+    Args:
+        model: a name that `models.loading.find` takes
+        device: auto, cpu, cuda or mps
+        batch_size: most rows in one forward pass
+        cache_dir: the cache folder, where fetched and converted models are
+        dtype: auto, float32 or bfloat16. In bfloat16 rounding is coarse enough to change words of a greedy reply from
+            batch to batch; ratings of small models are computed in float32 all the same
     """
 
     model: str
     device: str = "auto"
     batch_size: int = 16
     cache_dir: str = ""
+    dtype: str = "auto"
 
     @property
     def name(self) -> str:
@@ -60,6 +70,7 @@ class LocalChat:
                 else:
                     prompts[i] = ids
             sizes = {i: len(ids) + requests[i].max_tokens for i, ids in prompts.items()}
+            prefix = shared_prefix(engine, list(prompts.values())) if prompts else None
             waiting = deque(_batches({i: len(ids) for i, ids in prompts.items()}, self.batch_size, sizes))
             while waiting:
                 claims, refused, later = _claimed(waiting.popleft(), prompts, requests)
@@ -68,7 +79,7 @@ class LocalChat:
                 yield from refused.items()
                 batch = list(claims)
                 asked = [prompts[i] for i in batch], [requests[i] for i in batch]
-                for i, ids, done in generate(engine, *asked, bar.doing):
+                for i, ids, done in generate(engine, *asked, bar.doing, prefix):
                     bar.update()
                     reply = _reply(engine, len(prompts[batch[i]]), ids, done)
                     current().settle(claims[batch[i]], reply)
@@ -94,7 +105,7 @@ class LocalChat:
         """
         if not prompts:
             return
-        engine = self._engine()
+        engine = self._engine(exact=True)
         whole = [engine.tokenizer(prefix + prompt)["input_ids"] for prompt in prompts]
         longest = max(len(ids) for ids in whole)
         if engine.context and longest > engine.context:
@@ -111,8 +122,9 @@ class LocalChat:
                 bar.update(len(batch))
                 yield [(i, *_expectation(row, digits, self.model)) for i, row in zip(batch, chances, strict=True)]
 
-    def _engine(self) -> Engine:
-        return load(self.model, self.device, self.cache_dir)
+    def _engine(self, exact: bool = False) -> Engine:
+        with memory_advice(f"the model {self.model}", "Lower batch_size, take a smaller model, or use a server."):
+            return load(self.model, self.device, self.cache_dir, self.dtype, exact)
 
 
 def in_rows(parts: Iterable[list[tuple[int, float, float]]], rows: int) -> NDArray[np.float64]:

@@ -21,10 +21,11 @@ def local_tokenizer(model: str, cache_dir: str) -> Any:
     if importlib.util.find_spec("transformers") is None:
         return None
     from ..models import loading as models
+    from ..models.known import known
 
     try:
-        known = Path(model).is_dir() or model in models.PACKAGED
-        tokenizer = models.load_tokenizer(models.resolve(model, cache_dir) if known else _cached_folder(model))
+        here = Path(model).is_dir() or model.endswith(".gguf") or known(model) is not None
+        tokenizer = models.load_tokenizer(models.resolve(model, cache_dir) if here else _cached_folder(model))
     except ModelNotFound:
         return None
     return tokenizer if getattr(tokenizer, "chat_template", None) else None

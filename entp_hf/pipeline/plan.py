@@ -16,7 +16,7 @@ from ..config import EntpConfig
 from ..io.reader import read_rows
 from ..io.sources import Source
 from ..llm.budget import Limits, spending
-from ..llm.factory import make_client
+from ..llm.factory import make_client, settled
 from ..llm.protocol import ChatReply, ChatRequest
 from ..llm.reply_cache import CachedChat
 from ..llm.tokens import count_prompts, count_text, local_tokenizer
@@ -65,7 +65,7 @@ def plan(inputs: Source | Sequence[Source], config: EntpConfig, exact: bool = Fa
     With `exact`, and where ratings are in columns or not needed and there are at most `EXACT_ROWS` rows, the steps
     before the first fusion are done, and their embeddings kept for the run. Else all figures are bounds.
     """
-    config.validate()
+    config = settled(config.validate())
     rows, info = read_rows(inputs, config)
     usable = [row for row in rows if row["dropped_by"] is None]
     low, high = _pool_bounds([row["ratings"] for row in usable], config)

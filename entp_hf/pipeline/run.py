@@ -29,7 +29,7 @@ from ..io.paths import is_hub_name
 from ..io.reader import read_rows
 from ..io.sources import Source
 from ..llm.budget import Ledger, Limits, spending
-from ..llm.factory import make_client
+from ..llm.factory import make_client, settled
 from ..mix.assembly import assemble, preference_pairs
 from ..mix.fusion import FUSERS
 from ..mix.pool import ContextSearch, FusionPool
@@ -49,7 +49,7 @@ def run(inputs: Source | Sequence[Source], config: EntpConfig | None = None) -> 
     `inputs`: files, folders, globs, Hub ids, or datasets in memory. Raises ConfigError, InputError, ModelNotFound or
     MissingExtra before anything expensive, and StageError where a stage can't go on.
     """
-    config = (config or EntpConfig()).validate()
+    config = settled((config or EntpConfig()).validate())
     check_inputs(config)
     manifest = Manifest.start(config.to_dict())
     with metered() as usage, spending(Limits.from_config(config)) as ledger:
@@ -164,6 +164,7 @@ def score_rows(
 
     Ratings that are not `corrected` become scores as they came, and nothing is embedded.
     """
+    config = settled(config)
     if not corrected:
         config = replace(config, correction="none", gold_column="")
     check_inputs(replace(config.validate(), fuser="none"), embeds=corrected)
@@ -202,8 +203,7 @@ def check_inputs(config: EntpConfig, embeds: bool = True) -> None:
     if "logits" in config.raters or (needs_chat and in_process):
         require("transformers", "models", "a model in this process")
         for name in {config.model if needs_chat else "", config.rater_model or config.model} - {""}:
-            if find(name).endswith(".gguf"):
-                require("gguf", "demo", f"reading {name}")
+            find(name, str(config.cache_path()))
 
 
 def _stopped(ledger: Ledger) -> list[str]:

@@ -10,7 +10,8 @@ from entp_hf.embedding import embed as module
 from entp_hf.embedding.embed import Embed
 from entp_hf.errors import ConfigError, StageError
 from entp_hf.execution.tables import as_dataset
-from entp_hf.models.loading import find, has_bfloat16
+from entp_hf.models.hardware import has_bfloat16
+from entp_hf.models.loading import find
 from entp_hf.pipeline.run import check_inputs
 from entp_hf.schema import Finding, new_row
 

