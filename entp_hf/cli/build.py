@@ -68,9 +68,9 @@ def build(
         raise InputError(f"--emit {emit}: only preference can be written beside the dataset")
     if emit:
         config = dataclasses.replace(config, emit_preference=True)
-    hint(config)
     if dry_run:
         inputs = present(inputs)
+        hint(config)
         from ..pipeline.plan import plan
 
         show_plan(plan(inputs, config, exact=True, sample=sample), sample)
@@ -78,6 +78,7 @@ def build(
     if sample:
         raise InputError("--sample: only --dry-run asks a sample; a run asks everything")
     inputs, output = given(inputs, output)
+    hint(config)
     with output_folder(output, overwrite) as folder:
         from ..pipeline.run import run
 
