@@ -1,95 +1,25 @@
 """Directions of import: a folder imports only what stands earlier in LAYERS; nothing heavy is imported on import."""
 
 import ast
-from collections.abc import Iterator
+import json
+import subprocess
+import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-MAPPED = ("builders", "cards", "trainer_callbacks")  # folders of the top level that install inside entp_hf
+import house
+from house import LEVEL, ROOT, circles, first_level, graph, modules, part, upward
 
-# Within one layer, folders do not import each other. Late imports and those under TYPE_CHECKING count.
-LAYERS = [
-    ["errors", "schema", "arrays", "data", "prompts", "templates"],
-    ["text"],
-    ["rules"],
-    ["config"],
-    ["execution"],
-    ["io"],
-    ["models", "reporting"],
-    ["llm", "embedding", "evaluation"],
-    ["cards"],
-    ["rating", "correction", "purge"],
-    ["trainer_callbacks", "gate"],
-    ["training", "mix"],
-    ["baselines", "pipeline"],
-    ["builders", "experiments"],
-    ["__init__"],
-    ["webapp"],
-    ["cli"],
-    ["__main__"],
-]
-LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-RESOURCES = ("data", "prompts", "templates")  # folders of files, without code
 HEAVY = {
     "torch", "transformers", "sentence_transformers", "trl", "peft", "lm_eval", "faiss", "gradio", "ray", "matplotlib",
 }  # fmt: skip
 
 
-def modules() -> dict[str, Path]:
-    """Dotted name to file, for every module of the package."""
-    found = {}
-    for folder in ("entp_hf", *MAPPED):
-        for path in (ROOT / folder).rglob("*.py"):
-            parts = path.relative_to(ROOT).with_suffix("").parts
-            parts = ("entp_hf", *parts) if parts[0] in MAPPED else parts
-            found[".".join(parts)] = path
-    return found
-
-
-def imports(name: str, path: Path, known: dict[str, Path], late: bool = True) -> Iterator[str]:
-    """Modules of the package that `name` imports, also inside functions and under TYPE_CHECKING."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    here = name.split(".")[:-1]
-    for node in ast.walk(tree) if late else tree.body:
-        if isinstance(node, ast.ImportFrom):
-            base = here[: len(here) - node.level + 1] if node.level else []
-            target = ".".join([*base, *([node.module] if node.module else [])])
-            for alias in node.names:
-                for candidate in (f"{target}.{alias.name}", f"{target}.{alias.name}.__init__"):
-                    if candidate in known:
-                        yield candidate
-                        break
-                else:
-                    for candidate in (target, f"{target}.__init__"):
-                        if candidate in known:
-                            yield candidate
-        elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name in known)
-
-
-def part(name: str) -> str:
-    """The first-level part of the package that a module is in."""
-    return name.split(".")[1]
-
-
 def test_folders_import_only_what_stands_below_them() -> None:
-    known = modules()
-    wrong = {
-        f"{name} -> {target}"
-        for name, path in known.items()
-        for target in imports(name, path, known)
-        if part(name) != part(target) and LEVEL[part(target)] >= LEVEL[part(name)]
-    }
-    assert not wrong
+    assert not upward(graph(modules()))
 
 
 def test_modules_form_no_circles() -> None:
-    known = modules()
-    below = {name: set(imports(name, path, known)) - {name} for name, path in known.items()}
-    while ready := [name for name, targets in below.items() if not targets & below.keys()]:
-        for name in ready:
-            del below[name]
-    assert not below
+    assert not circles(graph(modules()))
 
 
 def test_no_folder_imports_a_private_name_of_another() -> None:
@@ -120,6 +50,60 @@ def test_nothing_heavy_is_imported_at_module_level() -> None:
 def test_every_first_level_part_has_a_layer_and_they_are_few() -> None:
     parts = {part(name) for name in modules()}
     assert parts <= LEVEL.keys()
-    folder = ROOT / "entp_hf"
-    inside = [p for p in folder.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()]
-    assert len(inside) - len(RESOURCES) <= 27
+    assert len(first_level()) <= 27
+
+
+def test_fmt_skip_stands_on_literal_tables_alone() -> None:
+    wrong = {name: found for name, path in modules().items() if (found := house.skips(path)[1])}
+    assert not wrong
+
+
+SOURCES = {
+    "entp_hf/__init__.py": "",
+    "entp_hf/errors.py": "",
+    "entp_hf/config.py": "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from .io import reader\n",
+    "entp_hf/io/__init__.py": "",
+    "entp_hf/io/reader.py": "from ..errors import A\n"
+    "from ..config import B\nT = {1: 2}  # fmt: skip\nf(1)  # fmt: skip\n",
+    "entp_hf/text/one.py": "def late():\n    from . import two\n",
+    "entp_hf/text/two.py": "from .one import late\n",
+    "entp_hf/text/__init__.py": "",
+    "entp_hf/data/__init__.py": "",
+    "cards/__init__.py": "from ..io import reader\n",
+    "tests/test_a.py": "a = 1\nb = 2\n",
+}  # fmt: skip
+
+
+def test_the_figures_of_the_structure_are_counted(tmp_path: Path) -> None:
+    for name, text in SOURCES.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    script = ROOT / "benchmarks" / "house.py"
+    done = subprocess.run(
+        [sys.executable, script, "--repo", tmp_path, "--json"], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == {
+        "first_level": 5,  # __init__, errors, config, io, text; data holds files alone
+        "circles": [2, 2],  # config and io.reader by a type-only import, the two texts by a late one
+        "circles_at_run_time": [2],
+        "upward_imports": 1,  # config -> io
+        "fmt_skip_tables": 1,
+        "fmt_skip_others": 1,
+        "lines": 12,
+        "tests_lines": 2,
+        "benchmarks_lines": 0,
+        "modules": 10,
+        "longest_module": 4,
+    }
+
+
+def test_a_checkout_with_unknown_parts_has_no_count_of_upward_imports(tmp_path: Path) -> None:
+    (tmp_path / "entp_hf").mkdir()
+    (tmp_path / "entp_hf" / "corpus.py").write_text("from .mix import mix\n", encoding="utf-8")
+    assert house.figures(tmp_path)["upward_imports"] is None
+
+
+def test_the_flow_of_the_configuration_is_followed_through_a_run() -> None:
+    found = house.flow()
+    assert 8 <= found["config_parts"] <= 13 and found["config_parts"] < found["config_moves"] <= 40
