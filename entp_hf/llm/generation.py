@@ -149,9 +149,13 @@ def generate(
     while rows:
         with torch.inference_mode():
             out = engine.model(
-                input_ids=tokens, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True,
+                input_ids=tokens,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
                 logits_to_keep=1,
-            )  # fmt: skip
+            )
             cache, logits = out.past_key_values, out.logits[:, -1].float().cpu()
             for row, scores in zip(rows, logits, strict=True):
                 replies[row].add(scores, engine.stops)
