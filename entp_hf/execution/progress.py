@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -23,38 +24,41 @@ class Progress:
 
 Part = TypeVar("Part", bound=Sized)
 Listener = Callable[[Progress], None]
-_listeners: list[Listener] = []
-_stage = [""]
-_outer: list[tuple[Bar, int, int]] = []  # bars inside which others are made: from where to where these move them
+# Values of the context, replaced and never changed in place: runs in two threads do not see one another's.
+_listeners: ContextVar[tuple[Listener, ...]] = ContextVar("_listeners", default=())
+_stage: ContextVar[str] = ContextVar("_stage", default="")
+# Enclosing bars, each with the range of it that the bars made inside fill.
+_outer: ContextVar[tuple[tuple[Bar, int, int], ...]] = ContextVar("_outer", default=())
 
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
     """Call `listener` inside the block; what it raises ends the run there, so it can be used to stop one."""
-    _listeners.append(listener)
+    token = _listeners.set((*_listeners.get(), listener))
     try:
         yield
     finally:
-        _listeners.remove(listener)
+        _listeners.reset(token)
 
 
 def enter(stage: str, rows: int) -> None:
     """A stage begins over so many rows."""
-    _stage[0] = stage
+    _stage.set(stage)
     tell("", 0, rows)
 
 
 def tell(what: str, done: int, total: int) -> None:
     """So much of the stage is done."""
-    for listener in list(_listeners):
-        listener(Progress(_stage[0], what, done, total))
+    for listener in _listeners.get():
+        listener(Progress(_stage.get(), what, done, total))
 
 
 class Bar(tqdm):  # type: ignore[misc]
     """A progress bar on the terminal that tells listeners too, whether it is shown or not."""
 
     def __init__(self, total: int, desc: str, unit: str, disable: bool = False) -> None:
-        self.outer = _outer[-1] if _outer else None
+        outer = _outer.get()
+        self.outer = outer[-1] if outer else None
         super().__init__(total=total, desc=desc, unit=unit, disable=disable or self.outer is not None)
         self.what, self.all, self.done, self.drawn = desc, total, 0, 0.0
         if self.outer is None:
@@ -90,11 +94,11 @@ class Bar(tqdm):  # type: ignore[misc]
     def part(self, size: int) -> Iterator[None]:
         """The next `size` are done inside: bars that are made there move this one, and are not shown themselves."""
         end = self.done + size
-        _outer.append((self, self.done, end))
+        token = _outer.set((*_outer.get(), (self, self.done, end)))
         try:
             yield
         finally:
-            _outer.pop()
+            _outer.reset(token)
         self.reach(end)
 
     def over(self, parts: Iterable[Part]) -> Iterator[Part]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,30 +42,31 @@ class Usage:
             self.completion += reply.completion_tokens
 
 
-_open: list[Usage] = []
+# A tuple of the context, never a list of the process: runs in two threads have meters of their own.
+_open: ContextVar[tuple[Usage, ...]] = ContextVar("_open", default=())
 
 
 @contextmanager
 def metered() -> Iterator[Usage]:
     """Everything recorded inside the block is added to the usage that it yields. Meters nest."""
     usage = Usage()
-    _open.append(usage)
+    token = _open.set((*_open.get(), usage))
     try:
         yield usage
     finally:
-        _open.remove(usage)
+        _open.reset(token)
 
 
 def record(replies: Iterable[Reply]) -> None:
     """Add `replies` to every open meter."""
     replies = list(replies)
-    for usage in _open:
+    for usage in _open.get():
         usage.add(replies)
 
 
 def record_usage(other: Usage) -> None:
     """Add what another process counted to every open meter."""
-    for usage in _open:
+    for usage in _open.get():
         usage.calls += other.calls
         usage.cached_calls += other.cached_calls
         usage.prompt += other.prompt

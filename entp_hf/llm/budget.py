@@ -1,6 +1,7 @@
-"""What a run may spend on calls: a budget that is never passed, and a pace that a provider's limits allow.
+"""Spending limits and rate limits of a run: a budget that is never passed, a pace that a provider allows.
 
-One ledger holds for everything asked inside `spending`: rater, fusion and re-rating alike. In-memory, of one process.
+One ledger holds for everything asked inside `spending`: rater, fusion and re-rating alike. It belongs to the context
+(`contextvars`), so that runs in two threads have a ledger each. In memory, of one process.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 from .protocol import ChatReply, ChatRequest
+from .server_state import ServerState
 
 WINDOW = 60.0  # seconds that requests and tokens per minute are counted over
 OVERHEAD = 64  # most tokens that a chat template adds to a message (ours)
@@ -67,10 +70,14 @@ class Claim:
 
 
 class Ledger:
-    """What was spent, and what calls in flight may still spend. Safe among threads."""
+    """Calls, tokens and money spent, and what calls in flight may still spend. Safe among threads.
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
+    `servers` holds what the run has learned of each server, by client name (`server_state.ServerState`).
+    """
+
+    def __init__(self, limits: Limits, of_run: bool = True) -> None:
+        self.limits, self.of_run = limits, of_run
+        self.servers: dict[str, ServerState] = {}
         self.calls = self.prompt = self.reply = 0
         self.refused = ""  # why the first call was that the limits forbade
         self._open: list[Claim] = []
@@ -116,13 +123,18 @@ class Ledger:
         """Book a call that was made. Without a reply, or without its counts, it may have cost all that was claimed,
         but for one that the server refused (`free`).
         """
-        told = used is not None and used.prompt_tokens + used.completion_tokens > 0
+        counted = used is not None and used.prompt_tokens + used.completion_tokens > 0
         with self._lock:
             self._open.remove(claim)
             self.calls += 1
             if not free:
-                self.prompt += used.prompt_tokens if used is not None and told else claim.prompt
-                self.reply += used.completion_tokens if used is not None and told else claim.reply
+                self.prompt += used.prompt_tokens if used is not None and counted else claim.prompt
+                self.reply += used.completion_tokens if used is not None and counted else claim.reply
+
+    def server(self, name: str) -> ServerState:
+        """What the run has learned of the server of the client `name`."""
+        with self._lock:
+            return self.servers.setdefault(name, ServerState())
 
     def cost(self) -> float:
         """Money spent so far."""
@@ -134,8 +146,8 @@ class Ledger:
 
 
 class Pace:
-    """Requests and tokens per minute over a window that slides: a leaking bucket, as libraries have it, lets twice the
-    rate through in its first minute. Not safe among threads by itself.
+    """Requests and tokens per minute over a sliding window; a token bucket would allow twice the rate in the first
+    minute. Not safe among threads by itself.
     """
 
     def __init__(self, requests: int, tokens: int) -> None:
@@ -164,20 +176,23 @@ class Pace:
         return 0.0
 
 
-_ledgers: list[Ledger] = [Ledger(Limits())]
+_ledger: ContextVar[Ledger | None] = ContextVar("_ledger", default=None)
 
 
 @contextmanager
 def spending(limits: Limits) -> Iterator[Ledger]:
-    """Hold everything that is asked inside the block to `limits`."""
+    """Hold everything that is asked inside the block, in this thread, to `limits`."""
     ledger = Ledger(limits)
-    _ledgers.append(ledger)
+    token = _ledger.set(ledger)
     try:
         yield ledger
     finally:
-        _ledgers.remove(ledger)
+        _ledger.reset(token)
 
 
 def current() -> Ledger:
-    """The innermost ledger; one without limits outside `spending`."""
-    return _ledgers[-1]
+    """The innermost ledger of this thread; outside `spending` one without limits."""
+    ledger = _ledger.get()
+    if ledger is None:
+        _ledger.set(ledger := Ledger(Limits(), of_run=False))
+    return ledger

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import json
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from ..config import SMOLLM2, EntpConfig
 from ..models.known import default_chat_model
 from .protocol import ChatClient
 from .reply_cache import REPLIES, CachedChat
 
+Role = Literal["fusion", "rater", "judge"]
 AUTO = "auto"
 
 
@@ -27,23 +30,53 @@ def settled(config: EntpConfig) -> EntpConfig:
     return dataclasses.replace(config, model=model, rater_model=config.rater_model or (SMOLLM2 if rates else ""))
 
 
-def make_client(config: Any, model: str | None = None) -> CachedChat:
-    """The client that the configuration asks for, with the reply cache around it.
+
+def model_of(config: EntpConfig, role: Role = "fusion") -> tuple[str, str]:
+    """(model, endpoint) of a role: the rater's and the judge's own where they are set, else the fusion model's.
+
+    The judge rates fused rows; without settings of its own it is the rater.
+    """
+    config = settled(config)
+    model, endpoint = config.model, config.endpoint
+    if role in ("rater", "judge"):
+        model, endpoint = config.rater_model or model, config.rater_endpoint or endpoint
+    if role == "judge":
+        model, endpoint = config.judge_model or model, config.judge_endpoint or endpoint
+    return model, endpoint
+
+
+def make_client(config: EntpConfig, role: Role = "fusion") -> CachedChat:
+    """The client that the configuration asks for in a role, with the reply cache around it.
 
     `endpoint` set: that server, by its chat route or TGI's own (`api`); `provider` set: Hugging Face Inference
     Providers; else the model in this process, or, with engine `ray`, in its workers.
     """
-    name, cache = model or settled(config).model, str(config.cache_path())
-    place = {"concurrency": config.concurrency, "timeout": config.timeout}
+    name, endpoint = model_of(config, role)
+    cache = str(config.cache_path())
     client: ChatClient
-    if config.endpoint and config.api == "tgi":
+    if endpoint or config.provider:
+        place: dict[str, Any] = {
+            "concurrency": config.concurrency,
+            "timeout": config.timeout,
+            "start_timeout": config.start_timeout,
+            "max_failure_rate": config.max_failure_rate,
+            "thinking": config.thinking,
+            "extras_json": json.dumps(config.request_extras, sort_keys=True) if config.request_extras else "",
+            # The key of the fusion model's host does not go to another one.
+            "shared_key": not config.endpoint or urlsplit(endpoint).netloc == urlsplit(config.endpoint).netloc,
+        }
+    if endpoint and config.api == "tgi" and endpoint == config.endpoint:
         from .tgi import TGIChat
 
-        client = TGIChat(name, config.endpoint, cache_dir=cache, **place)
-    elif config.endpoint or config.provider:
+        client = TGIChat(name, endpoint, cache_dir=cache, **place)
+    elif endpoint:
+        from .openai import OpenAIChat
+
+        client = OpenAIChat(name, endpoint, **place)
+    elif config.provider:
         from .hub import HubChat
 
-        client = HubChat(name, config.endpoint, config.provider, **place)
+        client = HubChat(name, provider=config.provider, **place)
     else:
         from ..execution.ray_engine import RayEngine
         from .local import LocalChat

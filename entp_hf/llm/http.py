@@ -1,9 +1,10 @@
-"""What calls need beside the HTTP client: slots for calls, reading a completion, keeping secrets out of texts."""
+"""HTTP helpers: failures and what to do about them, concurrency slots, keys, secret scrubbing."""
 
 from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -13,12 +14,15 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-from .protocol import ChatReply
-
-MOST_PATIENCE = 300.0  # seconds; a server that asks for a longer pause gets none, and the call fails (ours)
-SLOW = 3.0  # times the best mean latency so far, past which no more calls are tried at once (ours)
+MOST_PATIENCE = 300.0  # seconds; a server that asks for a longer pause gets none, and the call fails (not in the paper)
+SLOW = 3.0  # times the best latency so far, past which no more calls are tried at once (not in the paper)
 _HF_HOSTS = ("huggingface.co", "hf.co", "huggingface.cloud", "hf.space")
 _SECRETS = re.compile(r"(?i)\bbearer\s+\S+|\b(?:hf_|sk-|sk_|gsk_|xai-|AIza)[\w\-*.]{6,}|//[^/@\s]+@")
+_NO_CREDIT = re.compile(
+    r"(?i)insufficient[_ ](?:quota|funds|balance|credit)|(?:no|out of|not enough|run out of) (?:credit|funds|balance|quota)"
+    r"|credit balance|billing_hard_limit|hard limit|spending limit|arrears|prepaid"
+)
+_STARTING = (502, 503, 504)
 
 
 @dataclass(frozen=True)
@@ -27,29 +31,42 @@ class Failure:
 
     text: str
     status: int = 0  # HTTP status; 0: there was none
-    again: bool = False
+    retryable: bool = False
     wait: float = 0.0  # seconds that the server asks to wait
     fatal: bool = False  # wrong for every request alike: key, model or address
-    way_out: str = ""
-    unreached: bool = False  # nobody took the connection: for every request alike, unless one was answered before
+    hint: str = ""
+    connection_failed: bool = False  # nobody took the connection: as fatal, unless a call was answered before
+    exhausted: bool = False  # credit or quota are used up: for every request alike, and no wait helps
+    timed_out: bool = False
+
+    @property
+    def starting(self) -> bool:
+        """True where the server may be loading the model, or a proxy waits for it."""
+        return self.status in _STARTING
 
 
-def unreached(text: str) -> Failure:
+def connection_failed(text: str) -> Failure:
     """Nobody takes connections at the address: worth some tries, for a server may be starting."""
-    return Failure(text, again=True, way_out="start the server, or check the endpoint", unreached=True)
+    return Failure(text, retryable=True, hint="start the server, or check the endpoint", connection_failed=True)
 
 
 class Slots:
-    """Calls in flight: at most `most`, half of that after a refusal for too many, and slowly more again.
+    """Calls in flight: at most `limit`, halved at a refusal for too many, and grown again while calls stay fast.
 
-    `grow` and `halve` set the number. Used in one event loop. `pause` holds all new calls back for a while.
+    Used in one event loop. `pause` holds all new calls back for a while.
+
+    Args:
+        most: highest limit.
+        start: the limit at first; `most` where None. While nothing has slowed down it doubles with every round of
+            calls, so that a server whose slots are not known is measured within a few rounds.
     """
 
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.limit = float(most)
+    def __init__(self, most: int, start: int | None = None) -> None:
+        self.most, self.start = most, min(start or most, most)
+        self.limit = float(self.start)
         self.cuts = 0
         self.taken = 0
+        self._measuring = self.start < most
         self._until = 0.0
         self._mean: float | None = None  # seconds of a good call, smoothed
         self._best = float("inf")
@@ -81,47 +98,31 @@ class Slots:
         if since == self.cuts:
             self.limit = max(1.0, self.limit / 2)
             self.cuts += 1
+            self._measuring = False
 
     def grow(self, seconds: float) -> None:
-        """One more slot for as many good calls as there are slots, unless calls have become slow: more would queue."""
+        """Count a good call, `seconds` long until its first token: more slots, unless calls have become slow, since
+        more would queue.
+        """
         self._mean = seconds if self._mean is None else 0.9 * self._mean + 0.1 * seconds
         self._best = min(self._best, self._mean)
         if self._mean <= SLOW * self._best:
-            self.limit = min(float(self.most), self.limit + 1 / self.limit)
+            self.limit = min(float(self.most), self.limit + (1.0 if self._measuring else 1 / self.limit))
+        else:
+            self._measuring = False
+
+    def hold(self, seconds: float) -> None:
+        """One call at a time, and none before `seconds` are over: the server is starting."""
+        self.limit = 1.0
+        self.pause(seconds)
+
+    def release(self) -> None:
+        """As many as at the start: the server answers."""
+        self.limit = max(self.limit, float(self.start))
 
     def pause(self, seconds: float) -> None:
         """No new call before that."""
         self._until = max(self._until, asyncio.get_running_loop().time() + seconds)
-
-
-class Verbatim(dict[str, Any]):
-    """A `response_format` that huggingface_hub passes on as it is.
-
-    For any URL it would turn a json_schema into TGI's own older form, which other servers refuse or ignore; it finds
-    one by `get("type")`.
-    """
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """As a dict's, but tells no `type`."""
-        return default if key == "type" else super().get(key, default)
-
-
-def read_completion(out: Any) -> ChatReply | Failure:
-    """The reply in a chat completion; an answer without text is an error, unless it was cut at the token limit."""
-    try:
-        choice = out.choices[0]
-        text, reason = choice.message.content, choice.finish_reason
-    except (AttributeError, IndexError, TypeError):
-        return Failure("the server's answer is no chat completion", again=True)
-    usage = getattr(out, "usage", None)
-    asked, drawn = (int(getattr(usage, name, 0) or 0) for name in ("prompt_tokens", "completion_tokens"))
-    if reason == "length":
-        return ChatReply(text or "", "length", asked, drawn)
-    if reason == "content_filter":
-        return ChatReply(text or "", "error", asked, drawn, "the server's content filter stopped the answer")
-    if not (text or "").strip():
-        return ChatReply("", "error", asked, drawn, f"the model gave an empty answer (finish_reason {reason})")
-    return ChatReply(text, "stop", asked, drawn)
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
@@ -138,19 +139,49 @@ def retry_after(headers: Mapping[str, str]) -> float:
     return max(0.0, (when - dt.datetime.now(dt.UTC)).total_seconds())
 
 
-def refused(status: int, text: str, headers: Mapping[str, str]) -> Failure:
-    """What an HTTP error status means for a call."""
-    text = f"HTTP {status}: {text}"
-    again = status in (408, 429) or status >= 500
-    way_out = {
+def failure_of_status(status: int, text: str, headers: Mapping[str, str]) -> Failure:
+    """What an HTTP error status means for a call.
+
+    Args:
+        status: HTTP status, or the code that an error body gives.
+        text: the server's message, or the body of its answer.
+        headers: for Retry-After.
+    """
+    message = message_of(text)
+    text = f"HTTP {status}: {message}"
+    if status == 402 or (status in (403, 429) and _NO_CREDIT.search(message)):
+        return Failure(text, status, exhausted=True, hint="pay in, or ask another server; answered calls are kept")
+    retryable = status in (408, 429) or status >= 500
+    hint = {
         401: "check the key: ENTP_API_KEY, OPENAI_API_KEY or HF_TOKEN, as the server wants",
         403: "the key may not use this model: check its rights",
         404: "check the model's name and the endpoint's path",
     }.get(status, "")
     wait = retry_after(headers)
-    if again and wait > MOST_PATIENCE:
+    if retryable and wait > MOST_PATIENCE:
         return Failure(f"{text}; it asks to wait {wait:.0f} s, over the {MOST_PATIENCE:.0f} s that we do", status)
-    return Failure(text, status, again, wait, bool(way_out), way_out)
+    return Failure(text, status, retryable, wait, fatal=bool(hint), hint=hint)
+
+
+def message_of(text: str) -> str:
+    """The message in an error body, with its code and parameter; the text itself where it is no such body."""
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return text
+    if isinstance(body, list) and body:  # Gemini's compatible route answers with a list
+        body = body[0]
+    if not isinstance(body, dict):
+        return text
+    error = body.get("error", body.get("detail", body.get("message", body)))
+    if not isinstance(error, dict):
+        return error if isinstance(error, str) else json.dumps(error)
+    said = error.get("message") or error.get("detail") or json.dumps(error)
+    extra = [str(error[name]) for name in ("code", "type", "param") if isinstance(error.get(name), str | int)]
+    metadata = error.get("metadata")
+    if isinstance(metadata, dict) and metadata.get("raw"):  # OpenRouter: the words of the provider behind it
+        extra.append(str(metadata["raw"]))
+    return f"{said} ({', '.join(extra)})" if extra else str(said)
 
 
 def scrub(text: str, key: str) -> str:
@@ -161,16 +192,26 @@ def scrub(text: str, key: str) -> str:
     return _SECRETS.sub("[key]", text)[:300]
 
 
-def find_key(endpoint: str, provider: str) -> str:
+def find_key(endpoint: str, provider: str, shared: bool = True) -> str:
     """The API key from the environment or the Hub's login, or "".
 
-    ENTP_API_KEY goes to whatever is configured; OPENAI_API_KEY to an endpoint, or to the provider openai; HF_TOKEN, or
-    else the login of `hf auth login`, to Hugging Face's hosts and providers only.
+    A key for one host, in ENTP_API_KEY_<HOST> (upper case, all but letters and digits as _: ENTP_API_KEY_API_OPENAI_COM),
+    comes first. ENTP_API_KEY goes to whatever is configured; OPENAI_API_KEY to an endpoint, or to the provider openai;
+    HF_TOKEN, or else the login of `hf auth login`, to Hugging Face's hosts and providers only. `shared`: False for a
+    host beside the one of `endpoint` in the configuration, which gets neither of the former two, unless it is OpenAI's.
     """
     import huggingface_hub
 
-    ours = os.environ.get("ENTP_API_KEY", "").strip()
     host = urlsplit(endpoint).hostname or _HF_HOSTS[0]
+    if endpoint and (own := os.environ.get(key_variable(endpoint), "").strip()):
+        return own
+    general = os.environ.get("ENTP_API_KEY", "").strip() if shared else ""
     if provider != "openai" and any(host == known or host.endswith(f".{known}") for known in _HF_HOSTS):
-        return ours or huggingface_hub.get_token() or ""
-    return ours or os.environ.get("OPENAI_API_KEY", "").strip()
+        return general or huggingface_hub.get_token() or ""
+    openai = os.environ.get("OPENAI_API_KEY", "").strip() if shared or host == "api.openai.com" else ""
+    return general or openai
+
+
+def key_variable(endpoint: str) -> str:
+    """The environment variable of the key for the endpoint's host alone."""
+    return "ENTP_API_KEY_" + re.sub(r"[^A-Z0-9]", "_", (urlsplit(endpoint).hostname or "").upper())

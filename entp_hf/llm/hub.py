@@ -1,78 +1,83 @@
-"""Chat completions by any server that speaks OpenAI's protocol, or by Hugging Face Inference Providers."""
+"""Chat completions by Hugging Face Inference Providers."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from .http import Failure, Verbatim, read_completion, refused, unreached
+from .completion import read_completion
+from .http import Failure, connection_failed, failure_of_status
+from .openai import OpenAIChat
 from .protocol import ChatReply, ChatRequest
-from .server import ServerChat
+from .server_state import SchemaLevel, ServerState
+
+_NAMED = ("max_tokens", "temperature", "top_p", "seed", "stop", "presence_penalty", "frequency_penalty", "logprobs",
+          "top_logprobs")  # fmt: skip
 
 
 @dataclass(frozen=True)
-class HubChat(ServerChat):
-    """Chat completions of `model` by the server `endpoint` (vLLM, SGLang, llama.cpp, Ollama, TGI, OpenAI), or by an
-    Inference Provider, through `huggingface_hub.AsyncInferenceClient`.
+class HubChat(OpenAIChat):
+    """Chat completions of `model` by an Inference Provider, through `huggingface_hub.AsyncInferenceClient`, which
+    knows each provider's address and name for the model.
     """
 
     def connect(self, key: str) -> AbstractAsyncContextManager[Any]:
-        """The hub's client."""
-        return hub_client(
-            {"base_url": self.endpoint} if self.endpoint else {"provider": self.route}, key, self.timeout
-        )
+        """The hub's client. A provider must have a key, and says so."""
+        from huggingface_hub import AsyncInferenceClient
 
-    async def send(self, http: Any, request: ChatRequest, with_schema: bool) -> ChatReply | Failure:
-        """One chat completion."""
-        form: dict[str, Any] = {}
-        if with_schema:
-            schema = {"name": "reply", "schema": json.loads(request.schema)}
-            form["response_format"] = Verbatim(type="json_schema", json_schema=schema)
-        out = await http.chat_completion(
-            request.as_messages(),
-            model=self.model,
-            max_tokens=request.max_tokens,
-            temperature=request.temperature,
-            **form,
-        )
-        return read_completion(out)
+        return AsyncInferenceClient(provider=self.route, api_key=key or None, timeout=self.timeout)  # type: ignore[arg-type]
+
+    async def send(
+        self, http: Any, request: ChatRequest, level: SchemaLevel, state: ServerState, heard: Callable[[int], None]
+    ) -> ChatReply | Failure:
+        """One chat completion, not streamed."""
+        body = self.body(request, level, state, stream=False)
+        messages = body.pop("messages")
+        named: dict[str, Any] = {name: body.pop(name) for name in _NAMED if name in body}
+        if "response_format" in body:
+            named["response_format"] = Verbatim(body.pop("response_format"))
+        body.pop("model")
+        out = await http.chat_completion(messages, model=self.model, **named, extra_body=body or None)
+        heard(0)
+        return read_completion(out, request)
+
+    async def slots(self, http: Any) -> int:
+        """Not told by providers."""
+        return 0
 
     def failure(self, error: Exception) -> Failure | None:
-        """See `hub_failure`."""
-        return hub_failure(error, self.timeout)
+        """What an exception of the hub's client means for a call; None for one that it does not raise."""
+        from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError, OfflineModeIsEnabled
+        from huggingface_hub.errors import HTTPError as TransportError  # type: ignore[attr-defined]
+
+        if isinstance(error, HfHubHTTPError):
+            response = error.response
+            return failure_of_status(response.status_code, error.server_message or response.text, response.headers)
+        if isinstance(error, InferenceTimeoutError):
+            return Failure(f"no answer within {self.timeout:g} s", retryable=True, timed_out=True)
+        if isinstance(error, OfflineModeIsEnabled):
+            hint = "unset HF_HUB_OFFLINE, or name a server by `endpoint`"
+            return Failure("the Hub is offline, and its providers with it", fatal=True, hint=hint)
+        if isinstance(error, TransportError):  # connection refused, reset, closed early
+            said = f"{type(error).__name__}: {error}"
+            return connection_failed(said) if "Connect" in type(error).__name__ else Failure(said, retryable=True)
+        if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+            return Failure(f"the server's answer is not JSON: {error}", retryable=True)
+        if isinstance(error, ValueError):  # before any call: no key, or a provider without this model
+            return Failure(str(error), fatal=True, hint="check provider and model, or set HF_TOKEN")
+        return None
 
 
-def hub_client(where: dict[str, Any], key: str, timeout: float) -> AbstractAsyncContextManager[Any]:
-    """`huggingface_hub.AsyncInferenceClient`, which does not send the token of its own login unasked.
+class Verbatim(dict[str, Any]):
+    """A `response_format` that huggingface_hub passes on as it is.
 
-    For a server without a key it would still read that token from its file, twice a call, so it is given another word
-    that the header leaves out. A provider must have a key, and says so.
+    It would turn a json_schema into TGI's own older form, which other servers refuse or ignore; it finds one by
+    `get("type")`.
     """
-    from huggingface_hub import AsyncInferenceClient
 
-    headers: Any = None if key else {"authorization": None}
-    api_key = key or (None if "provider" in where else "none")
-    return AsyncInferenceClient(**where, api_key=api_key, timeout=timeout, headers=headers)
-
-
-def hub_failure(error: Exception, timeout: float) -> Failure | None:
-    """What an exception of the hub's client means for a call; None for one that it does not raise."""
-    from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError, OfflineModeIsEnabled
-    from huggingface_hub.errors import HTTPError as TransportError  # type: ignore[attr-defined]
-
-    if isinstance(error, HfHubHTTPError):
-        return refused(error.response.status_code, error.server_message or error.response.text, error.response.headers)
-    if isinstance(error, InferenceTimeoutError):
-        return Failure(f"no answer within {timeout:g} s", again=True)
-    if isinstance(error, OfflineModeIsEnabled):
-        return Failure("the Hub is offline", fatal=True, way_out="unset HF_HUB_OFFLINE to call a server")
-    if isinstance(error, TransportError):  # connection refused, reset, closed early
-        said = f"{type(error).__name__}: {error}"
-        return unreached(said) if type(error).__name__ == "ConnectError" else Failure(said, again=True)
-    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
-        return Failure(f"the server's answer is not JSON: {error}", again=True)
-    if isinstance(error, ValueError):  # before any call: no key, or a provider without this model
-        return Failure(str(error), fatal=True, way_out="check provider and model, or set HF_TOKEN")
-    return None
+    def get(self, key: str, default: Any = None) -> Any:
+        """As a dict's, but tells no `type`."""
+        return default if key == "type" else super().get(key, default)

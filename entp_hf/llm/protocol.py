@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-BUDGET = "budget"  # finish_reason of a call that was not made, since budget or time are used up
+BUDGET = "budget"  # finish_reason of a call that was not made: budget or time are used up, or the asking stopped
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ChatRequest:
 
 @dataclass(frozen=True)
 class ChatReply:
-    """What came back. A failed call is a reply with `error` set, never an empty answer."""
+    """The answer to a request. A failed call is a reply with `error` set, never an empty answer."""
 
     text: str = ""
     finish_reason: str = "stop"  # stop | length | error | budget: not asked, `error` says which limit
@@ -35,6 +35,7 @@ class ChatReply:
     completion_tokens: int = 0
     error: str = ""
     cached: bool = field(default=False, compare=False)
+    cut_in_thoughts: bool = False  # the token limit came before the answer began; `error` says so
 
     @property
     def made(self) -> bool:

@@ -1,21 +1,23 @@
 """TGI's native API: text generation with a grammar that the reply is held to, and its own count of tokens.
 
-Through the `text-generation` client where it is installed, else through the hub client's `text_generation`; both post
-to the same route. TGI's chat route needs neither: `hub.HubChat` speaks it.
+Through the `text-generation` client where it is installed, else by plain HTTP to the same route. TGI's chat route needs
+neither: `openai.OpenAIChat` speaks it.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
-from .http import Failure, refused, unreached
-from .hub import hub_client, hub_failure
+from .http import Failure, connection_failed, failure_of_status
+from .openai import OpenAIChat
 from .protocol import ChatReply, ChatRequest
-from .server import ServerChat
+from .server_state import SchemaLevel, ServerState
 from .tokens import count_text, local_tokenizer, templated
 
 # The client tells kinds of errors, not statuses: these are TGI's own. Its KeyError is an error body without a text.
@@ -25,7 +27,7 @@ _STATUS = {"RateLimitExceededError": 429, "OverloadedError": 429, "ValidationErr
 
 
 @dataclass(frozen=True)
-class TGIChat(ServerChat):
+class TGIChat(OpenAIChat):
     """Text generation by the TGI server `endpoint` (its root, without /v1).
 
     The conversation is put into the model's own chat template where its tokenizer is on this machine, and else shown
@@ -44,26 +46,48 @@ class TGIChat(ServerChat):
     def _native(self) -> bool:
         return importlib.util.find_spec("text_generation") is not None if self.native is None else self.native
 
+    @property
+    def levels(self) -> tuple[SchemaLevel, ...]:
+        """A grammar, or none."""
+        return SchemaLevel.FULL, SchemaLevel.NONE
+
     def connect(self, key: str) -> AbstractAsyncContextManager[Any]:
         """Either client."""
         if not self._native:
-            return hub_client({"model": self.endpoint}, key, self.timeout)
+            return super().connect(key)
         from text_generation import AsyncClient
 
         headers = {"Authorization": f"Bearer {key}"} if key else None
         return nullcontext(AsyncClient(self.endpoint, headers=headers, timeout=self.timeout))
 
-    async def send(self, http: Any, request: ChatRequest, with_schema: bool) -> ChatReply | Failure:
-        """One generation."""
+    def adapt(self, failure: Failure, request: ChatRequest, state: ServerState) -> str:
+        """No parameter of this route is left out."""
+        return ""
+
+    async def slots(self, http: Any) -> int:
+        """Not told."""
+        return 0
+
+    async def send(
+        self, http: Any, request: ChatRequest, level: SchemaLevel, state: ServerState, heard: Callable[[int], None]
+    ) -> ChatReply | Failure:
+        """One generation, not streamed."""
         text, known = self._prompt(request)
         form: dict[str, Any] = {"max_new_tokens": request.max_tokens, "decoder_input_details": known == 0}
         if request.temperature > 0:
             form |= {"do_sample": True, "temperature": request.temperature}
-        grammar = {"type": "json", "value": json.loads(request.schema)} if with_schema else None
+        with_grammar = request.schema and level == SchemaLevel.FULL
+        grammar = {"type": "json", "value": json.loads(request.schema)} if with_grammar else None
         if self._native:
             out = await http.generate(text, grammar=grammar, **form)
         else:
-            out = await http.text_generation(text, details=True, stream=False, grammar=grammar, **form)
+            parameters = {**form, "details": True, **({"grammar": grammar} if grammar else {}), **self.extras}
+            url = self.endpoint.rstrip("/") + "/generate"
+            response = await http.post(url, json={"inputs": text, "parameters": parameters})
+            if response.status_code >= 400:
+                return failure_of_status(response.status_code, response.text, response.headers)
+            out = json.loads(response.content, object_hook=lambda found: SimpleNamespace(**found))
+        heard(0)
         return _read(out, known)
 
     def _prompt(self, request: ChatRequest) -> tuple[str, int]:
@@ -79,24 +103,21 @@ class TGIChat(ServerChat):
     def failure(self, error: Exception) -> Failure | None:
         """What an exception of either client means."""
         if not self._native:
-            from huggingface_hub.errors import HfHubHTTPError
-
-            wrapped = error.__cause__  # kinds of errors of TGI's own wrap the response, which says more
-            return hub_failure(wrapped if isinstance(wrapped, HfHubHTTPError) else error, self.timeout)
+            return super().failure(error)
         import aiohttp
         import pydantic
 
         status = _STATUS.get(type(error).__name__, 0) if type(error).__module__ == "text_generation.errors" else 0
         if status:
-            return refused(status, str(error), {})
+            return failure_of_status(status, str(error), {})
         if isinstance(error, aiohttp.ContentTypeError):
-            return refused(error.status, error.message, error.headers or {})
+            return failure_of_status(error.status, error.message, error.headers or {})
         if isinstance(error, aiohttp.ClientConnectorError):
-            return unreached(f"{type(error).__name__}: {error}")
+            return connection_failed(f"{type(error).__name__}: {error}")
         if isinstance(error, aiohttp.ClientError):
-            return Failure(f"{type(error).__name__}: {error}", again=True)
+            return Failure(f"{type(error).__name__}: {error}", retryable=True)
         if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | pydantic.ValidationError | LookupError):
-            return Failure(f"the server's answer is not TGI's: {type(error).__name__}", again=True)
+            return Failure(f"the server's answer is not TGI's: {type(error).__name__}", retryable=True)
         return None
 
 
@@ -104,8 +125,8 @@ def _read(out: Any, known: int) -> ChatReply | Failure:
     details = getattr(out, "details", None)
     text = getattr(out, "generated_text", None)
     if details is None or text is None:
-        return Failure("the server's answer is no text generation with details", again=True)
-    asked, drawn = known or len(details.prefill or []), int(details.generated_tokens)
+        return Failure("the server's answer is no text generation with details", retryable=True)
+    asked, drawn = known or len(getattr(details, "prefill", None) or []), int(details.generated_tokens)
     if details.finish_reason == "length":
         return ChatReply(text, "length", asked, drawn)
     if not text.strip():
