@@ -103,13 +103,13 @@ class Server:
 
 
 def ours(calls):
-    from entp_hf.llm.hub import HubChat
+    from entp_hf.llm.openai import OpenAIChat
     from entp_hf.llm.protocol import ChatRequest
     from entp_hf.llm.reply_cache import CachedChat
 
     with Server() as server, tempfile.TemporaryDirectory() as folder:
         client = CachedChat(
-            HubChat("gpt-4o-mini", server.url, concurrency=AT_ONCE), str(Path(folder, "replies.sqlite"))
+            OpenAIChat("gpt-4o-mini", server.url, concurrency=AT_ONCE), str(Path(folder, "replies.sqlite"))
         )
         requests = [ChatRequest((("user", f"{WORDS}{i}"),)) for i in range(calls)]
         client.chat(requests[:1])  # imports and the first connection are no part of a client's pace
@@ -165,7 +165,6 @@ def main():
     parser.add_argument("--peer", default="", help="a Python that has bespokelabs-curator")
     parser.add_argument("--json", action="store_true", help="one line of JSON")
     args = parser.parse_args()
-    os.environ.pop("HF_HUB_OFFLINE", None)  # it forbids localhost too
     result = {"calls": args.calls, **ours(args.calls)}
     if args.peer:
         result["curator"] = peer(args.peer, args.calls)

@@ -25,7 +25,14 @@ from ..schema import FEATURES
 # `split` and `cache_dir` are load_dataset's own arguments; the pipeline's cache is set by $ENTP_CACHE here.
 _SETTINGS = [setting for setting in dataclasses.fields(EntpConfig) if setting.name not in ("split", "cache_dir")]
 RUNS = "runs"  # folder in the cache, beside the rows: what each split's run wrote
-_NO_EFFECT = {"num_proc", "concurrency", "timeout", "price_in", "price_out"}  # on the rows that come out
+_NO_EFFECT = {
+    "num_proc",
+    "concurrency",
+    "timeout",
+    "start_timeout",
+    "price_in",
+    "price_out",
+}  # on the rows that come out
 
 
 class _Base(datasets.BuilderConfig):  # type: ignore[misc]

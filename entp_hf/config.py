@@ -6,6 +6,7 @@ Defaults marked "(ours)" are not fixed by the paper (arXiv 2510.23160).
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import os
 import typing
@@ -24,6 +25,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "pool": ("score", "quantile", "all"),
     "fuser": ("entp", "mosaic", "rewrite", "mergeit", "none"),
     "api": ("chat", "tgi"),
+    "thinking": ("auto", "off"),
     "on_reject": ("mosaic", "passthrough"),
     "engine": ("local", "ray"),
     "device": ("auto", "cpu", "cuda", "mps"),
@@ -44,7 +46,9 @@ BOUNDS: dict[str, tuple[float | None, float | None]] = {
     "gate_coverage": (0, 1), "gate_parent_similarity": (-1, 1), "gate_sentence": (-1, 1),
     "gate_copy": (0, 1), "gate_duplicate": (0, 1), "gate_repeats": (0, 1), "gate_surplus": (1, None),
     "target_size": (1, None), "fusion_ratio": (0, 1),
-    "high_quality_ratio": (0, 1), "concurrency": (1, 1024), "timeout": (1, None), "total_timeout": (0, None),
+    "high_quality_ratio": (0, 1), "concurrency": (0, 1024), "timeout": (1, None),
+    "start_timeout": (0, None), "max_failure_rate": (0, 1),
+    "rate_tokens": (16, 32768), "direct_tokens": (0, 32768), "total_timeout": (0, None),
     "requests_per_minute": (0, None), "tokens_per_minute": (0, None), "budget_calls": (0, None),
     "budget_tokens": (0, None), "budget_cost": (0, None), "batch_size": (1, 4096),
     "price_in": (0, None), "price_out": (0, None), "num_proc": (1, 256), "seed": (0, 2**32 - 1),
@@ -80,8 +84,8 @@ def section_of(setting: str) -> str:
 
 
 def _setting(default: Any, text: str) -> Any:
-    if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata={"help": text})
+    if isinstance(default, list | dict):
+        return field(default_factory=lambda: type(default)(default), metadata={"help": text})
     return field(default=default, metadata={"help": text})
 
 
@@ -105,6 +109,8 @@ class EntpConfig:
     rater_model: str = _setting(
         "", "model of the raters `llm` and `logits`; empty: the chat model, SmolLM2 for logits where that is auto"
     )
+    rater_endpoint: str = _setting("", "server of the rater `llm`; empty: as the fusion model")
+    rate_tokens: int = _setting(160, "longest reply of the rater `llm`, in tokens; thinking models need 1,000 or more")
     # Correct
     correction: str = _setting("posterior", "posterior (ours: EM and Bayes) | simifeat (the paper's) | none")
     neighbors: int = _setting(10, "neighbors that vote on a row's true score (DS2: 10)")
@@ -168,6 +174,13 @@ class EntpConfig:
         list(STYLES), "of compositions, drawn by the seed: plain, format, order, subset"
     )
     max_new_tokens: int = _setting(512, "longest reply of the fusion model, in tokens (ours)")
+    direct_tokens: int = _setting(0, "longest direct answer, in tokens; 0: half of max_new_tokens")
+    thinking: str = _setting("auto", "auto: as the model does by itself | off: it is told not to think")
+    request_extras: dict[str, Any] = _setting(
+        {}, "further parameters of a request to a server, as a mapping: {top_p: 0.9, reasoning_effort: low}"
+    )
+    judge_model: str = _setting("", "model that rates fused rows (gate_rerate); empty: the rater's")
+    judge_endpoint: str = _setting("", "server of judge_model; empty: the rater's")
     temperature: float = _setting(0.0, "sampling temperature; 0: greedy, the same bytes every time (ours)")
     prompt_dir: str = _setting("", "folder whose *.md files replace the built-in prompts of the same name")
     # Gate
@@ -200,8 +213,10 @@ class EntpConfig:
     )
     ray_workers: int = _setting(0, "workers of engine ray; 0: one a CPU, or one for each ray_gpus")
     ray_gpus: float = _setting(0.0, "GPUs, or share of one, that a worker of engine ray takes")
-    concurrency: int = _setting(16, "calls in flight to a server")
-    timeout: float = _setting(120.0, "seconds for one call to a server")
+    concurrency: int = _setting(0, "calls at once to a server; 0: as many as it computes at once, found out")
+    timeout: float = _setting(120.0, "seconds of silence that end a call to a server")
+    start_timeout: float = _setting(600.0, "seconds that a server may take to load its model, while it answers 503")
+    max_failure_rate: float = _setting(0.5, "share of failed calls, of 50 or more, at which a run asks nothing more")
     total_timeout: float = _setting(0.0, "seconds after which a run asks nothing more; 0: no limit")
     requests_per_minute: int = _setting(0, "most calls to a server in any minute; 0: no limit")
     tokens_per_minute: int = _setting(0, "most tokens to and from a server in any minute; 0: no limit")
@@ -260,6 +275,14 @@ class EntpConfig:
         found += ["api: 'tgi' needs endpoint, the URL of a TGI server"] * (self.api == "tgi" and not self.endpoint)
         if self.budget_cost and not (self.price_in or self.price_out):
             found.append("budget_cost: needs price_in and price_out, the prices of a million tokens")
+        found += [
+            f"request_extras: holds {name!r}; put the key into $ENTP_API_KEY instead"
+            for name in self.request_extras
+            if any(word in name.lower() for word in ("key", "token_", "secret", "authorization"))
+        ]
+        found += ["judge_endpoint: given, but gate_rerate is off; nothing would be asked of it"] * bool(
+            self.judge_endpoint and not self.gate_rerate
+        )
         if (self.endpoint or self.provider) and "logits" in self.raters and not self.rater_model:
             found.append("raters: 'logits' needs a model in this process; set rater_model, or use the rater 'llm'")
         if not self.mosaic_styles or set(self.mosaic_styles) - set(STYLES):
@@ -350,6 +373,8 @@ def fits(value: Any, kind: Any) -> bool:
     if typing.get_origin(kind) is list:
         item = typing.get_args(kind)[0]
         return isinstance(value, list) and all(fits(v, item) for v in value)
+    if typing.get_origin(kind) is dict:
+        return isinstance(value, dict) and all(isinstance(key, str) for key in value) and _is_json(value)
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if kind is float:
@@ -357,8 +382,18 @@ def fits(value: Any, kind: Any) -> bool:
     return isinstance(value, kind)
 
 
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def spelt(kind: Any) -> str:
     """The type in words."""
+    if typing.get_origin(kind) is dict:
+        return "a mapping of names to JSON values"
     if typing.get_origin(kind) is list:
         return "a list of " + {str: "strings", int: "whole numbers"}[typing.get_args(kind)[0]]
     return {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}[kind]

@@ -48,17 +48,15 @@ def ray_ends() -> Iterator[None]:
 
 @pytest.fixture
 def online(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Localhost is reached even with HF_HUB_OFFLINE; no key of the machine is used; waits are short."""
+    """No key of the machine is used; waits are short. HF_HUB_OFFLINE stays set: a server that is named is called."""
     import huggingface_hub
 
     from entp_hf.llm import server as calls
 
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", "/nonexistent")
     for name in ("ENTP_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(calls, "BACKOFF", 0.02)
-    monkeypatch.setattr(calls, "refuse_schema", set())
 
 
 @pytest.fixture

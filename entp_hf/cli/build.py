@@ -25,9 +25,10 @@ from .arguments import (
     settings_of,
     write_rows_and_figures,
 )
-from .console import err, out, show_entry, show_plan, show_summary, show_warnings, table
+from .console import err, out, show_entry, show_failed_calls, show_plan, show_summary, show_warnings, table
 from .options import LENIENT, with_settings
 
+NO_REPLIES = 3  # exit status where the model was asked for fusions and none of its replies came
 _READ = "columns split limit"  # settings that every command that reads rows lists in its help
 # For each command: the settings that its help lists, and examples.
 HELP = {
@@ -63,7 +64,10 @@ def build(
     sample: Annotated[int, typer.Option(help="groups that --dry-run asks, to know how long replies are", min=0)] = 0,
     emit: Annotated[str | None, typer.Option(help="preference: as --emit-preference")] = None,
 ) -> None:
-    """Make a hybrid dataset of INPUT: rate, correct, purge, cluster, mix. Writes data, manifest, card and report."""
+    """Make a hybrid dataset of INPUT: rate, correct, purge, cluster, mix. Writes data, manifest, card and report.
+
+    Exit status 3: the dataset was written, but no reply came to any fusion that the model was asked for.
+    """
     if emit is not None and emit != "preference":
         raise InputError(f"--emit {emit}: only preference can be written beside the dataset")
     if emit:
@@ -85,7 +89,10 @@ def build(
         result = run(inputs, config)
         result.write(folder)
     show_summary(result.manifest)
+    show_failed_calls(result.manifest["failed_calls"])
     out.print(f"\nDataset, manifest, card and report are in [bold]{escape(str(output))}[/bold]; open report.html.")
+    if result.manifest["fusion"]["no_replies"]:
+        raise typer.Exit(NO_REPLIES)
 
 
 def hint(config: EntpConfig) -> None:

@@ -127,6 +127,12 @@ def show_summary(manifest: Mapping[str, Any]) -> None:
     show_warnings(manifest["warnings"])
 
 
+def show_failed_calls(failed: Sequence[Mapping[str, Any]]) -> None:
+    """A table of the calls that failed, by reason."""
+    rows = [[entry["example"], entry["client"], entry["calls"]] for entry in failed]
+    table("Failed calls (asked again by the next run)", ["reason", "model", "calls"], rows)
+
+
 def show_warnings(warnings: Sequence[str]) -> None:
     """Warnings, if any."""
     for warning in warnings:

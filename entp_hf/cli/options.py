@@ -105,7 +105,7 @@ def _flag(setting: dataclasses.Field[Any], panel: str, shown: bool) -> inspect.P
     name = f"--{setting.name.replace('_', '-')}"
     off = f"; off: --no-{name[2:]}" if isinstance(default, bool) else ""
     text = f"{setting.metadata['help']} [default: {_spelt(default)}{off}]"
-    metavar = {bool: None, int: "INT", float: "FLOAT", str: "TEXT", list: "A,B,..."}[type(default)]
+    metavar = {bool: None, int: "INT", float: "FLOAT", str: "TEXT", list: "A,B,...", dict: "{A: B}"}[type(default)]
     option = typer.Option(
         name,
         help=text.replace("[", r"\["),
@@ -171,4 +171,6 @@ def _unknown(option: str, known: Collection[str]) -> str:
 def _spelt(default: Any) -> str:
     if isinstance(default, list):
         return ",".join(map(str, default)) or "none"
+    if isinstance(default, dict):
+        return "none"
     return str(default).lower() if isinstance(default, bool) else str(default) or "none"

@@ -17,12 +17,14 @@ The keys, in the order of the run (a key that a run does not have is absent, nev
                  examples: {rule: [{id, before, after, detail}]}}
     clusters    {rows, k, silhouette, curve: [{k, silhouette}], sizes [k], representatives, warnings [str],
                  map: [{x, y, cluster, representative, id, text}]}
-    fusion      {fuser, model, rounds: [{round, groups, fused, mosaic, passthrough, attempts, reasons {reason: n},
-                 similarity, novelty, reject_rate, prompt_tokens, completion_tokens, seconds}], stopped_by}
+    fusion      {fuser, model, rounds: [{round, groups, fused, mosaic, passthrough, attempts, replies, reasons
+                 {reason: n}, similarity, novelty, reject_rate, prompt_tokens, completion_tokens, seconds}],
+                 stopped_by, no_replies: the model was asked for fusions, and no reply came}
     dataset     {rows, by_origin {origin: n}, dropped, dropped_by {reason: n}, preference}
     diversity   {rows, before {measure: value}, after {...}}: equally many rows as they came in, and of the dataset
     contamination    {items, coverage, rows, by_benchmark {benchmark: rows dropped}, refused: made rows}
     tokens      {calls, cached_calls, prompt, completion, cost}
+    failed_calls    [{client, asked, calls, example}]: calls that got no reply, by reason; asked again by the next run
     selection   {method, paper, n, rows, settings, target, score}    of `entp select`
     train, eval, purge_accuracy    added by `entp train`, `entp eval` and the demo
 """

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..text.reasoning import split_reasoning
 from .http import Failure, failure_of_status
 from .protocol import ChatReply, ChatRequest
 from .server_state import reply_limit
 
 _WORD = re.compile(r"\w+")
 CUT = 0.6  # of our lower bound of a prompt's tokens, under which the server has cut it (not in the paper)
+LEAST_CONTEXT = 256  # tokens; no server has a shorter one
 LEAST_WORDS = 100  # shorter prompts fit into any context
 
 
@@ -115,17 +117,10 @@ def reply_of(found: Completion, request: ChatRequest) -> ChatReply | Failure:
 
 def _only_thoughts(text: str, thoughts: str) -> bool:
     """True where a reply that was cut has not come to its answer."""
-    return (not text.strip() and bool(thoughts)) or opens_thoughts(text)
-
-
-def opens_thoughts(text: str) -> bool:
-    """True for a text that is still in its thoughts at its end."""
-    start = text.lstrip().lower()
-    for begin, end in (("<think", "</think"), ("<reasoning", "</reasoning"), ("<thought", "</thought"),
-                       ("[think]", "[/think]"), ("◁think", "◁/think")):  # fmt: skip
-        if start.startswith(begin):
-            return end not in start
-    return start.startswith("<|channel|>analysis") and "<|channel|>final" not in start
+    if not text.strip():
+        return bool(thoughts)
+    split = split_reasoning(text)
+    return split is not None and not split.closed
 
 
 def _count(usage: Any, name: str) -> int:
@@ -138,18 +133,21 @@ def least_tokens(request: ChatRequest) -> int:
     return sum(len(_WORD.findall(content)) for _, content in request.messages)
 
 
-def prompt_was_cut(request: ChatRequest, counted: int, most_seen: int, known: int = 0) -> str:
+def prompt_was_cut(request: ChatRequest, counted: int, seen: tuple[int, int], known: int = 0) -> str:
     """Why a reply can't be trusted since the server has left out part of the prompt; "" where it has not.
 
     Args:
         request: what was sent.
         counted: prompt tokens that the server counted; 0: not told.
-        most_seen: the most that it has counted for any prompt. A server that leaves cached tokens out of its count has
-            counted more before; one that cuts prompts never has.
+        seen: the least and the most that it has counted for any prompt. A server that leaves cached tokens out of its
+            count has counted more before; one that cuts prompts never has. One that always tells the same small number
+            does not count.
         known: prompt tokens by the model's own tokenizer; 0: not at hand.
     """
     least = known or least_tokens(request)
-    if not counted or least < LEAST_WORDS or counted >= CUT * least or counted < 0.95 * most_seen:
+    fewest, most = min(seen[0], counted), max(seen[1], counted)
+    counts = fewest < most or counted >= LEAST_CONTEXT
+    if not counted or least < LEAST_WORDS or counted >= CUT * least or counted < 0.95 * most or not counts:
         return ""
     sent = f"{least} were sent" if known else f"at least {least} were sent"
     return (

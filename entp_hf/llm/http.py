@@ -11,15 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Any
 from urllib.parse import urlsplit
 
-MOST_PATIENCE = 300.0  # seconds; a server that asks for a longer pause gets none, and the call fails (not in the paper)
+MOST_PATIENCE = (
+    300.0  # seconds; a server that asks for a longer pause gets none, and the call fails (not in the paper)
+)
 SLOW = 3.0  # times the best latency so far, past which no more calls are tried at once (not in the paper)
 _HF_HOSTS = ("huggingface.co", "hf.co", "huggingface.cloud", "hf.space")
 _SECRETS = re.compile(r"(?i)\bbearer\s+\S+|\b(?:hf_|sk-|sk_|gsk_|xai-|AIza)[\w\-*.]{6,}|//[^/@\s]+@")
 _NO_CREDIT = re.compile(
-    r"(?i)insufficient[_ ](?:quota|funds|balance|credit)|(?:no|out of|not enough|run out of) (?:credit|funds|balance|quota)"
+    r"(?i)insufficient[_ ](?:quota|funds|balance|credit)|(?:no|out of|not enough) (?:credit|funds|balance|quota)"
     r"|credit balance|billing_hard_limit|hard limit|spending limit|arrears|prepaid"
 )
 _STARTING = (502, 503, 504)
@@ -195,10 +196,15 @@ def scrub(text: str, key: str) -> str:
 def find_key(endpoint: str, provider: str, shared: bool = True) -> str:
     """The API key from the environment or the Hub's login, or "".
 
-    A key for one host, in ENTP_API_KEY_<HOST> (upper case, all but letters and digits as _: ENTP_API_KEY_API_OPENAI_COM),
-    comes first. ENTP_API_KEY goes to whatever is configured; OPENAI_API_KEY to an endpoint, or to the provider openai;
-    HF_TOKEN, or else the login of `hf auth login`, to Hugging Face's hosts and providers only. `shared`: False for a
-    host beside the one of `endpoint` in the configuration, which gets neither of the former two, unless it is OpenAI's.
+    A key for one host, in the variable of `key_variable`, comes first. ENTP_API_KEY goes to whatever is configured;
+    OPENAI_API_KEY to an endpoint, or to the provider openai; HF_TOKEN, or else the login of `hf auth login`, to
+    Hugging Face's hosts and providers only.
+
+    Args:
+        endpoint: base URL of the server, or "".
+        provider: Inference Provider, or "".
+        shared: False for another host than that of the setting `endpoint`: it gets neither ENTP_API_KEY nor, unless
+            it is OpenAI's, OPENAI_API_KEY.
     """
     import huggingface_hub
 
@@ -213,5 +219,5 @@ def find_key(endpoint: str, provider: str, shared: bool = True) -> str:
 
 
 def key_variable(endpoint: str) -> str:
-    """The environment variable of the key for the endpoint's host alone."""
+    """The environment variable of the key for the endpoint's host alone: ENTP_API_KEY_API_OPENAI_COM."""
     return "ENTP_API_KEY_" + re.sub(r"[^A-Z0-9]", "_", (urlsplit(endpoint).hostname or "").upper())

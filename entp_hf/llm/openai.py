@@ -79,6 +79,12 @@ class OpenAIChat(ServerChat):
         extra_body = extras.pop("extra_body", None)
         return body | extras | (extra_body if isinstance(extra_body, dict) else {})
 
+    def below(self, request: ChatRequest, level: SchemaLevel) -> SchemaLevel:
+        """The next level, `BARE` left out where it would ask the same."""
+        lower = super().below(request, level)
+        schema = json.loads(request.schema)
+        return super().below(request, lower) if lower == SchemaLevel.BARE and bare_schema(schema) == schema else lower
+
     async def send(
         self, http: Any, request: ChatRequest, level: SchemaLevel, state: ServerState, heard: Callable[[int], None]
     ) -> ChatReply | Failure:
@@ -105,9 +111,13 @@ class OpenAIChat(ServerChat):
         if failure.status not in (400, 404, 422, 501):
             return ""
         said = failure.text.lower()
-        own = {"max_tokens", "temperature", "stream", "stream_options", *thinking_off(self.endpoint)} - set(self.extras)
-        if "max_tokens" in own and re.search(r"max_completion_tokens", said) and "max_tokens" in said.replace(
-            "max_completion_tokens", ""
+        own = {"max_tokens", "temperature", "stream", "stream_options", *thinking_off(self.endpoint)} - set(
+            self.extras
+        )
+        if (
+            "max_tokens" in own
+            and re.search(r"max_completion_tokens", said)
+            and "max_tokens" in said.replace("max_completion_tokens", "")
         ):
             state.renamed["max_tokens"] = "max_completion_tokens"
             return "max_tokens"
@@ -116,8 +126,9 @@ class OpenAIChat(ServerChat):
                 state.left_out.add(name)
                 if name in thinking_off(self.endpoint):
                     state.warn(
+                        "thinking",
                         f"{self.name} refuses {name}, so its thinking can't be switched off by `thinking`; see "
-                        "request_extras for the server's own parameter"
+                        "request_extras for the server's own parameter",
                     )
                 return name
         return ""

@@ -1,6 +1,7 @@
 """Concurrent requests with retries; replies keep the order of requests, within budget and pace.
 
-Building the request and reading the answer is the part of the clients: `openai.OpenAIChat`, `hub.HubChat`, `tgi.TGIChat`.
+Building the request and reading the answer is the part of the clients: `openai.OpenAIChat`, `hub.HubChat`,
+`tgi.TGIChat`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ LONGEST_WAIT = 60.0  # seconds; the most that doubling leads to
 MOST_CALLS = 100  # the HTTP clients have no more connections, and waiting for one would eat up the call's time
 FIRST_CALLS = 4  # at once, to a server whose slots are not known
 MOST_MEASURED = 64  # calls at once that measuring leads to
+OVERTAKEN = 0.25  # of `timeout`: a call that began so much later and has been answered was not behind in the queue
 QUEUED = 10  # times `timeout` that a call may wait for its first token while the server answers others
 START_PAUSE = 3.0  # seconds between two looks at a server that is starting
 NARRATE = 0.5  # seconds between two looks at the calls for the progress bar
@@ -110,6 +112,10 @@ class ServerChat:
     def levels(self) -> tuple[SchemaLevel, ...]:
         """How a reply can be held to a schema, in the order of trying."""
         return tuple(SchemaLevel)
+
+    def below(self, request: ChatRequest, level: SchemaLevel) -> SchemaLevel:
+        """The next level that asks less of the server, for this request's schema."""
+        return next((lower for lower in self.levels if lower > level), SchemaLevel.NONE)
 
     def state(self) -> ServerState:
         """What the run has learned of this server; outside of runs, what this client has."""
@@ -199,6 +205,7 @@ class _Batch:
     loop: asyncio.AbstractEventLoop | None = None
     cancelled: bool = False
     heard_at: float = 0.0  # when the server last sent something, in the loop's time
+    spoken_begun: float = 0.0  # when the latest of the calls that have had a token began
     tokens: int = 0  # that were streamed
     begun: float = field(default_factory=time.monotonic)
     open: int = 0
@@ -274,13 +281,14 @@ class _Batch:
     def check_prompt(self, request: ChatRequest, reply: ChatReply) -> ChatReply:
         """The reply, or an error in its place where the server has cut the prompt."""
         state, counted = self.state, reply.prompt_tokens
-        why = prompt_was_cut(request, counted, state.most_prompt)
+        why = prompt_was_cut(request, counted, state.prompts)
         if why and (tokenizer := local_tokenizer(self.client.model, "")) is not None:
-            why = prompt_was_cut(request, counted, state.most_prompt, count_prompts(tokenizer, [request])[0])
-        state.most_prompt = max(state.most_prompt, counted)
+            why = prompt_was_cut(request, counted, state.prompts, count_prompts(tokenizer, [request])[0])
+        if counted:
+            state.prompts = min(state.prompts[0], counted), max(state.prompts[1], counted)
         if not why:
             return reply
-        state.warn(f"{self.client.name}: {why}. Its replies to such prompts are refused")
+        state.warn("cut", f"{self.client.name}: {why}. Its replies to such prompts are refused")
         return ChatReply("", "error", counted, reply.completion_tokens, why)
 
 
@@ -301,20 +309,23 @@ class _Call:
         """The reply; raises EntpError where key, model or address are wrong and nothing was answered yet."""
         while True:
             async with self.slots:
-                if self.state.stopped:
-                    return ChatReply(finish_reason=BUDGET, error=self.state.stopped)
-                wait, why = self.ledger.enter(self.claim)
-                if why:
-                    return ChatReply(finish_reason=BUDGET, error=why)
-                cuts, level = self.slots.cuts, self._level()
-                result = Failure("") if wait else await self._send(level)
-            if not isinstance(result, Failure):
-                return self._answered(result, level)
-            if not wait:
-                after = self._after(result, level, cuts)
-                if isinstance(after, ChatReply):
-                    return after
-                wait = after
+                wait = 0.0
+                while not wait:  # a refused parameter is left out at once, before other calls meet the same refusal
+                    if self.state.stopped:
+                        return ChatReply(finish_reason=BUDGET, error=self.state.stopped)
+                    wait, why = self.ledger.enter(self.claim)
+                    if why:
+                        return ChatReply(finish_reason=BUDGET, error=why)
+                    if wait:
+                        break
+                    cuts, level = self.slots.cuts, self._level()
+                    result = await self._send(level)
+                    if isinstance(result, ChatReply):
+                        return self._answered(result, level)
+                    after = self._after(result, level, cuts)
+                    if isinstance(after, ChatReply):
+                        return after
+                    wait = after
             await asyncio.sleep(min(wait, max(self.ledger.seconds_left(), 0.0)))
 
     def _level(self) -> SchemaLevel:
@@ -384,7 +395,7 @@ class _Call:
         if not (by_status or by_fault):
             return False
         self.refusals.append((level, named and by_status))
-        self.level = next((lower for lower in self.client.levels if lower > level), SchemaLevel.NONE)
+        self.level = self.client.below(self.request, level)
         return True
 
     def _starting(self, failure: Failure) -> float:
@@ -421,7 +432,8 @@ class _Call:
         """`send`, ended by TimeoutError after `timeout` seconds of silence.
 
         Before its first token a call may be waiting in the server's queue: then the silence counts from the last time
-        that the server sent anything to any call, up to `QUEUED` times the limit.
+        that the server sent anything to any call, up to `QUEUED` times the limit. A call that others have overtaken is
+        in no queue.
         """
         batch, loop = self.batch, asyncio.get_running_loop()
         begun = last = loop.time()
@@ -433,20 +445,23 @@ class _Call:
             last = batch.heard_at = loop.time()
             if not spoke:
                 spoke, self.first_token = True, last - begun
+                batch.spoken_begun = max(batch.spoken_begun, begun)
             batch.tokens += tokens
+
+        def silent_since() -> float:
+            overtaken = batch.spoken_begun > begun + OVERTAKEN * limit
+            return last if spoke or overtaken else max(begun, batch.heard_at)
 
         task = asyncio.ensure_future(self.client.send(self.http, self.request, level, self.state, heard))
         try:
             while True:
-                silent = last if spoke else max(begun, batch.heard_at)
+                silent = silent_since()
                 until = min(silent + limit, end, end if spoke else begun + QUEUED * limit)
                 done, _ = await asyncio.wait({task}, timeout=max(0.0, until - loop.time()))
                 if done:
-                    batch.heard_at = loop.time()
-                    if not spoke:
-                        self.first_token = loop.time() - begun
+                    heard(0)
                     return task.result()
-                if loop.time() >= until and silent == (last if spoke else max(begun, batch.heard_at)):
+                if loop.time() >= until and silent == silent_since():
                     raise TimeoutError
         finally:
             if not task.done():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -46,18 +47,17 @@ class ServerState:
     examples: dict[str, str] = field(default_factory=dict)  # reason: a full message
     retried: int = 0
     timed_out: int = 0
-    most_prompt: int = 0  # the most prompt tokens that the server has counted
-    warnings: list[str] = field(default_factory=list)
+    prompts: tuple[int, int] = (sys.maxsize, 0)  # least and most prompt tokens that the server has counted
+    warnings: dict[str, str] = field(default_factory=dict)  # kind: text
     _cut: Counter[str] = field(default_factory=Counter)  # prompt: replies cut in the model's thoughts
     _seen: Counter[str] = field(default_factory=Counter)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), ()
 
-    def warn(self, text: str) -> None:
-        """Keep a warning for the manifest, once."""
-        if text not in self.warnings:
-            self.warnings.append(text)
+    def warn(self, kind: str, text: str) -> None:
+        """Keep a warning for the manifest, the first of each kind."""
+        self.warnings.setdefault(kind, text)
 
     def book(self, request: ChatRequest, reply: ChatReply, max_failure_rate: float) -> None:
         """Count a reply that is final, and stop where going on is hopeless."""

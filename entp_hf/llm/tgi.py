@@ -1,7 +1,7 @@
 """TGI's native API: text generation with a grammar that the reply is held to, and its own count of tokens.
 
-Through the `text-generation` client where it is installed, else by plain HTTP to the same route. TGI's chat route needs
-neither: `openai.OpenAIChat` speaks it.
+Through the `text-generation` client where it is installed, else by plain HTTP to the same route. TGI's chat route
+needs neither: `openai.OpenAIChat` speaks it.
 """
 
 from __future__ import annotations

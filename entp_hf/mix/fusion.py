@@ -79,7 +79,7 @@ def asks_directly(fuser: Fuser, config: EntpConfig) -> bool:
 
 def direct_limit(config: EntpConfig) -> int:
     """Most tokens of a direct answer."""
-    return max(64, config.max_new_tokens // 2)
+    return config.direct_tokens or max(64, config.max_new_tokens // 2)
 
 
 def direct_request(group: Group, config: EntpConfig) -> ChatRequest:

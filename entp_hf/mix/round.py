@@ -13,7 +13,7 @@ from ..arrays import FloatMatrix
 from ..config import EntpConfig
 from ..execution.usage import metered, record
 from ..gate.gate import Gate, Verdict, reason_kind
-from ..llm.factory import make_client
+from ..llm.factory import make_client, model_of
 from ..llm.protocol import BUDGET, ChatClient
 from ..rating.rate import judge
 from ..schema import Origin, Row
@@ -35,6 +35,7 @@ class Round:
         self.vectors: dict[int, FloatMatrix] = {}
         self.reasons: Counter[str] = Counter()
         self.attempts = 0
+        self.replies = 0  # to fusion requests, whole and without an error
         self.stopped = ""  # which limit forbade calls
 
     def run(self, client: ChatClient | None) -> dict[str, Any]:
@@ -53,6 +54,7 @@ class Round:
             "mosaic": origins[Origin.MOSAIC],
             "passthrough": len(self.groups) - len(self.verdicts),
             "attempts": self.attempts,
+            "replies": self.replies,
             "reasons": dict(self.reasons.most_common()),
             "similarity": self._mean("similarity"),
             "novelty": self._mean("novelty"),
@@ -91,6 +93,7 @@ class Round:
                     self.stopped = reply.error
                     continue
                 self.attempts += 1
+                self.replies += reply.ok
                 if fused is not None:
                     version = asks[i].prompt_version
                     found[i] = fused_row(self.groups[i], fused, client.name, version, self.number)
@@ -120,10 +123,10 @@ class Round:
         passed = {i: row for i in numbers if (row := self.rows[i]) is not None}
         if not self.config.gate_rerate or not passed:
             return {}
-        model = self.config.rater_model
-        values, notes = judge(
-            list(passed.values()), make_client(self.config, model) if model else client, self.config.prompt_dir
-        )
+        config = self.config
+        own = model_of(config, "judge") != model_of(config)
+        judged_by = make_client(config, "judge") if own else client
+        values, notes = judge(list(passed.values()), judged_by, config.prompt_dir, config.rate_tokens)
         why = {}
         for (i, row), value, note in zip(passed.items(), values, notes, strict=True):
             best = max((row["score"] for row in self.groups[i].rows if row["score"] is not None), default=0)

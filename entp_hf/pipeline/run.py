@@ -29,7 +29,7 @@ from ..io.paths import is_hub_name
 from ..io.reader import read_rows
 from ..io.sources import Source
 from ..llm.budget import Ledger, Limits, spending
-from ..llm.factory import make_client, settled
+from ..llm.factory import Role, make_client, model_of, settled
 from ..mix.assembly import assemble, preference_pairs
 from ..mix.fusion import FUSERS
 from ..mix.pool import ContextSearch, FusionPool
@@ -55,7 +55,8 @@ def run(inputs: Source | Sequence[Source], config: EntpConfig | None = None) -> 
     with metered() as usage, spending(Limits.from_config(config)) as ledger:
         result = _run(inputs, config, manifest)
     manifest["tokens"] = _tokens(usage, config)
-    manifest["warnings"] += _stopped(ledger)
+    manifest["failed_calls"] = failed_calls(ledger)
+    manifest["warnings"] += [*_stopped(ledger), *_no_work(manifest)]
     return result
 
 
@@ -172,6 +173,7 @@ def score_rows(
     with metered() as usage, spending(Limits.from_config(config)) as ledger:
         rows, out, _ = _scored(inputs, config, manifest, embeds=corrected)
     manifest["tokens"] = _tokens(usage, config)
+    manifest["failed_calls"] = failed_calls(ledger)
     manifest["warnings"] += _stopped(ledger)
     return rows, concatenate_datasets(out), manifest
 
@@ -198,18 +200,51 @@ def check_inputs(config: EntpConfig, embeds: bool = True) -> None:
         ray.check()
     if embeds:
         Embed.from_config(config).check()
-    needs_chat = FUSERS[config.fuser] is not None or "llm" in config.raters
-    in_process = not (config.endpoint or config.provider)
-    if "logits" in config.raters or (needs_chat and in_process):
+    if local := _local_models(config):
         require("transformers", "models", "a model in this process")
-        for name in {config.model if needs_chat else "", config.rater_model or config.model} - {""}:
+        for name in local:
             find(name, str(config.cache_path()))
 
 
+def _local_models(config: EntpConfig) -> list[str]:
+    """The models that a run loads into this process."""
+    needed: dict[Role, bool] = {"fusion": FUSERS[config.fuser] is not None, "rater": "llm" in config.raters}
+    asked = [model_of(config, role) for role, asks in needed.items() if asks]
+    found = [model for model, endpoint in asked if not (endpoint or config.provider)]
+    found += [config.rater_model or config.model] * ("logits" in config.raters)
+    return list(dict.fromkeys(found))
+
+
 def _stopped(ledger: Ledger) -> list[str]:
-    return [
+    """Why calls were not made, or did not count: limits of the run, and what its servers did."""
+    found = [
         f"some calls were not made: {ledger.refused}. Raise the limit and run again: no reply is paid for twice"
     ] * bool(ledger.refused)
+    for state in ledger.servers.values():
+        found += [f"the asking was stopped: {state.stopped}. The next run goes on from there"] * bool(state.stopped)
+        found += state.warnings.values()
+    for entry in failed_calls(ledger):
+        found.append(f"{entry['calls']:,} of {entry['asked']:,} calls to {entry['client']} failed: {entry['example']}")
+    return found
+
+
+def failed_calls(ledger: Ledger) -> list[dict[str, Any]]:
+    """The failed calls of a run by server and reason, the most frequent first: client, asked, calls, example."""
+    return [
+        {"client": name, "asked": state.asked, "calls": calls, "example": state.examples[reason]}
+        for name, state in ledger.servers.items()
+        for reason, calls in state.failed.most_common()
+    ]
+
+
+def _no_work(manifest: Manifest) -> list[str]:
+    """A warning where the model was asked for fusions and not one reply came (`entp build` ends with status 3)."""
+    rounds = manifest["fusion"]["rounds"]
+    groups, replies = (sum(entry[key] for entry in rounds) for key in ("groups", "replies"))
+    manifest["fusion"]["no_replies"] = bool(manifest["fusion"]["model"] and groups and not replies)
+    return [f"no reply came to any of {groups:,} fusions: no row of this dataset is the model's work"] * manifest[
+        "fusion"
+    ]["no_replies"]
 
 
 def _tokens(usage: Usage, config: EntpConfig) -> dict[str, Any]:

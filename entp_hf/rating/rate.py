@@ -19,7 +19,7 @@ from ..llm.protocol import ChatClient, ChatReply, ChatRequest
 from ..schema import FEATURES, LEVELS, Row, instruction_of, response_of
 
 MOST_CHARS = {"instruction": 500, "response": 700}  # of a row that the logits rater reads (ours)
-RATE_TOKENS = 160
+RATE_TOKENS = 160  # longest judgement
 
 
 class Judgement(BaseModel):
@@ -44,6 +44,7 @@ class Rate:
     client: ChatClient
     method: str = "llm"
     prompt_dir: str = ""
+    rate_tokens: int = RATE_TOKENS
 
     def __call__(self, batch: Batch) -> Batch:
         """Rate a batch that has `messages`."""
@@ -67,7 +68,9 @@ class Rate:
         return Features({**{name: FEATURES[name] for name in ("ratings", "notes")}, **features})
 
     def _rate(self, rows: Sequence[Row]) -> tuple[list[float | None], list[str]]:
-        return judge(rows, self.client, self.prompt_dir) if self.method == "llm" else self._expect(rows)
+        return (
+            judge(rows, self.client, self.prompt_dir, self.rate_tokens) if self.method == "llm" else self._expect(rows)
+        )
 
     def _expect(self, rows: Sequence[Row]) -> tuple[list[float | None], list[str]]:
         prompt = load_prompt("logits", self.prompt_dir)
@@ -88,7 +91,9 @@ class Rate:
         return [float(value) if np.isfinite(value) else None for value, _ in found], notes
 
 
-def judge(rows: Sequence[Row], client: ChatClient, prompt_dir: str = "") -> tuple[list[float | None], list[str]]:
+def judge(
+    rows: Sequence[Row], client: ChatClient, prompt_dir: str = "", rate_tokens: int = RATE_TOKENS
+) -> tuple[list[float | None], list[str]]:
     """One judgement a row; a reply that can't be read is asked again once, with what was wrong with it."""
     from ..llm.structured import parse_json
 
@@ -96,7 +101,7 @@ def judge(rows: Sequence[Row], client: ChatClient, prompt_dir: str = "") -> tupl
     schema = json.dumps(Judgement.model_json_schema())
     asks = [
         ChatRequest(
-            (("user", prompt.fill(conversation=_conversation(row))),), RATE_TOKENS, 0.0, schema, prompt.version
+            (("user", prompt.fill(conversation=_conversation(row))),), rate_tokens, 0.0, schema, prompt.version
         )
         for row in rows
     ]
@@ -113,7 +118,7 @@ def judge(rows: Sequence[Row], client: ChatClient, prompt_dir: str = "") -> tupl
                 failed.append(i)
                 again = f"That could not be read ({notes[i]}). Answer with the JSON object alone."
                 turns = (*asks[i].messages, ("assistant", reply.text), ("user", again))
-                asks[i] = ChatRequest(turns, RATE_TOKENS, 0.0, schema, prompt.version, attempt + 1)
+                asks[i] = ChatRequest(turns, rate_tokens, 0.0, schema, prompt.version, attempt + 1)
         todo = failed
         if not todo:
             break

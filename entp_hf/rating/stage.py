@@ -47,10 +47,10 @@ def rate_rows(rows: Dataset, config: EntpConfig) -> tuple[Dataset, list[str]]:
         host, at_once = None, RATED
         if rater in RATERS:  # this process asks, and keeps the replies; on Ray the model is in the workers
             # A server gives no probabilities, so that `logits` always reads a model in this process.
-            place = replace(config, endpoint="", provider="") if rater == "logits" else config
-            client = make_client(place, config.rater_model or None)
-            stage: Stage = Rate(client, rater, config.prompt_dir)
-            if config.engine == "ray" and not (place.endpoint or place.provider):
+            place = replace(config, endpoint="", rater_endpoint="", provider="") if rater == "logits" else config
+            client = make_client(place, "rater")
+            stage: Stage = Rate(client, rater, config.prompt_dir, config.rate_tokens)
+            if config.engine == "ray" and not (place.endpoint or place.rater_endpoint or place.provider):
                 at_once = RAY_RATED
         else:
             stage, host = OwnRater(rater), RayEngine.from_config(config)

@@ -17,7 +17,7 @@ from fault_server import FaultServer
 from entp_hf.cli import app as cli
 from entp_hf.config import EntpConfig
 from entp_hf.data import pool_files
-from entp_hf.llm.hub import HubChat
+from entp_hf.llm.openai import OpenAIChat
 from entp_hf.llm.protocol import ChatRequest
 from entp_hf.llm.reply_cache import CachedChat
 
@@ -279,7 +279,7 @@ def test_the_reply_cache_can_be_read_exported_and_pruned(
     status, _, wrong = entp("cache", "info", *place)
     assert (status, "there is no reply cache at" in wrong) == (1, True)
     with FaultServer() as server:
-        chat = CachedChat(HubChat("m", server.url), str(tmp_path / "kept" / "replies.sqlite"))
+        chat = CachedChat(OpenAIChat("m", server.url), str(tmp_path / "kept" / "replies.sqlite"))
         chat.chat([ChatRequest((("user", text),)) for text in ("one", "two", "[400] three")])
         name = chat.name
     status, said, _ = entp("cache", "info", *place)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import huggingface_hub
 import pytest
 from fault_server import FaultServer
 from merging_server import MergingServer, write_pool
@@ -15,8 +14,8 @@ from entp_hf.config import EntpConfig
 from entp_hf.llm import budget
 from entp_hf.llm import server as calls
 from entp_hf.llm.budget import Claim, Ledger, Limits, Pace, current, spending
-from entp_hf.llm.hub import HubChat
 from entp_hf.llm.local import LocalChat
+from entp_hf.llm.openai import OpenAIChat
 from entp_hf.llm.protocol import BUDGET, ChatReply, ChatRequest
 from entp_hf.llm.reply_cache import CachedChat
 from entp_hf.pipeline.run import run
@@ -28,7 +27,6 @@ def ask(text: str, **values) -> ChatRequest:
 
 @pytest.fixture(autouse=True)
 def online(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(calls, "BACKOFF", 0.02)
     for name in ("ENTP_API_KEY", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
@@ -37,7 +35,7 @@ def online(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_calls_are_never_more_than_the_budget_repeats_included():
     with FaultServer() as server, spending(Limits(calls=7)) as ledger:
         texts = ["[500,500] slow", *[f"q{i}" for i in range(19)]]
-        replies = HubChat("m", server.url, concurrency=4).chat([ask(text) for text in texts])
+        replies = OpenAIChat("m", server.url, concurrency=4).chat([ask(text) for text in texts])
         assert len(server.calls) == ledger.calls == 7
     refused = [reply for reply in replies if reply.finish_reason == BUDGET]
     assert all(reply.error == "budget_calls: 7 calls are used up" and not reply.ok for reply in refused)
@@ -50,7 +48,7 @@ def test_calls_are_never_more_than_the_budget_repeats_included():
 )
 def test_tokens_and_money_come_near_the_budget_and_not_over(limits: Limits, most: int):
     with FaultServer() as server, spending(limits) as ledger:
-        replies = HubChat("m", server.url, concurrency=8).chat([ask(f"question {i}") for i in range(60)])
+        replies = OpenAIChat("m", server.url, concurrency=8).chat([ask(f"question {i}") for i in range(60)])
         used = sum(reply.prompt_tokens + reply.completion_tokens for reply in replies)
         assert used == ledger.prompt + ledger.reply
     assert most - 110 < used <= most  # a further call may take up to 10 + 64 + 20 tokens
@@ -79,7 +77,7 @@ def test_a_call_in_flight_makes_others_wait_and_not_fail():
 def test_refusals_are_not_cached_and_the_rest_is_asked_later(tmp_path: Path):
     requests = [ask(f"q{i}") for i in range(6)]
     with FaultServer() as server:
-        chat = CachedChat(HubChat("m", server.url), str(tmp_path / "r.sqlite"))
+        chat = CachedChat(OpenAIChat("m", server.url), str(tmp_path / "r.sqlite"))
         with spending(Limits(calls=4)):
             assert sum(reply.ok for reply in chat.chat(requests)) == 4
         with spending(Limits(calls=2)):
@@ -90,7 +88,7 @@ def test_refusals_are_not_cached_and_the_rest_is_asked_later(tmp_path: Path):
 def test_the_total_time_ends_calls_and_waits():
     with FaultServer(delay=0.3) as server, spending(Limits(seconds=0.7)):
         begun = time.monotonic()
-        replies = HubChat("m", server.url, concurrency=2).chat([ask(f"q{i}") for i in range(40)])
+        replies = OpenAIChat("m", server.url, concurrency=2).chat([ask(f"q{i}") for i in range(40)])
         assert time.monotonic() - begun < 2
         assert len(server.calls) <= 8
     assert "total_timeout: 0.7 s are over" in {reply.error for reply in replies}
@@ -100,7 +98,7 @@ def test_the_total_time_ends_calls_and_waits():
 def test_requests_per_minute_hold_in_every_window(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(budget, "WINDOW", 1.0)
     with FaultServer() as server, spending(Limits(requests_per_minute=5)):
-        replies = HubChat("m", server.url, concurrency=8).chat([ask(f"q{i}") for i in range(15)])
+        replies = OpenAIChat("m", server.url, concurrency=8).chat([ask(f"q{i}") for i in range(15)])
         at = sorted(call["at"] for call in server.calls)
     assert all(reply.ok for reply in replies)
     assert min(later - first for first, later in zip(at, at[5:], strict=False)) > 0.6

@@ -10,14 +10,13 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import huggingface_hub
 import numpy as np
 import pytest
 from fault_server import FaultServer
 
 from entp_hf.errors import ConfigError, EntpError
 from entp_hf.io.sqlite_cache import get_vectors, put_vectors
-from entp_hf.llm.hub import HubChat
+from entp_hf.llm.openai import OpenAIChat
 from entp_hf.llm.protocol import ChatReply, ChatRequest
 from entp_hf.llm.reply_cache import CachedChat, cache_info, export, prune
 
@@ -205,11 +204,10 @@ def test_processes_share_a_file_from_its_first_moment(path):
 
 
 def test_around_a_server(path, monkeypatch):
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     key = "sk-very-secret-0123456789"
     monkeypatch.setenv("ENTP_API_KEY", key)
     with FaultServer(key=key) as server:
-        client = CachedChat(HubChat("m", server.url), path)
+        client = CachedChat(OpenAIChat("m", server.url), path)
         requests = [ask("hello"), ask("[400,400] broken"), ask("[length] cut")]
         first = client.chat(requests)
         assert [r.ok for r in first] == [True, False, False]

@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import huggingface_hub
 import pytest
 from merging_server import LASTING, PASSING, MergingServer, write_pool
 
@@ -56,7 +55,6 @@ def config(url: str, cache: Path, groups: int, **settings: object) -> EntpConfig
 
 @pytest.fixture(autouse=True)
 def online(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(calls, "BACKOFF", 0.05)
     for name in ("ENTP_API_KEY", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
@@ -95,7 +93,6 @@ def test_every_group_is_done_whatever_the_server_does(tmp_path: Path) -> None:
 
 
 def _build(pool: str, url: str, folder: str, out: str) -> None:
-    huggingface_hub.constants.HF_HUB_OFFLINE = False
     calls.BACKOFF = 0.05
     settings = {"fuser": "entp", "group_neighbors": 1, "context_row": False, "concurrency": 4, "emit_preference": True}
     run(pool, config(url, Path(folder), 24, **settings)).save(Path(folder, out))

@@ -214,7 +214,7 @@ def test_raters_stand_side_by_side_in_order(monkeypatch):
     assert names == ["stars", "llm", "logits", "plugins:by_length"]
     # expectations 0.1, 0.2, 0.4, 0.5 -> middles 1/8, 3/8, 5/8, 7/8 of six levels
     assert rated["ratings"][:] == [[2, 5, 0, 1], [2, 5, 2, 2], [2, 5, 3, 4], [2, 5, 5, 5]]
-    assert made == [("http://e.example", "m"), ("", "m")]  # a server gives no probabilities
+    assert made == [("http://e.example", "rater"), ("", "rater")]  # a server gives no probabilities
 
 
 @pytest.mark.parametrize("method", ["llm", "logits"])
