@@ -30,7 +30,6 @@ def settled(config: EntpConfig) -> EntpConfig:
     return dataclasses.replace(config, model=model, rater_model=config.rater_model or (SMOLLM2 if rates else ""))
 
 
-
 def model_of(config: EntpConfig, role: Role = "fusion") -> tuple[str, str]:
     """(model, endpoint) of a role: the rater's and the judge's own where they are set, else the fusion model's.
 
