@@ -96,10 +96,8 @@ class OpenAIChat(ServerChat):
                 return failure_of_status(response.status_code, text, response.headers)
             if 300 <= response.status_code:
                 where = response.headers.get("location", "")
-                return Failure(
-                    f"HTTP {response.status_code}: the server sends calls on to {where}",
-                    response.status_code, fatal=True, hint="give that address as the endpoint",
-                )  # fmt: skip
+                said = f"HTTP {response.status_code}: the server sends calls on to {where}"
+                return Failure(said, response.status_code, fatal=True, hint="give that address as the endpoint")
             if "text/event-stream" in response.headers.get("content-type", ""):
                 return await _read_stream(response, request, heard)
             data = await response.aread()
