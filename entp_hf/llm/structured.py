@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..text.reasoning import harmony_channels, reasoning_marks, unwrapped
 from .json_escapes import AmbiguousEscape, restore_backslashes
+from .near_json import normalized
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -106,7 +107,9 @@ def _last_object(text: str, model: type[T]) -> tuple[T | None, str]:
     rest = _OBJECT.search(text, end)
     if rest is None or (found is None and problem and _strict(text[rest.start() :].strip().rstrip("`").strip())):
         return found, problem
-    # What is left is either prose with a brace in it, or an object that is not strict JSON.
+    # What is left is either prose with a brace in it, or an object that is not strict JSON, maybe after such prose.
+    first = "|".join(map(re.escape, model.model_fields))
+    rest = re.compile(rf"\{{\s*[\"']?(?:{first})\b", re.I).search(text, end) or rest
     value, why = _repaired(text[rest.start() :])
     if not why:
         fitted, why = _check(value, model)
@@ -124,11 +127,15 @@ def _names(text: str, model: type[BaseModel]) -> bool:
 
 
 def _check(value: Any, model: type[T]) -> tuple[T | None, str]:
-    try:
-        return model.model_validate(value), ""
-    except ValidationError as error:
-        found = [f"{'.'.join(map(str, e['loc'])) or 'the object'}: {e['msg']}" for e in error.errors()[:3]]
-        return None, "the reply's JSON does not fit: " + "; ".join(found)
+    """The object, also where its form differs in a way that has one reading (`near_json`); or what does not fit."""
+    problem = ""
+    for form in (value, normalized(value, model) if isinstance(value, dict) else value):
+        try:
+            return model.model_validate(form), ""
+        except ValidationError as error:
+            found = [f"{'.'.join(map(str, e['loc'])) or 'the object'}: {e['msg']}" for e in error.errors()[:3]]
+            problem = "the reply's JSON does not fit: " + "; ".join(found)
+    return None, problem
 
 
 def _strict(text: str) -> Any:
