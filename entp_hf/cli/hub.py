@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from rich.markup import escape
 from ..errors import require
 from .console import out
 
+LOCAL = ("127.0.0.1", "localhost", "::1")
 space_app = typer.Typer(invoke_without_command=True, help="Open the app in a browser; `entp space deploy` hosts it.")
 
 
@@ -34,6 +36,8 @@ def space(
     context: typer.Context,
     port: Annotated[int | None, typer.Option(help="port; without it, the first free one from 7860 on")] = None,
     folder: Annotated[Path | None, typer.Option(help="where runs are kept; without it, in the cache")] = None,
+    host: Annotated[str, typer.Option(help="address to listen on; 0.0.0.0: all of this machine")] = "",
+    root_path: Annotated[str, typer.Option(help="path under which a proxy serves the app: /user/ann/proxy/7860")] = "",
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="open a browser window")] = True,
 ) -> None:
     """Open the app on this machine, in a browser; `entp space deploy USER/NAME` makes it a Space."""
@@ -42,7 +46,13 @@ def space(
     require("gradio", "space", "the app")
     from ..webapp.app import serve
 
-    serve(folder, port=port, host="127.0.0.1", browser=browser)
+    host = host or os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
+    if host not in LOCAL:
+        out.print(
+            f"[yellow]Whoever reaches {escape(host)} can use the app, this machine's time and its keys.[/yellow] "
+            "To host it for strangers, make it a Space: entp space deploy."
+        )
+    serve(folder, port=port, host=host, browser=browser, root_path=root_path)
 
 
 @space_app.command()

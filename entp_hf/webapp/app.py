@@ -31,6 +31,11 @@ SAID = (
     "ones: the method ENTP ([arXiv 2510.23160](https://arxiv.org/abs/2510.23160))."
 )
 TO_RUN = "(link) => { if (link) history.pushState({}, '', new URL(link).search); }"
+# Behind a proxy with a path, an address without its last slash would look for the page's files one level too high.
+SLASH = (
+    "<script>if (!location.pathname.endsWith('/')) "
+    "location.replace(location.pathname + '/' + location.search);</script>"
+)
 TO_START = "() => { const u = new URL(location); u.searchParams.delete('run'); location.assign(u); }"
 
 
@@ -125,6 +130,37 @@ THEME = gr.themes.Soft(primary_hue="blue", font=FONTS, font_mono=["ui-monospace"
 )
 
 
+class SlashMiddleware:
+    """Adds `SLASH` to the head of the app's page, which gradio's own `head` reaches too late."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass on; the page's first message waits for its text, whose length changes."""
+        roots = ("", scope.get("root_path", "").rstrip("/"))
+        if scope["type"] != "http" or scope["method"] != "GET" or scope["path"].rstrip("/") not in roots:
+            await self.app(scope, receive, send)
+            return
+        started: list[Any] = []
+
+        async def sending(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                started.append(message)
+                return
+            if started:
+                start = started.pop()
+                headers = MutableHeaders(scope=start)
+                if headers.get("content-type", "").startswith("text/html") and not message.get("more_body"):
+                    body = message.get("body", b"").replace(b"<head>", b"<head>" + SLASH.encode(), 1)
+                    headers["content-length"] = str(len(body))
+                    message = {**message, "body": body}
+                await send(start)
+            await send(message)
+
+        await self.app(scope, receive, sending)
+
+
 class Door:
     """Takes no upload where too much lies there already, and puts headers on every answer: no sniffing of types, and
     no address of a page given to others.
@@ -167,20 +203,35 @@ def serve(
     host: str | None = None,
     wait: bool = True,
     browser: bool = False,
+    root_path: str = "",
 ) -> tuple[gr.Blocks, Runs]:
-    """Open the app; with `wait`, until it is stopped. `folder` keeps the runs, so that they are found again."""
+    """Open the app and return its pages and runs.
+
+    Args:
+        folder: keeps the runs, so that they are found again; None: in the cache.
+        limits: of users, rows, time and memory; None: those of a hosted app where $SPACE_ID is set, else none.
+        port: None: the first free one from 7860 on.
+        host: address to listen on; None: gradio's own choice ($GRADIO_SERVER_NAME, else 127.0.0.1).
+        wait: return only when the app is stopped.
+        browser: open a browser window.
+        root_path: path under which a proxy serves the app, such as /user/ann/proxy/7860; "": $GRADIO_ROOT_PATH.
+    """
     limits = limits or limits_here()
     folder = folder or EntpConfig().cache_path() / "app"
     runs, aside = Runs(folder, limits), Sandbox(limits)
     for warm in (aside.warm_up, warm_up):
         threading.Thread(target=warm, daemon=True).start()
     demo = build(runs, limits, aside)
-    own = {"middleware": [Middleware(Door, limits=limits)], "routes": routes(runs, limits)}
+    own = {
+        "middleware": [Middleware(Door, limits=limits), Middleware(SlashMiddleware)],
+        "routes": routes(runs, limits),
+    }
     try:
         demo.launch(
             server_name=host,
             server_port=port,
             inbrowser=browser,
+            root_path=root_path or None,
             css=style(),
             theme=THEME,
             max_file_size=limits.bytes,

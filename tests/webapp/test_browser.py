@@ -18,6 +18,7 @@ import pytest
 from app_server import AppServer
 from fault_server import FaultServer, Handler
 from local_hub import LocalHub
+from prefix_proxy import PrefixProxy
 
 pytest.importorskip("gradio", reason="the app needs the extra `space`")
 api = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright")
@@ -395,3 +396,28 @@ def test_a_run_is_reloaded_cancelled_and_taken_up_and_outlives_the_app(page, app
         assert tokens["cached_calls"] == 11 and len(model.asked) >= 10
         files = [path for path in app.folder.rglob("*") if path.is_file()]
         assert "sk-mine" not in "".join(path.read_text(errors="ignore") for path in files)
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_behind_a_proxy_under_a_path(browser, tmp_path, slash):
+    """The address may lack its last slash; runs kept in a relative folder are found again."""
+    (tmp_path / "mine.jsonl").write_text(
+        "".join(
+            json.dumps({"question": f"What is {topic}, part {i}?", "answer": f"Fact {i} of {topic} is short."}) + "\n"
+            for topic in ("bread", "tides", "bridges")
+            for i in range(6)
+        )
+    )
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    with AppServer(tmp_path, GRADIO_ROOT_PATH="/lab/entp") as app, PrefixProxy(app.url, "/lab/entp") as proxy:
+        page.goto(proxy.url + slash)
+        page.get_by_label("Upload a file").check()
+        page.locator("#upload input[type=file]").set_input_files(tmp_path / "mine.jsonl")
+        page.get_by_text("18 rows in mine.jsonl").wait_for()
+        plan_and_start(page)
+        finished(page)
+        page.goto(page.url)
+        finished(page)
+    context.close()

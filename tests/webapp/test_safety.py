@@ -38,7 +38,7 @@ from entp_hf.webapp.jobs.sandbox import Sandbox
 from entp_hf.webapp.jobs.worker import swept
 from entp_hf.webapp.pages import downloads, results, row_views, views
 from entp_hf.webapp.security import requests as safety
-from entp_hf.webapp.security.limits import HOSTED, Rates, Refused
+from entp_hf.webapp.security.limits import HOSTED, LOCAL, Rates, Refused
 from entp_hf.webapp.security.users import user_of
 from entp_hf.webapp.settings import LAYOUTS, Form, make_config
 
@@ -596,3 +596,13 @@ def test_results_of_many_rows_are_searched_and_paged(tmp_path):
     empty = results.load(Result(kept.select([]), dropped, manifest()).save(tmp_path / "empty"))
     assert empty.find("kept", "", "") == [] and empty.filters("kept") == []
     assert "Parent 3" in row_views.lineage(found, found.at(made[0])["id"])
+
+
+def test_a_relative_folder_of_runs_is_made_absolute(tmp_path, monkeypatch):
+    """A run's process works in its own folder, where a relative path would lead elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    runs = Runs(Path("runs"), LOCAL)
+    try:
+        assert runs.folder == tmp_path / "runs"
+    finally:
+        runs.close()

@@ -44,6 +44,7 @@ class Runs:
     """All runs of the app. Keys of users live in this object's memory alone, until their run has ended."""
 
     def __init__(self, folder: Path, limits: Limits) -> None:
+        folder = folder.expanduser().resolve()  # a run's process has a working folder of its own
         self.folder, self.limits = folder, limits
         self.starts = Rates(limits.runs_per_hour, 3600.0, "runs an hour")
         self._runs: dict[str, Run] = {}
