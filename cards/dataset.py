@@ -13,6 +13,7 @@ from datasets.info import DatasetInfosDict
 from huggingface_hub import DatasetCardData
 
 from ..config import EntpConfig
+from ..io.manifest import record_of
 from ..io.paths import is_hub_name
 from ..reporting.formatting import clean, squash
 from ..reporting.sections.mix import diversity
@@ -67,7 +68,7 @@ def dataset_card(
         rows=len(kept),
         rules=sorted(manifest.get("purge", {}).get("rules", {}).items(), key=lambda item: -item[1]["found"]),
         models=_models(manifest, kept),
-        diversity=diversity(manifest),
+        diversity=diversity(record_of(manifest)),
         by_model=bool(origins.get(Origin.FUSED)),
         composed=bool(origins.get(Origin.MOSAIC)),
         origins={origin: origin.description for origin in Origin},

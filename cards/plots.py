@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..io.manifest import record_of
 from ..reporting.formatting import clean
 from ..reporting.sections.mix import clusters
 from ..reporting.sections.overview import stages
@@ -28,16 +29,17 @@ PLOTS = {
 
 def card_plots(manifest: Mapping[str, Any]) -> dict[str, str]:
     """The SVG text of each plot that the run has figures for, by the names in `PLOTS`."""
-    corrected = correction(manifest) or {}
+    record = record_of(manifest)
+    corrected = correction(record) or {}
     maps = corrected.get("maps") or [(None, None)]
     found = {
-        "rows.svg": (stages(manifest) or {}).get("funnel"),
-        "ratings.svg": (ratings(manifest) or {}).get("plot"),
+        "rows.svg": (stages(record) or {}).get("funnel"),
+        "ratings.svg": (ratings(record) or {}).get("plot"),
         "transition.svg": maps[0][1],
         "levels.svg": corrected.get("stability"),
         "reliability.svg": corrected.get("reliability"),
-        "rules.svg": (purge(manifest) or {}).get("plot"),
-        "silhouette.svg": (clusters(manifest) or {}).get("curve"),
+        "rules.svg": (purge(record) or {}).get("plot"),
+        "silhouette.svg": (clusters(record) or {}).get("curve"),
     }
     return {name: alone(str(plot)) for name, plot in found.items() if plot}
 

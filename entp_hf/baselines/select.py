@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from datasets import Dataset
@@ -12,7 +11,7 @@ from datasets import Dataset
 from ..config import SMOLLM2, EntpConfig
 from ..execution.stage import set_columns
 from ..execution.tables import set_aside
-from ..io.manifest import Manifest
+from ..io.manifest import Manifest, SelectionSection
 from ..io.reader import read_rows
 from ..io.sources import Source
 from ..schema import DroppedBy, Row
@@ -45,7 +44,7 @@ def select_rows(
     with manifest.stage("select", len(usable)) as stage:
         picked = select(pool, method, n, settings)
         stage["rows_out"] = len(picked.index)
-    manifest["selection"] = {
+    selection: SelectionSection = {
         "method": method,
         "paper": chosen.paper,
         "n": n,
@@ -54,6 +53,7 @@ def select_rows(
         "target": target,
         "score": _spread(picked),
     }
+    manifest["selection"] = selection
     manifest["warnings"] += picked.notes
     kept, rest = usable.select(picked.index), np.setdiff1d(np.arange(len(usable)), picked.index)
     left = usable.select(rest)
@@ -78,7 +78,7 @@ def target_rows(target: str) -> list[Row]:
     return [{"messages": turns, "task": task} for turns, task in zip(messages, tasks, strict=True)]
 
 
-def _spread(picked: Picked) -> dict[str, Any] | None:
+def _spread(picked: Picked) -> dict[str, float] | None:
     """Lowest, median and highest score of the chosen rows."""
     if picked.score is None or not len(picked.score):
         return None

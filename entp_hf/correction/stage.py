@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from datasets import Dataset
@@ -16,7 +16,7 @@ from ..embedding.neighbors import Space, copies_of
 from ..errors import StageError
 from ..execution.stage import set_columns
 from ..execution.tables import column, each
-from ..io.manifest import Info
+from ..io.manifest import CorrectionSection, PoolSection, RatingsSection, RunRecord
 from ..schema import LEVELS, instruction_of, response_of
 from .correct import correct_ratings
 from .local_prior import NUM_NEIGHBORS, lengths
@@ -27,7 +27,7 @@ def space_of(rows: Dataset, vectors: FloatMatrix, config: EntpConfig) -> Space:
     return Space(vectors, copies_of(rows), max(NUM_NEIGHBORS, config.neighbors))
 
 
-def correct(rows: Dataset, space: Space | None, names: Sequence[str], config: EntpConfig) -> tuple[Dataset, Info]:
+def correct(rows: Dataset, space: Space | None, names: Sequence[str], config: EntpConfig) -> tuple[Dataset, RunRecord]:
     """Correct the ratings, with the texts' lengths and trusted scores as further evidence; nothing without a rater.
 
     The info is the manifest's `ratings` and `correction`.
@@ -52,7 +52,7 @@ def correct(rows: Dataset, space: Space | None, names: Sequence[str], config: En
         seed=config.seed,
     )
     seen = ~np.isnan(ratings)
-    summary = {
+    summary: RatingsSection = {
         "names": list(names),
         "raw": [_counts(ratings[seen[:, r], r]) for r in range(ratings.shape[1])],
         "unrated": (~seen).sum(axis=0).tolist(),
@@ -62,7 +62,7 @@ def correct(rows: Dataset, space: Space | None, names: Sequence[str], config: En
         if np.isfinite(found.confidence).any()
         else None,
     }
-    return set_columns(rows, found.columns()), {"ratings": summary, "correction": found.info}
+    return set_columns(rows, found.columns()), {"ratings": summary, "correction": cast(CorrectionSection, found.info)}
 
 
 def trusted(rows: Dataset, name: str) -> NDArray[np.float64] | None:
@@ -78,7 +78,7 @@ def _counts(values: NDArray[Any]) -> list[int]:
     return counted
 
 
-def choose_pool(rows: Dataset, config: EntpConfig) -> tuple[Dataset, NDArray[np.bool_], Info]:
+def choose_pool(rows: Dataset, config: EntpConfig) -> tuple[Dataset, NDArray[np.bool_], PoolSection]:
     """Mark the low-quality pool; returns rows, the mask (n,), and the manifest's `pool`."""
     threshold: float | None
     if config.pool == "all":
@@ -92,5 +92,10 @@ def choose_pool(rows: Dataset, config: EntpConfig) -> tuple[Dataset, NDArray[np.
         low, rule = expected <= threshold, f"lowest {config.pool_quantile:.0%} of expected scores"
     if not low.any():
         raise StageError("pool", f"no row has {rule}. Raise pool_max_score, or set pool to quantile or all")
-    info = {"rows": int(low.sum()), "rule": rule, "threshold": threshold, "high_quality": int((~low).sum())}
+    info: PoolSection = {
+        "rows": int(low.sum()),
+        "rule": rule,
+        "threshold": threshold,
+        "high_quality": int((~low).sum()),
+    }
     return set_columns(rows, {"in_pool": low.tolist()}), low, info

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from datasets.utils import tqdm
@@ -12,6 +11,7 @@ from sklearn.cluster import kmeans_plusplus
 from sklearn.metrics import silhouette_score
 
 from ..arrays import FloatMatrix, Ints, Vectors
+from ..io.manifest import MapPoint
 
 SEEDING_ROWS = 20_000  # most rows that k-means++ picks the first centroids from (ours)
 TRIED_POINTS, TRIED_ITERATIONS = 64, 10  # rows a centroid and iterations, while k is sought (ours)
@@ -215,7 +215,7 @@ def map_of(
     marked: set[int],
     about: Callable[[int], tuple[str, str]],
     seed: int = 0,
-) -> list[dict[str, Any]]:
+) -> list[MapPoint]:
     """Two-dimensional picture: first principal components of a seeded sample; representatives are always in it.
 
     `about`: a row's id and text.

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..arrays import FloatMatrix, Ints
 from ..errors import StageError
+from ..io.manifest import DiversitySection
 from .neighbors import check_embeddings, nearest
 
 BLOCK = 1024  # rows of a distance matrix held at once
@@ -115,16 +116,16 @@ def centroids_of(pool: FloatMatrix, labels: Ints) -> FloatMatrix:
     return centroids
 
 
-def before_and_after(came: FloatMatrix, made: FloatMatrix, seed: int = 0) -> dict[str, Any]:
+def before_and_after(came: FloatMatrix, made: FloatMatrix, seed: int = 0) -> DiversitySection | None:
     """The manifest's `diversity`: rows as they came in against the dataset made of them, equally many of each.
 
     Two disjoint samples of `came` (n, d) are drawn, one as the reference of both sides and one as "before", and a
-    sample of `made` (m, d) is "after": {rows, before {measure: value}, after {measure: value}}. {} where a side would
-    have fewer than `LEAST` rows.
+    sample of `made` (m, d) is "after": {rows, before {measure: value}, after {measure: value}}. None where a side
+    would     have fewer than `LEAST` rows.
     """
     rows = min(len(came) // 2, len(made), SIDE)
     if rows < LEAST:
-        return {}
+        return None
     draw = np.random.default_rng(seed)
     first, after = draw.permutation(len(came)), made[draw.permutation(len(made))[:rows]]
     reference, before = came[first[:rows]], came[first[rows : 2 * rows]]

@@ -23,13 +23,14 @@ from ..schema import FEATURES, LEVELS, Row
 from .files import RawRows
 from .formats import FORMS, detect_form, missing_columns, normalise, renamed
 from .json_csv import Problems, RawRow
+from .manifest import InputSection, SourceFile
 from .paths import EXTENSIONS
 from .sources import Source, open_sources
 
 CHUNK = 4096  # rows held as Python objects at once
 
 
-def read_rows(inputs: Source | Sequence[Source], config: EntpConfig) -> tuple[Dataset, dict[str, Any]]:
+def read_rows(inputs: Source | Sequence[Source], config: EntpConfig) -> tuple[Dataset, InputSection]:
     """Read all inputs into one dataset of `FEATURES`, and the manifest's `input` part.
 
     Inputs are files (see `files.EXTENSIONS`), folders and globs of them, Hub ids or hf:// paths, datasets in memory
@@ -63,7 +64,7 @@ class Reader:
     def __init__(self, config: EntpConfig, spool: TableWriter) -> None:
         self.config, self.spool = config, spool
         self.problems: list[str] = []
-        self.files: list[dict[str, Any]] = []
+        self.files: list[SourceFile] = []
         self._scores = [*config.rating_columns, *filter(None, [config.gold_column])]  # columns of numbers 0..5
         self.renames = dict(entry.split("=", 1) for entry in config.columns)
         self.unseen = set(self.renames.values())
@@ -80,9 +81,17 @@ class Reader:
         if known is None:
             return
         self.read += len(source.rows)
-        entry = {"path": source.path, "rows": len(source.rows), "form": known.form, "sha256": source.sha256}
-        stated = {"license": source.license, "languages": list(source.languages)}
-        self.files.append(entry | {key: value for key, value in stated.items() if value})
+        entry: SourceFile = {
+            "path": source.path,
+            "rows": len(source.rows),
+            "form": known.form,
+            "sha256": source.sha256,
+        }
+        if source.license:
+            entry["license"] = source.license
+        if source.languages:
+            entry["languages"] = list(source.languages)
+        self.files.append(entry)
         rows = zip(source.numbers, source.rows, strict=True)
         if self.config.limit:
             start = self.read - len(source.rows)
@@ -151,7 +160,7 @@ class Reader:
         if chunk and not self.problems:
             self.spool.write(pa.RecordBatch.from_pylist(chunk, schema=FEATURES.arrow_schema))
 
-    def close(self) -> tuple[Dataset, dict[str, Any]]:
+    def close(self) -> tuple[Dataset, InputSection]:
         """The dataset and the manifest's part; raises InputError if anything stood against it."""
         if self.sample:
             self._add((known, number, row) for _, _, known, number, row in sorted(self.sample, key=lambda e: e[1]))

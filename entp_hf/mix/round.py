@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from ..arrays import FloatMatrix
 from ..config import EntpConfig
 from ..execution.usage import metered, record
 from ..gate.gate import Gate, Verdict, reason_kind
+from ..io.manifest import RoundSection
 from ..llm.factory import make_client, model_of
 from ..llm.protocol import BUDGET, ChatClient
 from ..rating.rate import judge
@@ -38,8 +38,8 @@ class Round:
         self.replies = 0  # to fusion requests, whole and without an error
         self.stopped = ""  # which limit forbade calls
 
-    def run(self, client: ChatClient | None) -> dict[str, Any]:
-        """Ask the model, compose what it could not fuse, and return the round's figures (manifest.py)."""
+    def run(self, client: ChatClient | None) -> RoundSection:
+        """Ask the model, compose what it could not fuse, and return the round's figures."""
         begun = time.perf_counter()
         with metered() as usage:
             if FUSERS[self.config.fuser] is not None and client is not None:

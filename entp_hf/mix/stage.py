@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from datasets import Dataset
@@ -15,7 +14,7 @@ from ..config import EntpConfig
 from ..embedding.clustering import Clusters, cluster, map_of, representatives
 from ..execution.stage import set_columns
 from ..gate.gate import Gate
-from ..io.manifest import Info
+from ..io.manifest import ClustersSection, RoundSection
 from ..llm.protocol import ChatClient
 from ..schema import USED_UP, Origin, Row, instruction_of
 from .fusion import FUSERS
@@ -33,7 +32,7 @@ class MixResult:
     used: dict[int, Row] = field(default_factory=dict)  # row of the pool: the made row that replaced it
     used_made: list[Row] = field(default_factory=list)  # made rows that a later one replaced, `dropped_by` set
     unused: list[int] = field(default_factory=list)
-    rounds: list[dict[str, Any]] = field(default_factory=list)
+    rounds: list[RoundSection] = field(default_factory=list)
     stopped_by: str = ""
 
 
@@ -146,7 +145,9 @@ def used(row: Row, made: Row) -> Row:
     return {**row, "dropped_by": USED_UP[made["origin"]], "notes": notes}
 
 
-def find_clusters(pool: Dataset, vectors: FloatMatrix, config: EntpConfig) -> tuple[FusionPool, Clusters, Info]:
+def find_clusters(
+    pool: Dataset, vectors: FloatMatrix, config: EntpConfig
+) -> tuple[FusionPool, Clusters, ClustersSection]:
     """Cluster the pool and mark its representatives; returns it as a corpus, and the manifest's `clusters`."""
     found = cluster(vectors, config.cluster_counts, config.silhouette_sample, config.seed)
     kinds = kinds_of(pool)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
 from datasets import Dataset
@@ -14,15 +13,14 @@ from ..embedding.diversity import SIDE, before_and_after
 from ..embedding.embed import Embed
 from ..errors import StageError
 from ..execution.tables import column
+from ..io.manifest import RunRecord
 from ..mix.stage import MixResult
 from ..purge.contamination.index import Contamination
 from ..rules.selection import dataset_rules_off
 from ..schema import USED_UP, DroppedBy, Origin, text_of
 
-Info = dict[str, Any]
 
-
-def varied(came: FloatMatrix, kept: Dataset, config: EntpConfig) -> Info:
+def varied(came: FloatMatrix, kept: Dataset, config: EntpConfig) -> RunRecord:
     """The manifest's `diversity` as its one key, {} where there are too few rows; most embeddings are in the cache."""
     some = np.random.default_rng(config.seed).permutation(len(kept))[:SIDE]
     made = Embed.from_config(config).encode([text_of(kept[int(i)]) for i in some])
@@ -30,7 +28,7 @@ def varied(came: FloatMatrix, kept: Dataset, config: EntpConfig) -> Info:
     return {"diversity": found} if found else {}
 
 
-def held(contamination: Contamination | None, dropped: Dataset, mixed: MixResult, config: EntpConfig) -> Info:
+def held(contamination: Contamination | None, dropped: Dataset, mixed: MixResult, config: EntpConfig) -> RunRecord:
     """The manifest's `contamination` as its one key, {} where no benchmark was looked for."""
     if contamination is None or "contamination" in dataset_rules_off(config.purge_rules, config.purge_off):
         return {}

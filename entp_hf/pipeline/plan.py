@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..config import EntpConfig
+from ..io.manifest import SourceFile
 from ..io.reader import read_rows
 from ..io.sources import Source
 from ..llm.budget import Limits, spending
@@ -43,7 +44,7 @@ class Plan:
 
     rows: int
     marked: int
-    files: list[dict[str, Any]]
+    files: list[SourceFile]
     lines: list[tuple[str, float, float]]
     exact: bool = False
 

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from datasets import Dataset, concatenate_datasets
@@ -24,7 +23,7 @@ from ..execution.stage import set_columns
 from ..execution.tables import as_dataset, column, each, gathered, pick, set_aside
 from ..execution.usage import Usage, metered
 from ..gate.gate import Gate
-from ..io.manifest import Manifest
+from ..io.manifest import DatasetSection, FailedCalls, FusionSection, Manifest, PurgeSection, TokensSection
 from ..io.paths import is_hub_name
 from ..io.reader import read_rows
 from ..io.sources import Source
@@ -105,12 +104,13 @@ def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manife
         gate = Gate.from_config(config, before.contamination)
         mixed = run_rounds(before.corpus, before.clusters, before.around, config, client, gate)
         stage["rows_out"] = len(mixed.made)
-    manifest["fusion"] = {
+    fusion: FusionSection = {
         "fuser": config.fuser,
         "model": client.name if client else "",
         "rounds": mixed.rounds,
         "stopped_by": mixed.stopped_by,
     }
+    manifest["fusion"] = fusion
     kept, left, over = assemble(mixed, pool, usable(good, config, before.contamination), config)
     placed = set(column(kept, "id"))
     good = pick(good, np.array([key not in placed for key in column(good, "id")], bool))
@@ -120,7 +120,7 @@ def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manife
     made = len(mixed.made) + len(mixed.used_made)
     accounts = outcome.account(before.total, manifest["pool"]["rows"], made, kept, dropped)
     pairs = preference_pairs(each(kept), pool) if config.emit_preference else None
-    manifest["dataset"] = {
+    dataset: DatasetSection = {
         "rows": len(kept),
         "by_origin": dict(Counter(column(kept, "origin"))),
         "dropped": len(dropped),
@@ -128,6 +128,7 @@ def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manife
         "accounts": accounts,
         "preference": len(pairs) if pairs is not None else 0,
     }
+    manifest["dataset"] = dataset
     manifest.update(outcome.varied(before.came, kept, config))
     manifest.update(outcome.held(before.contamination, dropped, mixed, config))
     manifest["warnings"] += [*manifest["purge"]["warnings"], *manifest["clusters"]["warnings"]]
@@ -178,7 +179,7 @@ def score_rows(
     return rows, concatenate_datasets(out), manifest
 
 
-def purge_rows(rows: Dataset, config: EntpConfig) -> tuple[Dataset, Dataset, dict[str, Any]]:
+def purge_rows(rows: Dataset, config: EntpConfig) -> tuple[Dataset, Dataset, PurgeSection]:
     """The symbolic rules alone, over all rows of `schema.FEATURES`: kept, dropped, and the manifest's `purge`.
 
     Without embeddings, so semantic duplicates are not looked for.
@@ -228,7 +229,7 @@ def _stopped(ledger: Ledger) -> list[str]:
     return found
 
 
-def failed_calls(ledger: Ledger) -> list[dict[str, Any]]:
+def failed_calls(ledger: Ledger) -> list[FailedCalls]:
     """The failed calls of a run by server and reason, the most frequent first: client, asked, calls, example."""
     return [
         {"client": name, "asked": state.asked, "calls": calls, "example": state.examples[reason]}
@@ -247,7 +248,7 @@ def _no_work(manifest: Manifest) -> list[str]:
     ]["no_replies"]
 
 
-def _tokens(usage: Usage, config: EntpConfig) -> dict[str, Any]:
+def _tokens(usage: Usage, config: EntpConfig) -> TokensSection:
     cost = (usage.prompt * config.price_in + usage.completion * config.price_out) / 1e6
     return {
         "calls": usage.calls,

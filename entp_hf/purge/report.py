@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from datasets import Dataset
 
 from ..execution.tables import column, each
+from ..io.manifest import PurgeSection, RepairExample, RuleCounts
 from ..rules.registry import DATASET_RULES, RULES
 from ..schema import DroppedBy, instruction_of, response_of
 
@@ -36,7 +37,8 @@ PEERS: dict[str, tuple[str, re.Pattern[str]]] = {
 
 EXAMPLES = 5
 _LONGEST = 2000  # characters of an example
-_COUNT = {"repair": "repaired", "drop": "dropped", "flag": "flagged"}
+Count = Literal["repaired", "dropped", "flagged"]
+_COUNT: dict[str, Count] = {"repair": "repaired", "drop": "dropped", "flag": "flagged"}
 
 
 def purge_report(
@@ -45,7 +47,7 @@ def purge_report(
     seconds: Mapping[str, float] | None = None,
     warn_share: float = 0.1,
     ran: Collection[str] = (),
-) -> dict[str, Any]:
+) -> PurgeSection:
     """Rows found, repaired, dropped and flagged by each rule, examples, and warnings.
 
     `before` and `after` hold the same rows in the same order. A row counts once for a rule and action. Warned of are
@@ -59,7 +61,7 @@ def purge_report(
         )
     alive = [i for i, gone in enumerate(_column(before, "dropped_by")) if not gone]
     dropped = _column(after, "dropped_by")
-    counts: dict[str, dict[str, float]] = {
+    counts: dict[str, RuleCounts] = {
         name: {
             "found": 0,
             "repaired": 0,
@@ -69,7 +71,7 @@ def purge_report(
         }
         for name in (*RULES, *DATASET_RULES)
     }
-    examples: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    examples: dict[str, list[RepairExample]] = defaultdict(list)
     living = set(alive)
     for index, row in enumerate(each(after, "findings")):
         if index not in living:
@@ -96,7 +98,7 @@ def purge_report(
     }
 
 
-def share_warnings(counts: Mapping[str, Mapping[str, float]], rows: int, warn_share: float) -> list[str]:
+def share_warnings(counts: Mapping[str, RuleCounts], rows: int, warn_share: float) -> list[str]:
     """Rules that drop more than `warn_share` of the rows that came in alive."""
     return [
         f"purge: rule {rule} dropped {entry['dropped']:.0f} of {rows} rows "
@@ -118,7 +120,7 @@ def _by_rule(findings: Any) -> dict[str, list[dict[str, Any]]]:
     return grouped
 
 
-def _example(before: Mapping[str, Any], after: Mapping[str, Any], finding: Mapping[str, Any]) -> dict[str, Any]:
+def _example(before: Mapping[str, Any], after: Mapping[str, Any], finding: Mapping[str, Any]) -> RepairExample:
     """One row's field before and after; they are equal where the rule only marks it."""
     return {
         "id": before.get("id") or "",

@@ -14,7 +14,7 @@ from ..embedding.neighbors import Among
 from ..execution.ray_engine import RayEngine
 from ..execution.stage import apply
 from ..execution.tables import as_dataset, column, pick
-from ..io.manifest import Info
+from ..io.manifest import PurgeSection
 from ..rules.registry import DATASET_THRESHOLDS
 from ..rules.selection import dataset_rules_off
 from .contamination.index import Contamination
@@ -32,7 +32,7 @@ def purge(
     config: EntpConfig,
     contamination: Contamination | None = None,
     neighbors: Among | None = None,
-) -> tuple[Dataset, NDArray[np.bool_], Info]:
+) -> tuple[Dataset, NDArray[np.bool_], PurgeSection]:
     """Row rules, contamination, duplicates; returns all rows, which of them stay (n,), and the manifest's `purge`.
 
     `neighbors` as in `mark_duplicates`.
@@ -49,8 +49,19 @@ def purge(
     )
     report = purge_report(rows, after, seconds, config.purge_warn_share, rules.names())
     stay = np.array([reason is None for reason in column(after, "dropped_by")], bool)
-    whole = round(time.perf_counter() - begun, 3)
-    return after, stay, {"rows_in": len(rows), "rows_out": int(stay.sum()), "seconds": whole, **report}
+    seconds_in_all = round(time.perf_counter() - begun, 3)
+    return (
+        after,
+        stay,
+        {
+            "rows_in": report["rows_in"],
+            "rows_out": report["rows_out"],
+            "seconds": seconds_in_all,
+            "rules": report["rules"],
+            "warnings": report["warnings"],
+            "examples": report["examples"],
+        },
+    )
 
 
 def row_rules(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from markupsafe import Markup, escape
 
-Manifest = Mapping[str, Any]  # the run record
 Shown = dict[str, Any]  # what a section hands to the page's template
 
 TEXT_LIMIT = 4000  # characters of one text that a report embeds (ours)

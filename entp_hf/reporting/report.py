@@ -19,7 +19,7 @@ from datasets import Dataset
 from markupsafe import Markup
 
 from ..errors import InputError
-from ..io.manifest import Manifest
+from ..io.manifest import Manifest, record_of
 from ..io.parquet import read_written
 from ..rules.table import finds
 from ..schema import FEATURES
@@ -36,6 +36,7 @@ FACTS = ("created", "entp_version", "source_hash", "versions", "cpus", "input", 
 
 def render_report(manifest: Mapping[str, Any], kept: Dataset, dropped: Dataset) -> str:
     """The page as text. Sections of which the run has no figures are left out."""
+    record = record_of(manifest)
     style, script = _template("report.css"), _template("report.js")
     browser = made_rows(kept, dropped)
     page = (
@@ -47,21 +48,21 @@ def render_report(manifest: Mapping[str, Any], kept: Dataset, dropped: Dataset) 
             script=Markup(script),
             policy=f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; "
             "base-uri 'none'; form-action 'none'",
-            headline=overview.headline(manifest),
-            stages=overview.stages(manifest),
-            ratings=ratings.ratings(manifest),
-            correction=ratings.correction(manifest),
-            purge=purge.purge(manifest),
-            clusters=mix.clusters(manifest),
-            fusion=mix.fusion(manifest),
-            dataset=overview.dataset(manifest),
-            diversity=mix.diversity(manifest),
+            headline=overview.headline(record),
+            stages=overview.stages(record),
+            ratings=ratings.ratings(record),
+            correction=ratings.correction(record),
+            purge=purge.purge(record),
+            clusters=mix.clusters(record),
+            fusion=mix.fusion(record),
+            dataset=overview.dataset(record),
+            diversity=mix.diversity(record),
             contamination=manifest.get("contamination"),
-            train=training.train(manifest),
-            evaluation=training.evaluation(manifest),
-            accuracy=training.accuracy(manifest),
-            tokens=overview.tokens(manifest),
-            configuration=overview.configuration(manifest),
+            train=training.train(record),
+            evaluation=training.evaluation(record),
+            accuracy=training.accuracy(record),
+            tokens=overview.tokens(record),
+            configuration=overview.configuration(record),
             browser=browser,
             blob=Markup(script_json(browser)) if browser else None,
         )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Literal
 
-from ..formatting import Manifest, Shown, num, squash
+from ...io.manifest import MapPoint, RunRecord
+from ..formatting import Shown, num, squash
 from ..plots import Point, bar, grouped_bar, line, scatter
 
 BARS = 60  # clusters whose size is drawn (ours)
 MAP_POINTS = 2000  # points of the cluster map that are drawn; representatives always are (ours)
+CURVES: tuple[Literal["similarity", "novelty", "reject_rate"], ...] = ("similarity", "novelty", "reject_rate")
 MEASURES = {
     "novelsum": "mean distance to the other rows, near and rare ones first (NovelSum)",
     "vendi": "how many entirely different rows it is worth (Vendi score)",
@@ -17,9 +18,9 @@ MEASURES = {
 }  # of diversity, in words
 
 
-def fusion(manifest: Manifest) -> Shown | None:
+def fusion(record: RunRecord) -> Shown | None:
     """The rounds of fusion and why groups were refused."""
-    found = manifest.get("fusion")
+    found = record.get("fusion")
     if not found:
         return None
     rounds = found.get("rounds", [])
@@ -29,8 +30,8 @@ def fusion(manifest: Manifest) -> Shown | None:
             reasons[reason] = reasons.get(reason, 0) + count
     ordered = sorted(reasons.items(), key=lambda item: -item[1])
     curves = {
-        key.replace("_", " "): [(float(r["round"]), float(r[key])) for r in rounds if r.get(key) is not None]
-        for key in ("similarity", "novelty", "reject_rate")
+        key.replace("_", " "): [(float(r["round"]), value) for r in rounds if (value := r.get(key)) is not None]
+        for key in CURVES
     }
     return {
         **{key: found.get(key) for key in ("fuser", "model", "stopped_by")},
@@ -46,9 +47,9 @@ def fusion(manifest: Manifest) -> Shown | None:
     }
 
 
-def clusters(manifest: Manifest) -> Shown | None:
+def clusters(record: RunRecord) -> Shown | None:
     """Silhouette curve, sizes and the map."""
-    found = manifest.get("clusters")
+    found = record.get("clusters")
     if not found:
         return None
     curve = [(float(c["k"]), float(c["silhouette"])) for c in found.get("curve") or []]
@@ -75,7 +76,7 @@ def clusters(manifest: Manifest) -> Shown | None:
     }
 
 
-def _thinned(points: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _thinned(points: list[MapPoint]) -> list[MapPoint]:
     if len(points) <= MAP_POINTS:
         return points
     ringed = [p for p in points if p["representative"]][:MAP_POINTS]
@@ -84,15 +85,15 @@ def _thinned(points: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return ringed + [rest[i * len(rest) // room] for i in range(min(room, len(rest)))]
 
 
-def _point(point: Mapping[str, Any]) -> Point:
+def _point(point: MapPoint) -> Point:
     kind = ", representative" if point["representative"] else ""
     hover = f"cluster {point['cluster']}{kind}: {squash(point.get('text') or '', 120)}"
     return Point(float(point["x"]), float(point["y"]), int(point["cluster"]), bool(point["representative"]), hover)
 
 
-def diversity(manifest: Manifest) -> Shown | None:
+def diversity(record: RunRecord) -> Shown | None:
     """(what is measured, as it came in, of the dataset) of each measure."""
-    found = manifest.get("diversity")
+    found = record.get("diversity")
     if not found:
         return None
     lines = [

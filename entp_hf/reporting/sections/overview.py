@@ -9,25 +9,26 @@ import dataclasses
 import json
 
 from ...config import EntpConfig
+from ...io.manifest import RunRecord
 from ...schema import STAGES, Origin, origin_label
-from ..formatting import Manifest, Shown, duration, num, share, squash
+from ..formatting import Shown, duration, num, share, squash
 from ..plots import bar, funnel
 
 STEPS = {name: words.rows for name, words in STAGES.items() if words.rows}  # stages that change the rows
 
 
-def headline(manifest: Manifest) -> list[tuple[str, str, str]]:
+def headline(record: RunRecord) -> list[tuple[str, str, str]]:
     """(name, figure, explanation) of each key figure that the run has."""
     tiles = []
-    if "input" in manifest:
-        tiles.append(("rows in", num(manifest["input"]["rows"]), "read from the input files"))
-    if "pool" in manifest:
-        tiles.append(("low-quality pool", num(manifest["pool"]["rows"]), "rows taken up for repair and fusion"))
-    if "dataset" in manifest:
-        tiles.append(("dropped or used up", num(manifest["dataset"]["dropped"]), "kept aside, each with its reason"))
-    if "clusters" in manifest:
-        tiles.append(("clusters", num(manifest["clusters"]["k"]), "groups of rows alike in content"))
-    rounds = manifest.get("fusion", {}).get("rounds", [])
+    if "input" in record:
+        tiles.append(("rows in", num(record["input"]["rows"]), "read from the input files"))
+    if "pool" in record:
+        tiles.append(("low-quality pool", num(record["pool"]["rows"]), "rows taken up for repair and fusion"))
+    if "dataset" in record:
+        tiles.append(("dropped or used up", num(record["dataset"]["dropped"]), "kept aside, each with its reason"))
+    if "clusters" in record:
+        tiles.append(("clusters", num(record["clusters"]["k"]), "groups of rows alike in content"))
+    rounds = record.get("fusion", {}).get("rounds", [])
     for key, name, what in (
         ("groups", "groups", "sets of related rows to be fused into one"),
         (Origin.FUSED, "fused", "rows fused by the model"),
@@ -35,11 +36,11 @@ def headline(manifest: Manifest) -> list[tuple[str, str, str]]:
     ):
         if rounds:
             tiles.append((name, num(sum(r.get(key, 0) for r in rounds)), what))
-    if "dataset" in manifest:
-        tiles.append(("rows out", num(manifest["dataset"]["rows"]), "in the finished dataset"))
-    if manifest.get("seconds"):
-        tiles.append(("time", duration(manifest["seconds"]), "for the whole run"))
-    tokens = manifest.get("tokens")
+    if "dataset" in record:
+        tiles.append(("rows out", num(record["dataset"]["rows"]), "in the finished dataset"))
+    if record.get("seconds"):
+        tiles.append(("time", duration(record["seconds"]), "for the whole run"))
+    tokens = record.get("tokens")
     if tokens and tokens.get("calls"):
         total = tokens["prompt"] + tokens["completion"]
         cost = f"; cost {num(tokens['cost'])}" if tokens.get("cost") else ""
@@ -48,17 +49,17 @@ def headline(manifest: Manifest) -> list[tuple[str, str, str]]:
     return tiles
 
 
-def stages(manifest: Manifest) -> Shown | None:
+def stages(record: RunRecord) -> Shown | None:
     """Rows and seconds of each stage."""
-    entries = manifest.get("stages")
+    entries = record.get("stages")
     if not entries:
         return None
     steps = [(STEPS[e["name"]], e["rows_out"]) for e in entries if e["name"] in STEPS]
     names = [name for name, _ in steps]
-    if STEPS["purge"] in names and "pool" in manifest:  # chosen between two stages
-        steps.insert(names.index(STEPS["purge"]), ("pool", manifest["pool"]["rows"]))
-    if "dataset" in manifest:
-        steps.append(("dataset", manifest["dataset"]["rows"]))
+    if STEPS["purge"] in names and "pool" in record:  # chosen between two stages
+        steps.insert(names.index(STEPS["purge"]), ("pool", record["pool"]["rows"]))
+    if "dataset" in record:
+        steps.append(("dataset", record["dataset"]["rows"]))
     return {
         "entries": entries,
         "funnel": funnel(
@@ -73,9 +74,9 @@ def stages(manifest: Manifest) -> Shown | None:
     }
 
 
-def dataset(manifest: Manifest) -> Shown | None:
+def dataset(record: RunRecord) -> Shown | None:
     """What the finished dataset is made of, and where the other rows went."""
-    found = manifest.get("dataset")
+    found = record.get("dataset")
     if not found:
         return None
     origins = {origin_label(name): count for name, count in found.get("by_origin", {}).items() if count}
@@ -92,16 +93,16 @@ def dataset(manifest: Manifest) -> Shown | None:
     }
 
 
-def configuration(manifest: Manifest) -> list[tuple[str, str, str]]:
+def configuration(record: RunRecord) -> list[tuple[str, str, str]]:
     """(setting, value, what it does) for every setting of the run."""
     helps = {f.name: f.metadata["help"] for f in dataclasses.fields(EntpConfig)}
-    values = manifest.get("config", {})
+    values = record.get("config", {})
     return [(name, json.dumps(value, ensure_ascii=False), helps.get(name, "")) for name, value in values.items()]
 
 
-def tokens(manifest: Manifest) -> list[tuple[str, str]]:
+def tokens(record: RunRecord) -> list[tuple[str, str]]:
     """What the language model calls came to; nothing where none was made."""
-    found = manifest.get("tokens")
+    found = record.get("tokens")
     if not found or not found.get("calls"):
         return []
     cached = f"{num(found['cached_calls'])} ({share(found['cached_calls'], found['calls'])})"

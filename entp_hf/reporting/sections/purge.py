@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from markupsafe import Markup
 
-from ..formatting import Manifest, Shown, cut, visible, word_diff
+from ...io.manifest import RunRecord
+from ..formatting import Shown, cut, visible, word_diff
 from ..plots import bar
 
 BARS = 20  # rules that are drawn, those with most findings; the table beside them has all (ours)
 EXAMPLES = 5  # before/after examples of one rule that the page shows (ours)
 
 
-def purge(manifest: Manifest) -> Shown | None:
+def purge(record: RunRecord) -> Shown | None:
     """What each rule found and did, most findings first, with examples as word diffs."""
-    found = manifest.get("purge")
+    found = record.get("purge")
     if not found:
         return None
     rules = sorted(found["rules"].items(), key=lambda item: -item[1]["found"])
     busy = [(name, did) for name, did in rules if did["found"]]
     place = {name: did["found"] for name, did in rules}
-    acts = ("repaired", "dropped", "flagged")
+    acts: tuple[Literal["repaired", "dropped", "flagged"], ...] = ("repaired", "dropped", "flagged")
     timed = any(did.get("seconds") is not None for _, did in busy)
     return {
         **{key: found.get(key) for key in ("rows_in", "rows_out")},

@@ -7,8 +7,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ...io.manifest import RunRecord
 from ...schema import LEVELS
-from ..formatting import Manifest, Shown, raw, share
+from ..formatting import Shown, raw, share
 from ..plots import HeatRow, grouped_bar, heat_map, line, reliability
 
 BASIS = {
@@ -21,9 +22,9 @@ BASIS = {
 }
 
 
-def ratings(manifest: Manifest) -> Shown | None:
+def ratings(record: RunRecord) -> Shown | None:
     """Raw ratings of each rater against the corrected scores."""
-    found = manifest.get("ratings")
+    found = record.get("ratings")
     if not found:
         return None
     series = {raw(name): counts for name, counts in zip(found["names"], found["raw"], strict=True)}
@@ -44,12 +45,12 @@ def ratings(manifest: Manifest) -> Shown | None:
     }
 
 
-def correction(manifest: Manifest) -> Shown | None:
+def correction(record: RunRecord) -> Shown | None:
     """Transition matrix of each rater, and what it rests on."""
-    found = manifest.get("correction")
+    found = record.get("correction")
     if not found:
         return None
-    names = manifest.get("ratings", {}).get("names", [])
+    names = record.get("ratings", {}).get("names", [])
     maps = [
         heat_map(
             _levels(found, matrix, rater),

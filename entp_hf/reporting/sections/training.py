@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..formatting import Manifest, Shown, duration, num, squash
+from ...io.manifest import RunRecord
+from ..formatting import Shown, duration, num, squash
 from ..plots import grouped_bar
 
 COUNTS = ("n", "rows", "tokens", "samples")  # of an evaluation's items: not measures
@@ -14,9 +15,9 @@ LOWER = ("loss", "perplexity")  # measures that are better when lower
 TRAIN = {"rows": "rows", "steps": "steps", "loss_first": "first loss", "loss_last": "last loss", "seconds": "time"}
 
 
-def train(manifest: Manifest) -> Shown | None:
+def train(record: RunRecord) -> Shown | None:
     """Figures of the fine-tuning run, and what it was made with."""
-    found = manifest.get("train")
+    found = record.get("train")
     if not found:
         return None
     known = [(label, found[key], key) for key, label in TRAIN.items() if found.get(key) is not None]
@@ -53,9 +54,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def evaluation(manifest: Manifest) -> Shown | None:
+def evaluation(record: RunRecord) -> Shown | None:
     """The same measures before and after training, and whether their difference is more than noise."""
-    found = manifest.get("eval")
+    found = record.get("eval")
     if not found:
         return None
     sides = {side: {n: (v, e) for n, v, e in measures(found.get(side) or {})} for side in ("before", "after")}
@@ -94,9 +95,9 @@ def _compared(name: str, before: tuple[float, float | None] | None, after: tuple
     }
 
 
-def accuracy(manifest: Manifest) -> Shown | None:
+def accuracy(record: RunRecord) -> Shown | None:
     """How well the purge did on rows whose defects are known (`purge.accuracy`): in all, and rule by rule."""
-    found = manifest.get("purge_accuracy")
+    found = record.get("purge_accuracy")
     if not isinstance(found, Mapping) or not found:
         return None
     rules = found.get("rules") or {}

@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ...io.manifest import record_of
 from ...pipeline.plan import Plan
 from ...reporting.formatting import clean, duration, num, squash
 from ...reporting.sections import mix, overview, purge, ratings
@@ -132,14 +133,14 @@ def _step(run: Run, name: str, words: str) -> Markup:
 def summary(results: Results) -> str:
     """Key figures and warnings."""
     tile = '<div class="tile"><dt>{}</dt><dd><span class="figure">{}</span><span class="what">{}</span></dd></div>'
-    tiles = joined(html(tile, *parts) for parts in overview.headline(results.manifest))
+    tiles = joined(html(tile, *parts) for parts in overview.headline(record_of(results.manifest)))
     warned = joined(html("<li>{}</li>", warning) for warning in results.manifest["warnings"])
     box = html('<div class="warn"><strong>Warnings</strong><ul>{}</ul></div>', warned) if warned else Markup("")
     origins = results.manifest["dataset"]["by_origin"]
     made = table(
         ["where the rows come from", "rows"], [[origin_label(k), num(n)] for k, n in origins.items()], "Origins"
     )
-    varied = mix.diversity(results.manifest)
+    varied = mix.diversity(record_of(results.manifest))
     diversity = (
         table(
             [f"diversity, {num(varied['rows'])} rows of each", "as they came in", "of the dataset"],
@@ -154,22 +155,23 @@ def summary(results: Results) -> str:
 
 def figures(manifest: Mapping[str, Any]) -> str:
     """The report's plots."""
-    found = mix.clusters(manifest) or {}
-    data, did = overview.dataset(manifest) or {}, ratings.correction(manifest) or {}
+    record = record_of(manifest)
+    found = mix.clusters(record) or {}
+    data, did = overview.dataset(record) or {}, ratings.correction(record) or {}
     maps = [(f"How {name or 'the rater'} rates", RATES, plot) for name, plot in did.get("maps", [])]
     plots = [
         (
             "Rows after each stage",
             "Each bar is as wide as the rows that were left.",
-            (overview.stages(manifest) or {}).get("funnel"),
+            (overview.stages(record) or {}).get("funnel"),
         ),
         (
             "Ratings before and after correction",
             "Raw ratings against corrected scores.",
-            (ratings.ratings(manifest) or {}).get("plot"),
+            (ratings.ratings(record) or {}).get("plot"),
         ),
         *maps,
-        ("What each rule did", "Rows repaired, dropped and flagged.", (purge.purge(manifest) or {}).get("plot")),
+        ("What each rule did", "Rows repaired, dropped and flagged.", (purge.purge(record) or {}).get("plot")),
         (
             "Rows left out, by reason",
             "They are kept aside; used-up rows live on in merged ones.",
