@@ -10,8 +10,9 @@ from dataclasses import replace
 from html.entities import html5
 from typing import Any
 
-from ..text.prompt_intent import ASKS_MEANING, CODE, ESCAPES, MARKUP, SHOWS_MARKUP
+from ..text.prompt_intent import ASKS_MEANING, CODE, ESCAPES, MARKUP, SHOWS_MARKUP, STYLING
 from .masks import FILLER
+from .mentions import is_isolated, is_named
 from .row import Fields, Hit, Part, has_any, shown
 
 # Noncharacters go too, but for the one that masks code.
@@ -62,12 +63,35 @@ def mojibake(row: Fields, threshold: float) -> Iterator[Hit]:
     for part in row.parts:
         if part.text.isascii() or not _ODD.search(part.text) or badness(part.prose) < threshold:
             continue
+        if _speaks_of_garbling(part, row):
+            continue
         new = _outside(part, lambda piece: ftfy.fix_text(piece, _fixer()))
         if new != part.text:
             at = next((i for i, (a, b) in enumerate(zip(part.text, new, strict=False)) if a != b), 0)
             yield Hit(part, at, len(part.text), shown(part.text[at : at + 12]), text=new)
         elif badness(part.prose) >= threshold + 2 and not _LOST.search(part.prose):
             yield Hit(part, detail="unreadable characters that no known encoding explains", action="flag")
+
+
+_ABOUT_ENCODING = re.compile(
+    r"garbl|encod|mojibake|\butf|latin-?1|charset|unicode|decod|\bbytes?\b|code ?page|windows-125|iso-8859|cp125"
+    r"|kodier|codific|encodage|кодиров|编码|乱码|文字化け|인코딩"
+)
+_SINGLE = re.compile("(?<![^\\W\\d_])[^\x00-\x7f]{2,6}(?![^\\W\\d_])")
+
+
+def _speaks_of_garbling(part: Part, row: Fields) -> bool:
+    """Whether garbled letters are the subject: so says a word, or the letters that were meant stand beside them."""
+    if _ABOUT_ENCODING.search(part.lower) or (part.field == "response" and row.asks(_ABOUT_ENCODING)):
+        return True
+    import ftfy
+
+    for match in _SINGLE.finditer(part.prose):
+        meant = ftfy.fix_text(match.group(), _fixer())
+        alone = rf"(?<![^\x00-\x7f]){re.escape(meant)}(?![^\x00-\x7f])"
+        if meant != match.group() and re.search(alone, part.prose.replace(match.group(), "")):
+            return True
+    return False
 
 
 def _outside(part: Part, change: Any) -> str:
@@ -78,13 +102,32 @@ def _outside(part: Part, change: Any) -> str:
     return "".join(pieces) + str(change(part.text[at:]))
 
 
+_ABOUT_CONTROLS = re.compile(
+    r"separator|form feed|line feed|control|escape|\bbell\b|backspace|\bnull?\b|\bnul\b|character|\bbytes?\b|delimiter"
+    r"|\bascii\b|vertical tab|page break|terminal|\bcolou?r|\bdelete\b|\bcarriage|\bparted\b|\bsign\b|\bcode\b"
+    r"|\b(?:us|rs|gs|fs|ff|vt|esc|del|bel|eot|stx|etx|ack|nak|nel)\b|zeichen|trenn|carácter|separador|caractère"
+    r"|séparateur|символ|разделител|字符|控制|分隔|文字"
+)
+
+
 def control_chars(row: Fields, threshold: float) -> Iterator[Hit]:
-    """Control characters and terminal escapes. Form feeds, vertical tabs and NEL were line breaks."""
+    """Control characters and terminal escapes. Form feeds, vertical tabs and NEL were line breaks.
+
+    One that stands as a word of a sentence about such characters is what the sentence speaks of, and stays.
+    """
     if not row.plain and _CONTROL.search(row.text):
+        about = row.asks(_ABOUT_CONTROLS)
         for part in row.parts:
-            hit = part.replaced(_CONTROL, lambda m: "\n" if m.group() in "\x0b\x0c\x85" else "")
+            speaks = about or _ABOUT_CONTROLS.search(part.lower) is not None
+            hit = part.replaced(_CONTROL, lambda m, part=part, speaks=speaks: _control(m, part, speaks))
             if hit:
                 yield hit
+
+
+def _control(match: re.Match[str], part: Part, speaks: bool) -> str:
+    if speaks and match.group() not in "\ufffe\uffff" and is_isolated(part.prose, *match.span()):
+        return match.group()
+    return "\n" if match.group() in "\x0b\x0c\x85" else ""
 
 
 def invisible_chars(row: Fields, threshold: float) -> Iterator[Hit]:
@@ -149,10 +192,26 @@ def double_escaped(row: Fields, threshold: float) -> Iterator[Hit]:
         text = part.prose
         if "\\" not in text or "\n" in text or FILLER in text or _WINDOWS.search(text):
             continue
-        if len(_LITERAL.findall(text)) >= threshold:
+        if len(_LITERAL.findall(text)) >= threshold and not _explains_escapes(text):
             hit = part.replaced(_ESCAPE, lambda m: _unescaped(m.group()))
             if hit:
                 yield hit
+
+
+# A command or call that takes a pattern, in whose argument escapes belong.
+_COMMAND = re.compile(
+    r"(?<![\w-])(?:printf|echo|sed|awk|tr|grep|perl|print|puts|console\.log|split|join|replace|sub|gsub|strip"
+    r"|rstrip|cut"
+    r"|paste|IFS|re\.\w+|xargs|jq|tee|find|sort|column|regex|pattern)\b[^.\n\\]{0,60}?[\"'/][^\n]{0,60}?\\[ntrde]"
+)
+
+
+def _explains_escapes(text: str) -> bool:
+    """Whether escapes are words of the text's sentences, or arguments of a command, so that none was a line break."""
+    found = list(_ESCAPE.finditer(text))
+    if any(is_named(text, *m.span()) or is_isolated(text, *m.span()) for m in found if m.group()[1] in "ntru"):
+        return True
+    return _COMMAND.search(text) is not None
 
 
 def _unescaped(escape: str) -> str:
@@ -170,8 +229,13 @@ def html_entities(row: Fields, threshold: float) -> Iterator[Hit]:
     for part in row.prose_parts:
         if "&" not in part.prose or (found := _ENTITY.search(part.prose)) is None:
             continue
-        if part.field == "response" and SHOWS_MARKUP.search(row.question_before(part)):
+        question = row.question_before(part) if part.field == "response" else ""
+        if SHOWS_MARKUP.search(question) or STYLING.search(question):
             continue  # the prompt's own turn first: if it is mended, this one follows
+        if any(
+            is_named(part.prose, *m.span()) or _lists_entities(part.prose, m) for m in _ENTITY.finditer(part.prose)
+        ):
+            continue
         if part.field == "instruction" and len(part.words) < 15 and ASKS_MEANING.search(part.lower):
             continue
         if about_markup or _SHOWN_TAG.search(part.prose):
@@ -181,6 +245,22 @@ def html_entities(row: Fields, threshold: float) -> Iterator[Hit]:
         hit = part.replaced(_ENTITY, _character)
         if hit:
             yield hit
+
+
+_NEXT_ENTITY = re.compile(r"(?:,| and| or|/| und| oder| y| o| et| ou)[ ]?&#?\w+;")
+_MEANS = re.compile(
+    r"[\"'”)]?[ ](?:is|are|means?|stands?|gives?|prints?|shows?|becomes?|renders?|makes?|keeps?|inserts?|for|ist"
+    r"|steht|es"
+    r"|da|est|donne)\b"
+)
+
+
+def _lists_entities(text: str, match: re.Match[str]) -> bool:
+    """Whether an entity is one of a list of them, or the subject of a sentence about it."""
+    if _NEXT_ENTITY.match(text, match.end()):
+        return True
+    starts = text[: match.start()].rstrip()[-1:] in ("", ".", "!", "?", ":", "-", "*", "|", ";", ",")
+    return starts and _MEANS.match(text, match.end()) is not None
 
 
 def _character(match: re.Match[str]) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ..text.prompt_intent import CODE, LETTER, MARKUP, SHOWS_MARKUP, TOKENS
+from ..text.prompt_intent import CODE, LETTER, MARKUP, SHOWS_MARKUP, STYLING, TOKENS
+from ..text.reasoning import harmony_channels
 from .code_syntax import finished
 from .masks import FILLER
+from .mentions import is_isolated, is_named, is_spoken_of
 from .phrases import BOILERPLATE, BOILERPLATE_CUES, BOILERPLATE_CUES_BEYOND, LABELS, NO_INPUT
 from .row import Fields, Hit, Part, has_any, shown
 
@@ -20,12 +22,18 @@ _DOCUMENT = re.compile(r"<!doctype|</?(?:html|head|body|form|input|button|nav|te
 _SCRIPTED = re.compile(r"<(?:script|style)\b", re.I)
 _LINK = re.compile(r"<a\s[^<>]*?href\s*=\s*[\"']([^\"'<>]*)[\"'][^<>]*>([^<>]*)</a\s*>", re.I)
 _TOKEN = re.compile(
-    r"<\|(?:im_start|im_end|endoftext|eot_id|eom_id|begin_of_text|end_of_text|start_header_id|end_header_id|assistant"
-    r"|user|system|end|endofprompt|pad|sep|fim_\w+)\|>(?:[ \t]*(?:assistant|user|system)\b)?"
+    r"<\|(?:im_start|im_end|im_user|im_assistant|im_middle|endoftext|eot_id|eom_id|eot|eom|begin_of_text|end_of_text"
+    r"|start_header_id|end_header_id|header_start|header_end|assistant|user|system|observation|end|start|return|call"
+    r"|message|endofprompt|pad|sep|fim_\w+|(?:START|END)_OF_TURN_TOKEN|(?:USER|CHATBOT|SYSTEM)_TOKEN)\|>"
+    r"(?:[ \t]*(?:assistant|user|system)\b)?"
+    r"|<｜(?:begin▁of▁sentence|end▁of▁sentence|User|Assistant)｜>"
     r"|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>(?:(?:user|model)\b)?|</s>|<s>(?=\s|$)|\A\s*<s>|<(?:pad|unk"
     r"|bos|eos)>"
 )
-_TURN = re.compile(r"im_start|im_end|eot|endoftext|end_of|start_|assistant|user|system|INST|SYS|</s>|<\|end\|>")
+_TURN = re.compile(
+    r"im_|eot|eom|endoftext|end_of|END_OF|START_OF|start|header|assistant|user|system|User|Assistant|INST|SYS|</s>"
+    r"|<\|end\|>|_TOKEN|end▁of|<\|return"
+)
 _LAST = re.compile(
     r"(?:\A|(?<=[.!?…:;。！？؟])|(?<=[\n\U0001f300-\U0001faff]))[^\S\n]*([^.!?…。！？؟\n]+[.!?…。！？؟ 😊🙂☺️]*)\s*\Z"
 )
@@ -41,6 +49,8 @@ def html_tags(row: Fields, threshold: float) -> Iterator[Hit]:
         if part.field == "response" and _shows_tags(part, row.question_before(part)):
             continue  # the prompt's own turn first: if it is mended, this one follows
         tags = _TAG.findall(part.prose)
+        if tags and _explains_tags(part.prose):
+            continue
         if not tags or (len(tags) < 2 and not re.match(r"<br\b", tags[0], re.I)):
             continue
         share = sum(map(len, tags)) / len(part.prose)
@@ -57,11 +67,32 @@ def html_tags(row: Fields, threshold: float) -> Iterator[Hit]:
         yield Hit(part, *first.span(), f"{shown(first.group())} and {len(tags) - 1} more", text=text)
 
 
-_CODE_SHOWN = re.compile(r"\bhtml\b|\btags?\b|\bcode\b")
+_CODE_SHOWN = re.compile(r"\bhtml\b|\btags?\b|\bcode\b|\bmarkup\b|\bbalises?\b|\betiquetas?\b|标签|タグ")
+_VOID = re.compile(r"</?(?:br|hr)\b", re.I)
+_PAIRED = re.compile(r"<(/?)(b|i|u|em|strong|a|span|h[1-6]|table|ul|ol|font|center)\b[^<>]*>", re.I)
 
 
 def _shows_tags(part: Part, question: str) -> bool:
-    return bool(SHOWS_MARKUP.search(question) or CODE.search(question) or _CODE_SHOWN.search(part.lower))
+    about = SHOWS_MARKUP.search(question) or CODE.search(question) or STYLING.search(question)
+    return bool(about or _CODE_SHOWN.search(part.lower))
+
+
+def _explains_tags(text: str) -> bool:
+    """Whether the text names tags: a verb before one, one as a word of a sentence, or one that is never closed."""
+    found = list(_TAG.finditer(text))
+    if any(is_named(text, *m.span()) for m in found[:50]):
+        return True
+    if any(_VOID.match(m.group()) and _is_word(text, m) for m in found[:50]):
+        return True
+    opened = {m[2].lower() for m in _PAIRED.finditer(text) if not m[1]}
+    closed = {m[2].lower() for m in _PAIRED.finditer(text) if m[1]}
+    return bool(opened - closed) and not closed
+
+
+def _is_word(text: str, tag: re.Match[str]) -> bool:
+    """Whether a tag without content stands as a word inside a sentence, where a line break would part the sentence."""
+    before = text[: tag.start()].rstrip(" \t")[-1:]
+    return text[tag.start() - 1 : tag.start()] == " " and before.isalpha() and is_isolated(text, *tag.span())
 
 
 def _markdown(match: re.Match[str]) -> str:
@@ -82,23 +113,32 @@ def _markdown(match: re.Match[str]) -> str:
     return "\n" if tag in ("br", "tr", "hr") else ""
 
 
+_TOKEN_CUES = ("<|", "INST]", "<s>", "</s>", "_of_turn>", "SYS>>", "<pad>", "<unk>", "os>", "<｜")
+_ABOUT_TOKENS = re.compile("special token|chat template|tokeni[sz]er")
+
+
 def special_tokens(row: Fields, threshold: float) -> Iterator[Hit]:
-    """Chat and tokenizer tokens: stripped at the ends; an answer is cut at one that starts another turn."""
-    if not has_any(row.text, ("<|", "INST]", "<s>", "</s>", "_of_turn>", "SYS>>", "<pad>", "<unk>", "os>")):
+    """Chat and tokenizer tokens: stripped at the ends; an answer is cut at one that starts another turn.
+
+    Tokens that a sentence speaks of are left alone, and harmony's channels are the business of `think_tags`.
+    """
+    if not has_any(row.text, _TOKEN_CUES):
         return
     for part in row.prose_parts:
-        if part.field in ("instruction", "input") and row.asks(re.compile("special token|chat template|tokeni[sz]er")):
+        if part.field in ("instruction", "input") and row.asks(_ABOUT_TOKENS):
             return
         if part.field == "response" and TOKENS.search(row.question_before(part)):
             continue
+        if harmony_channels(part.text) is not None:
+            continue
         found = [m for m in _TOKEN.finditer(part.prose) if m.group() != "</s>" or "<s>" not in part.prose[1:]]
-        if not found:
+        if not found or (found := _left_behind(part.prose, found)) == []:
             continue
         start, end = _inner(part.prose, found)
         inner = [m for m in found if start < m.start() < end]
         turn = next((m for m in inner if part.field == "response" and _TURN.search(m.group())), None)
         if turn:
-            # What follows a closed turn is another turn, unless it is only a phrase of the same answer.
+            # The text after a closed turn is another turn, unless it is only a phrase of the same answer.
             rest = _TOKEN.sub("", part.text[turn.end() : end]).strip()
             keep = part.text[start : turn.start()].rstrip()
             text = f"{keep}\n\n{rest}" if rest and "start" not in turn.group() and _is_tail(rest) else keep
@@ -107,6 +147,21 @@ def special_tokens(row: Fields, threshold: float) -> Iterator[Hit]:
             yield Hit(part, *found[0].span(), shown(found[0].group()), text=part.text[start:end])
         elif inner:
             yield Hit(part, *inner[0].span(), shown(inner[0].group()), action="flag")
+
+
+def _left_behind(text: str, found: list[re.Match[str]]) -> list[re.Match[str]]:
+    """The tokens that no sentence speaks of. Tokens with only blanks between them are one piece."""
+    left: list[re.Match[str]] = []
+    at = 0
+    while at < len(found):
+        last = at
+        while last + 1 < len(found) and not text[found[last].end() : found[last + 1].start()].strip():
+            last += 1
+        spoken_of = is_named if found[at].group() in ("<unk>", "<pad>") else is_spoken_of
+        if not spoken_of(text, found[at].start(), found[last].end()):
+            left += found[at : last + 1]
+        at = last + 1
+    return left
 
 
 def _is_tail(text: str) -> bool:

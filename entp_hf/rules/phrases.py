@@ -138,21 +138,40 @@ REFUSAL_CUES_BEYOND = (
     "لا يمكنني",
 )  # fmt: skip
 
-_MODELS = (
-    r"chat ?gpt|gpt-?[345o][\w.]*|claude|gemini|bard|llama|deepseek|qwen|mistral|copilot|ernie|文心一言"
-    r"|通义千问|豆包|kimi"
-)
+# Names that only a model has; the others are also people's, animals', winds' and signs of the zodiac.
+_MODELS = r"chat ?gpt|gpt-?[345o][\w.]*|deepseek|qwen|文心一言|通义千问|豆包"
+_SHARED = r"claude|gemini|bard|llama|mistral|copilot|ernie|kimi|grok"
 _MAKERS = (
     r"open ?ai|anthropic|google(?: deepmind)?|meta(?: ai)?|deepseek|alibaba|microsoft|baidu|mistral ai|阿里巴巴|百度"
 )
+# What tells a model from its namesakes, in the same sentence.
+_AS_MODEL = (
+    rf"(?:\ban? (?:ai|large|artificial|language|virtual)\b|\bai\b|assistant\b|language model|chatbot|{_MAKERS}"
+    r"|人工智能|语言模型|助手)"
+)
 IDENTITY = re.compile(
-    rf"\b(?:i am|i['’]m|my name is|as|called) (?:an? )?(?:{_MODELS})\b|\b(?:trained|developed|created|made"
-    rf"|built) by (?:{_MAKERS})\b(?=[^.]*\b(?:i|my|me)\b|[.,!]|$)"
-    rf"|\bmy (?:knowledge|training)(?: data)? (?:cut-?off|only goes|ends|is limited|was last)"
-    rf"|\bmy last (?:knowledge )?update\b|\bas of my (?:last|knowledge)"
-    rf"|我(?:是|叫|的名字是)(?:一个)?(?:{_MODELS})|由(?:{_MAKERS})(?:训练|开发|创建|研发)|我的知识截止"
+    rf"\b(?:i am|i['’]m|my name is|(?<!such )as|i am called) (?:an? )?(?:{_MODELS})(?![-\w]| (?:user|fan|expert"
+    rf"|developer|trainer"
+    rf"|subscriber))"
+    rf"|\b(?:i am|i['’]m|my name is|as|call me) (?:{_SHARED})\b(?=[^.!?\n]{{0,80}}{_AS_MODEL})"
+    rf"|\b(?:i am|i['’]m|as) [^.!?\n]{{0,60}}(?:model|assistant|ai|chatbot),? [^.!?\n]{{0,40}}"
+    rf"\b(?:trained|developed|created|made|built) by (?:{_MAKERS})\b"
+    rf"|\bi (?:was|am|have been) (?:trained|developed|created|built|made) by (?:{_MAKERS})\b"
+    rf"|\bmy (?:knowledge|training)(?: data)? cut-?off\b|\bmy (?:knowledge|training data) (?:only goes|ends"
+    rf"|is limited to"
+    rf"|was last|stops)"
+    rf"|\bmy last (?:knowledge |training )?update\b(?! (?:on|about|to|from|for)\b)(?=[^.!?\n]*\b(?:19|20)\d\d\b)"
+    rf"|\bmy last knowledge update\b|\bas of my (?:last (?:knowledge |training )?(?:update(?! (?:on|about|to"
+    rf"|from|for)\b)|cut)|knowledge|training data)"
+    rf"|我(?:是|叫|的名字是)(?:一个)?(?:{_MODELS})|由(?:{_MAKERS})(?:训练|开发|创建|研发)的?(?:人工智能"
+    rf"|大?型?语言模型|模型|助手|ai)"
+    rf"|我(?:是|叫)(?:{_SHARED})(?=[^。！？\n]{{0,40}}(?:人工智能|模型|助手))|我的知识截止"
+    rf"|我(?:是)?由(?:{_MAKERS})(?:训练|开发|创建|研发)"
     rf"|\b(?:soy|je suis|ich bin|eu sou|sou o) (?:{_MODELS})\b|私は(?:{_MODELS})|저는 (?:{_MODELS})|я (?:—|-"
     rf"|–)?\s?(?:{_MODELS})|أنا (?:{_MODELS})"
+    rf"|\b(?:soy|je suis|ich bin|eu sou) (?:{_SHARED})\b(?=[^.!?\n]{{0,60}}(?:\b(?:ia|ki|asistente|assistant"
+    rf"|assistente"
+    rf"|sprachmodell|modelo|modèle)\b|{_MAKERS}))"
     r"|\b(?:entrenado|entraîné|trainiert|treinado) (?:por|par|von) openai|мои знания ограничены"
     r"|\bmi (?:fecha de )?corte de conocimiento"
 )

@@ -1,4 +1,4 @@
-"""F6-F8, F19, F22: who speaks in an answer, and what is not its own words."""
+"""F6-F8, F19, F22: refusals, the model's identity, other speakers, reasoning tags, lines of web pages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator
 
 from ..text.prompt_intent import DIALOGUE
+from ..text.reasoning import Reasoning, reasoning_marks, split_reasoning
 from .masks import FILLER
+from .mentions import is_spoken_of
 from .phrases import (
     DISCLAIMER,
     IDENTITY,
@@ -90,60 +92,149 @@ _IDENTITY_CUES = (
     "sprachmodell", "训练",
 )  # fmt: skip
 _ROLE = re.compile(
-    r"(?m)^[ \t]*(?:#{1,4}[ \t]*|\*\*)?(Human|User|Assistant|AI|Q|A|Usuario|Asistente|Benutzer|Utilisateur"
-    r"|用户|助手|人类|ユーザー)(?:\*\*)?[ \t]*[:：]"
+    r"(?m)^[ \t]*(?:#{1,4}[ \t]*|\*\*)?(Human|User|Assistant|AI|Bot|Q|A|Usuario|Asistente|Benutzer|Assistent"
+    r"|Utilisateur"
+    r"|Usuário|Assistente|Пользователь|Ассистент|用户|助手|人类|ユーザー|アシスタント|사용자"
+    r"|어시스턴트)(?:\*\*)?[ \t]*[:：]"
 )
-_FOREIGN = frozenset(("human", "user", "q", "usuario", "benutzer", "utilisateur", "用户", "人类", "ユーザー"))
+# The asker's labels, each with the labels of who answers.
+_PAIRS = {
+    "human": ("assistant", "ai", "bot"), "user": ("assistant", "ai", "bot"), "q": ("a",),
+    "usuario": ("asistente", "ai", "assistant"), "benutzer": ("assistent", "assistant", "ai"),
+    "utilisateur": ("assistant", "ai"), "usuário": ("assistente", "assistant"), "пользователь": ("ассистент",),
+    "用户": ("助手",), "人类": ("助手",), "ユーザー": ("アシスタント", "assistant", "ai"),
+    "사용자": ("어시스턴트", "assistant"),
+}  # fmt: skip
+_LABELLED = re.compile(r"(?m)^[ \t]*(?:[-*#]+[ \t]*)?(?:\*\*)?([^\W\d_][^\n:：]{0,28}?)(?:\*\*)?[ \t]*[:：](?!//)")
+_ABOUT_SPEAKERS = re.compile(r"\buser stor|\bq&a|question")
 
 
 def role_confusion(row: Fields, threshold: float) -> Iterator[Hit]:
-    """Turns of other speakers inside an answer: cut at the first of the asker's; dialogues are meant to have them."""
+    """Turns of other speakers inside an answer: cut at the first of the asker's; dialogues are meant to have them.
+
+    A cut needs two speakers who take turns, the asker and then the answerer, in what reads as speech. Lines of a form,
+    a log or a list of terms that merely start with such a word stay. A last line that asks, with nobody answering, is
+    flagged.
+    """
     for part in row.answers:
         if ":" not in part.text and "：" not in part.text:
             continue
-        found = [m for m in _ROLE.finditer(part.prose)]
-        foreign = next((m for m in found if m.group(1).lower() in _FOREIGN), None)
-        if foreign is None or (len(found) < 2 and foreign.group(1).lower() in ("q", "用户")):
+        found = list(_ROLE.finditer(part.prose))
+        asking = next((m for m in found if m.group(1).lower() in _PAIRS), None)
+        if asking is None:
             continue
-        if DIALOGUE.search(row.question_before(part)) or row.asks(re.compile(r"\buser stor|\bq&a|question")):
+        question = row.question_before(part)
+        if DIALOGUE.search(question) or row.asks(_ABOUT_SPEAKERS):
             continue
-        if re.search(rf"\b{foreign.group(1).lower()}\b", row.question_before(part)):
-            continue  # what the prompt speaks of may head a line
-        kept = part.text[: foreign.start()].rstrip()
-        if len(kept) >= 2:
-            yield Hit(part, foreign.start(), len(part.text), shown(part.text[foreign.start() :]), text=kept)
-        else:
-            yield Hit(part, *foreign.span(), shown(foreign.group()))
+        if re.search(rf"\b{asking.group(1).lower()}\b", question):
+            continue  # a label may be what the prompt speaks of
+        if _take_turns(part.prose, asking, found):
+            kept = part.text[: asking.start()].rstrip()
+            if len(kept) >= 2:
+                yield Hit(part, asking.start(), len(part.text), shown(part.text[asking.start() :]), text=kept)
+            else:
+                yield Hit(part, *asking.span(), shown(asking.group()))
+        elif len(found) == 1 and _asks_alone(part.prose, asking):
+            yield Hit(part, *asking.span(), shown(part.text[asking.start() :]))
+
+
+def _take_turns(text: str, asking: re.Match[str], found: list[re.Match[str]]) -> bool:
+    """Whether the next labelled line is the answerer's, and the lines between them are speech."""
+    after = [m for m in found if m.start() > asking.start()]
+    if not after or after[0].group(1).lower() not in _PAIRS[asking.group(1).lower()]:
+        return False
+    labels = [m.group(1).strip().lower() for m in _LABELLED.finditer(text)]
+    own = {m.group(1).lower() for m in found}
+    if len([label for label in labels if label not in own]) > len(found):
+        return False  # one field among others
+    said = text[asking.end() : after[0].start()].strip()
+    answered = text[after[0].end() : after[1].start() if len(after) > 1 else len(text)].strip()
+    # A neighboring line with a label of its own makes both a list of fields.
+    around = _LABELLED.search(text, after[0].end())
+    fields = around is not None and around.group(1).strip().lower() not in own and "\n\n" not in answered
+    before = text[: asking.start()].rstrip("\n").rpartition("\n")[2]
+    fields = fields or (_LABELLED.match(before) is not None and text[: asking.start()][-2:] != "\n\n")
+    return not fields and _is_speech(said) and _is_speech(answered, least=1)
+
+
+def _is_speech(text: str, least: int = 1) -> bool:
+    """A sentence as people say one: it asks, or begins with a capital (or in a script that has none) and ends."""
+    if not text or len(text.split()) < least:
+        return bool(text)
+    if text[-1] in "?？":
+        return True
+    first = next((c for c in text if c.isalpha()), "")
+    return bool(first) and not first.islower()
+
+
+def _asks_alone(text: str, asking: re.Match[str]) -> bool:
+    """Whether a single labelled line ends the answer with a question."""
+    said = text[asking.end() :].strip()
+    return said[-1:] in ("?", "？") and asking.group(1).lower() != "q" and len(_LABELLED.findall(text)) == 1
 
 
 _THINK = re.compile(r"<(/?)(think|thinking|reasoning|scratchpad)>", re.I)
 _EMPTY_THINK = re.compile(r"<(think|thinking|reasoning|scratchpad)>\s*</\1>\s*", re.I)
+_ABOUT_THINKING = re.compile(
+    r"\btags?\b|\btokens?\b|\breasoning\b|\btemplate|</?think|special|\bmark(?:s|ers?|up)?\b|harmony"
+)
+_THINK_CUES = ("think", "thought", "reason", "scratch", "channel|>", "assistantfinal", "inner_", "unused9",
+               "reflection", "assistant final")  # fmt: skip
 
 
 def think_tags(row: Fields, threshold: float) -> Iterator[Hit]:
-    """Reasoning tags: empty pairs are removed; open, stray or answerless ones are flagged."""
+    """Reasoning before an answer: written as <think> where it has other marks, or harmony's channels.
+
+    Empty pairs are removed; reasoning that never ends, stray marks and reasoning without an answer are flagged. Marks
+    that a sentence speaks of are left alone.
+    """
+    lower = row.text.lower()
+    if not has_any(lower, _THINK_CUES):
+        return
     for part in row.answers:
-        if (
-            "<" not in part.text
-            or "think" not in row.text.lower()
-            and "<reason" not in row.text
-            and "<scratch" not in row.text
-        ):
+        if not has_any(part.text.lower(), _THINK_CUES):
             continue
         if hit := part.replaced(_EMPTY_THINK, ""):
             if hit.text and hit.text.strip():
                 yield hit
                 continue
-        tags = [m for m in _THINK.finditer(part.prose)]
-        depth = 0
-        for tag in tags:
-            depth += -1 if tag.group(1) else 1
-            if depth not in (0, 1):
-                break
-        if depth != 0:
-            yield Hit(part, *tags[0].span(), "a reasoning tag is open or stray")
-        elif tags and not part.text[tags[-1].end() :].strip():
-            yield Hit(part, *tags[-1].span(), "no answer follows the reasoning")
+        split = split_reasoning(part.text)
+        question = row.question_before(part)
+        whole = split is not None and split.closed and split.answer and not any(reasoning_marks(split.reasoning))
+        if split is not None and whole and not _is_canonical(part.text):
+            if not (_ABOUT_THINKING.search(question) and part.text.lstrip()[:1] not in "<[◁"):
+                text = f"<think>\n{split.reasoning}\n</think>\n\n{split.answer}" if split.reasoning else split.answer
+                yield Hit(part, 0, len(part.text), shown(part.text[:60]), text=text)
+            continue
+        yield from _broken_tags(part, split, question)
+
+
+def _is_canonical(text: str) -> bool:
+    """Whether reasoning is written as <think>...</think> already, once or several times."""
+    opened = False
+    for mark in reasoning_marks(text):
+        if text[mark.start : mark.end] != ("</think>" if mark.closes else "<think>") or mark.closes != opened:
+            return False
+        opened = not opened
+    return not opened and text.lstrip().startswith("<think>")
+
+
+def _broken_tags(part: Part, split: Reasoning | None, question: str) -> Iterator[Hit]:
+    if split is not None and not split.closed:
+        yield Hit(part, 0, min(len(part.text), 60), "the reasoning never ends")
+        return
+    tags = [m for m in _THINK.finditer(part.prose) if not is_spoken_of(part.prose, *m.span())]
+    if not tags or _ABOUT_THINKING.search(question):
+        return
+    depth = 0
+    for tag in tags:
+        depth += -1 if tag.group(1) else 1
+        if depth not in (0, 1):
+            break
+    if depth != 0:
+        yield Hit(part, *tags[0].span(), "a reasoning tag is open or stray")
+    elif not part.text[tags[-1].end() :].strip():
+        yield Hit(part, *tags[-1].span(), "no answer follows the reasoning")
 
 
 def page_boilerplate(row: Fields, threshold: float) -> Iterator[Hit]:

@@ -1,4 +1,4 @@
-"""What a prompt asks for, by cue words in lower case: the exemptions of the rules."""
+"""Detect by cue words what a prompt, in lower case, asks for; rules use it for their exemptions."""
 
 from __future__ import annotations
 
@@ -36,6 +36,13 @@ MARKUP = re.compile(
     r"|\breact\b|\bvue\b|\bangular\b|\bjinja|\btemplate engine|\bjavascript\b|\bphp\b|\bhyperlink|\banchor\b|\brss\b"
     r"|网页|标签|página web|site web|webseite"
 )
+STYLING = re.compile(
+    r"\bbold\b|\bitalics?\b|\bstress\b|\bemphasi|\bunderlin|\bstrike|\bline.?(?:break|end)|\bnew.?line"
+    r"|\bend (?:a|the) line"
+    r"|\bheading|\bforum|\bwikis?\b|\bbbcode|\bmark(?:up|down)\b|\bsub(?:script|title)|\bsuperscript|\bhyperlink"
+    r"|\btags?\b|\breadme\b|\bnon-?breaking|\bindent|\bspacing|\bfett\b|\bkursiv|\bnegrita|\bcursiva|\bgras\b"
+    r"|\bitalique|\bzeilenumbruch|\bsalto de línea|\bsaut de ligne|粗体|斜体|换行|太字|改行"
+)
 SHOWS_MARKUP = re.compile(r"</?[a-z][^<>]*>|&#?[a-z0-9]+;")
 ASKS_MEANING = re.compile(r"\bwhat (?:is|are|does|do)\b|\bmeans?\b|\bmeaning\b|\bstands? for\b")
 TOKENS = re.compile(r"special token|chat template|tokeni[sz]er|end.of.(?:text|sequence)|<\|\w+\|>|chatml|\[inst\]")
@@ -60,7 +67,8 @@ DIALOGUE = re.compile(
     r"|\bchat ?bot"
     r"|\bq\s?&\s?a\b|\bjokes?\b|\bpuns?\b|\briddle|\btrivia\b|\bquiz|\bquestions? and answers?|\bfaq\b|\brole.?play"
     r"|\bscreenplay|\bhuman:|\buser:|\bassistant:|\bq:"
-    r"|\bprompts?\b|\bexchange\b|\bdiálogo|\bdialog|\bconversación|\bconversa\b|\bgespräch|对话|对白|聊天|脚本|剧本|会話"
+    r"|\bprompts?\b|\bexchange\b|\bdiálogo|\bdialog|\bconversación|\bconversa\b|\bgespräch|对话|对白|聊天|脚本"
+    r"|剧本|会話"
     r"|対話|диалог|대화|حوار"
 )
 COPYING = re.compile(
@@ -119,7 +127,8 @@ BRIEF = re.compile(
     r"|\b(?:word|phrase)s?\b"
     r"|\b(?:write|provide|give|tell|name|generate|list|use)(?: me| us)? (?:an?|the|one|two|three|\d+|your)?"
     r"\W?(?:[\w-]+ ){0,2}"
-    r"(?:[\w-]+-)?(?:adjective|adverb|noun|verb|pronoun|numeral|plural|singular|command|synonym|antonym|prefix|acronym)"
+    r"(?:[\w-]+-)?(?:adjective|adverb|noun|verb|pronoun|numeral|plural|singular|command|synonym|antonym|prefix"
+    r"|acronym)"
     r"|\bclassif|\bcategor|\bidentif|\byes or no|\btrue or false|\bone-word|\bwhich of|\btitle|\bname (?:of"
     r"|the|a)\b|\bmultiple choice"
     r"|\bchoose|\bselect\b|\bfill in|\bcomplete\b|\bdetermine|\bdecide|\bis (?:it|this|the|that)\b|词|选择|分类|判断"
