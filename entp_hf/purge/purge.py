@@ -158,10 +158,12 @@ class _Run:
         self.changed = False
 
     def purged(self) -> Purged:
-        fields, marks = self._repair()
-        for rule, threshold in self.plan.marking:
-            for hit in rule.check(fields, threshold):
-                marks.append((rule, hit))  # noqa: PERF401 - most rules find nothing, and a list each costs more
+        marks = self._oversized()
+        if not marks:
+            fields, marks = self._repair()
+            for rule, threshold in self.plan.marking:
+                for hit in rule.check(fields, threshold):
+                    marks.append((rule, hit))  # noqa: PERF401 - most rules find nothing, and a list each costs more
         dropped_by = None
         for rule, hit in sorted(marks, key=lambda mark: self.plan.order[mark[0].name]):
             finding = _finding(rule, hit, self.plan.drop)
@@ -169,6 +171,14 @@ class _Run:
             if finding.action == "drop" and dropped_by is None:
                 dropped_by = DroppedBy.by_rule(rule.name)
         return Purged(self.messages, self.given, self.findings, dropped_by, self.changed, self.texts)
+
+    def _oversized(self) -> list[tuple[Rule, Hit]]:
+        """The drops by `corrupt_length`: a row with a field that long is lost, and no other rule needs to read it."""
+        for rule, threshold in self.plan.marking:
+            if rule.name == "corrupt_length" and any(len(m["content"]) > threshold for m in self.messages):
+                hits = rule.check(Fields(self.messages, self.given), threshold)
+                return [(rule, hit) for hit in hits if hit.action == "drop"]
+        return []
 
     def _note(self, finding: Finding, hit: Hit) -> None:
         text = hit.part.text if hit.part else ""

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from html.entities import html5
+from itertools import islice
 from typing import Any
 
 from ..text.prompt_intent import ASKS_MEANING, CODE, ESCAPES, MARKUP, SHOWS_MARKUP, STYLING
@@ -24,8 +25,12 @@ _JOINERS = re.compile("(?<=[A-Za-z])[\u200c\u200d]+(?=[A-Za-z])")
 # What ftfy's badness can count at all: two neighbors beyond ASCII, or one of the few that it takes alone.
 _ODD = re.compile("[^\x00-\x7f]{2}|[\x80-\x9fÂÃŒœ]")
 _LOST = re.compile("[\ufffd\ue000-\uf8ff]|□{3,}")
-_BLANKS = re.compile(r"\r\n?|[ \t\u3000]{3,}(?=\n|\Z)|[ \t]+(?=\n[ \t]*\n[ \t]*\n[ \t]*\n)|\n(?:[ \t]*\n){3,}")
-_EDGES = re.compile(r"\A(?:[ \t]*\n){2,}|(?:\s*\n){2,}\Z|\s{3,}\Z")
+# The look-behinds let a run of blanks be tried at its first character alone: else the time grows with its square.
+_BLANKS = re.compile(
+    r"\r\n?|(?<![ \t\u3000])[ \t\u3000]{3,}(?=\n|\Z)|(?<![ \t])[ \t]+(?=\n[ \t]*\n[ \t]*\n[ \t]*\n)"
+    r"|\n(?:[ \t]*\n){3,}"
+)
+_FIRST_LINES = re.compile(r"(?:[ \t]*\n){2,}")
 _ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|[ntr\"'])")
 # A literal \n that starts no LaTeX command (\nabla, \neq, \nu ...).
 _LITERAL = re.compile(
@@ -77,7 +82,7 @@ _ABOUT_ENCODING = re.compile(
     r"garbl|encod|mojibake|\butf|latin-?1|charset|unicode|decod|\bbytes?\b|code ?page|windows-125|iso-8859|cp125"
     r"|kodier|codific|encodage|кодиров|编码|乱码|文字化け|인코딩"
 )
-_SINGLE = re.compile("(?<![^\\W\\d_])[^\x00-\x7f]{2,6}(?![^\\W\\d_])")
+_SINGLE = re.compile("(?<![^\\W\\d_])(?<![^\x00-\x7f])[^\x00-\x7f]{2,6}(?![^\\W\\d_])(?![^\x00-\x7f])")
 
 
 def _speaks_of_garbling(part: Part, row: Fields) -> bool:
@@ -86,7 +91,7 @@ def _speaks_of_garbling(part: Part, row: Fields) -> bool:
         return True
     import ftfy
 
-    for match in _SINGLE.finditer(part.prose):
+    for match in islice(_SINGLE.finditer(part.prose), 20):
         meant = ftfy.fix_text(match.group(), _fixer())
         alone = rf"(?<![^\x00-\x7f]){re.escape(meant)}(?![^\x00-\x7f])"
         if meant != match.group() and re.search(alone, part.prose.replace(match.group(), "")):
@@ -168,13 +173,27 @@ def blank_runs(row: Fields, threshold: float) -> Iterator[Hit]:
         if has_any(text, ("\r", "\n\n\n", "   ", "\n \n", "\n\t\n")) or text[-1:].isspace() or text[:1] == "\n":
             hit = part.replaced(_BLANKS, _thinner)
             thinned = Part(part.field, part.turn, hit.text or "") if hit else part
-            edged = thinned.replaced(_EDGES, "")
+            edged = _edged(thinned)
             if hit and edged:
                 yield replace(hit, text=edged.text)
             elif hit:
                 yield hit
             elif edged:
                 yield replace(edged, part=part)
+
+
+def _edged(part: Part) -> Hit | None:
+    """The text without blank lines at its start and without blanks at its end, where they are more than usual."""
+    prose, text = part.prose, part.text
+    first = _FIRST_LINES.match(prose)
+    start = first.end() if first else 0
+    tail = prose[len(prose.rstrip()) :] if start < len(prose) else ""
+    end = len(text) - (len(tail) if len(tail) >= 3 or (tail[-1:] == "\n" and tail.count("\n") >= 2) else 0)
+    if (start, end) == (0, len(text)):
+        return None
+    return Hit(
+        part, 0 if start else end, start or len(text), shown(prose[:start] or prose[end:]), text=text[start:end]
+    )
 
 
 def _thinner(match: re.Match[str]) -> str:

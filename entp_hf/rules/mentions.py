@@ -49,10 +49,12 @@ _EASTERN_AFTER = re.compile(r"\s*(?:标签|标记|符号|是|表示|和|或|、|
 _SENTENCE_END = ".!?…。！？:;)]}\"'”’»"
 
 
+_REACH = 200  # characters of a line that are looked at on either side
+
+
 def _line(text: str, start: int, end: int) -> tuple[str, str]:
-    """What stands before and after a span in its line."""
-    stop = text.find("\n", end)
-    return text[text.rfind("\n", 0, start) + 1 : start], text[end : stop if stop >= 0 else len(text)]
+    """The text before and after a span in its line, up to `_REACH` characters of each."""
+    return text[max(0, start - _REACH) : start].rpartition("\n")[2], text[end : end + _REACH].partition("\n")[0]
 
 
 def is_named(text: str, start: int, end: int) -> bool:
@@ -76,7 +78,7 @@ def is_spoken_of(text: str, start: int, end: int) -> bool:
     if _ENTRY.fullmatch(before) and before.strip() and _ENTRY_AFTER.match(after):
         return True
     if not before.strip():
-        return text[:start].strip() == "" and after[:1] == " " and _names_after(after, _NAMED)
+        return text[max(0, start - _REACH) : start].strip() == "" and after[:1] == " " and _names_after(after, _NAMED)
     if before[-1] not in " \t([" + _QUOTES:
         # Left behind at a word, but for "<|im_end|>/<|eot_id|>" and the like.
         return before[-1] in "/=," and bool(after.strip())
@@ -101,7 +103,7 @@ def is_isolated(text: str, start: int, end: int) -> bool:
         return False
     if after not in ("", " ", "\t", ")", "]", "/", ",", ".", ";", ":", "!", "?", *_QUOTES):
         return False
-    following = text[end:].lstrip(" \t")[:1]
+    following = text[end : end + _REACH].lstrip(" \t")[:1]
     return not (following.isupper() or following.isdigit() or following in ("-", "*", "•", "\n")) or after in (
         *_QUOTES, ")", "]", "/", ",", ".", ";", ":",
     )  # fmt: skip

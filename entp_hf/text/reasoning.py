@@ -32,6 +32,8 @@ _HARMONY = re.compile(r"\A\s*(?:<\|start\|>\s*assistant[^<>\n]{0,80})?<\|channel
 _SEGMENT = re.compile(r"<\|channel\|>\s*(\w+)(?:[^<]|<\|constrain\|>){0,200}?<\|message\|>")
 _SEGMENT_END = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
 _BARE_HARMONY = re.compile(r"\A\s*analysis(?=[A-Z\s])(.*)assistant\s?final(.*)\Z", re.S)
+_FENCE = re.compile(r"(?m)^[ \t]{0,3}```")
+_REACH = 400  # characters on either side of a mark that tell whether reasoning ends there
 _QUOTES = "`\"'“”‘’«»"
 
 
@@ -98,15 +100,20 @@ def without_reasoning(text: str) -> str:
     split = split_reasoning(text)
     if split is not None:
         return without_reasoning(split.answer) if split.closed and split.answer != text else split.answer
-    pieces, at, opening = [], 0, None
+    pieces: list[str] = []
+    at, opening = 0, None
     for mark in reasoning_marks(text):
-        on_a_line = text[: mark.start].rstrip(" \t")[-1:] == "\n" and text.count("```", 0, mark.start) % 2 == 0
-        if opening is None and not mark.closes and on_a_line:
+        if opening is None and not mark.closes and _starts_line(text, mark.start):
             opening = mark
             pieces.append(text[at : mark.start])
         elif opening is not None and mark.closes:
             at, opening = mark.end, None
     return "" if opening is not None else ("".join(pieces).rstrip() + text[at:] if at else text)
+
+
+def _starts_line(text: str, at: int) -> bool:
+    """Whether a line begins at `at`, outside fenced code."""
+    return text[max(0, at - 40) : at].rstrip(" \t")[-1:] == "\n" and len(_FENCE.findall(text[:at])) % 2 == 0
 
 
 def harmony_channels(text: str) -> Reasoning | None:
@@ -146,21 +153,28 @@ def _marks_from(text: str, at: int) -> Iterator[Mark]:
 
 def _bare_closing(text: str, at: int) -> Mark | None:
     """The last closing mark after `at` that no opening mark precedes and that stands as the end of reasoning does."""
-    found = None
+    closing = []
     for mark in _marks_from(text, at):
         if not mark.closes:
             break
-        if _ends_thought(text, at, mark):
+        closing.append(mark)
+    fences = _FENCE.finditer(text, at)
+    fence, inside = next(fences, None), False
+    found = None
+    for mark in closing:
+        while fence is not None and fence.start() < mark.start:
+            fence, inside = next(fences, None), not inside
+        if not inside and _ends_thought(text, at, mark):
             found = mark
     return found
 
 
 def _ends_thought(text: str, at: int, mark: Mark) -> bool:
-    before, after = text[at : mark.start], text[mark.end :]
-    if text[mark.start - 1 : mark.start] in tuple(_QUOTES) or after[:1] in tuple(_QUOTES):
+    before, after = text[max(at, mark.start - _REACH) : mark.start], text[mark.end : mark.end + _REACH]
+    if before[-1:] in tuple(_QUOTES) or after[:1] in tuple(_QUOTES):
         return False
-    if before.count("```") % 2 or not before.strip():
-        return at > 0 and not before.strip()
+    if not before.strip():
+        return at > 0
     line = before.rpartition("\n")[2].strip()
     if line and line[-1] not in ".!?…:;)]}。！？":
         return False
