@@ -124,7 +124,7 @@ def control_chars(row: Fields, threshold: float) -> Iterator[Hit]:
         about = row.asks(_ABOUT_CONTROLS)
         for part in row.parts:
             speaks = about or _ABOUT_CONTROLS.search(part.lower) is not None
-            hit = part.replaced(_CONTROL, lambda m, part=part, speaks=speaks: _control(m, part, speaks))
+            hit = part.replaced(_CONTROL, functools.partial(_control, part=part, speaks=speaks))
             if hit:
                 yield hit
 
