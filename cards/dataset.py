@@ -17,8 +17,7 @@ from ..io.manifest import record_of
 from ..io.paths import is_hub_name
 from ..reporting.formatting import clean, squash
 from ..reporting.sections.mix import diversity
-from ..rules.registry import RULES
-from ..rules.table import WHOLE
+from ..rules.table import lines
 from ..schema import GENERATED, STAGES, Origin, reason_in_words, text_of
 from .licences import Licence, combine
 from .markdown import inline, render
@@ -72,7 +71,7 @@ def dataset_card(
         by_model=bool(origins.get(Origin.FUSED)),
         composed=bool(origins.get(Origin.MOSAIC)),
         origins={origin: origin.description for origin in Origin},
-        looks_for={rule.name: rule.description for rule in RULES.values()} | {name: what for name, *_, what in WHOLE},
+        looks_for={line.name: line.description for line in lines()},
         example=_example(kept),
         changed=_changed(manifest.get("config", {})),
         plots=[(file, PLOTS[file]) for file in PLOTS if file in plots],

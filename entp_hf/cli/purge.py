@@ -12,7 +12,7 @@ from ..config import EntpConfig
 from ..errors import InputError
 from ..io.output_folder import output_folder
 from .arguments import Folder, Inputs, Overwrite, folder_or_none, given, present, write_rows_and_figures
-from .console import out, show_entry, show_explained, show_purge, shown, table
+from .console import out, show_entry, show_explained, show_purge, table
 from .options import LENIENT, with_settings
 
 SCORES = "scores.parquet"  # what the tunable rules find at their loosest thresholds, rows as in data and dropped
@@ -78,15 +78,10 @@ def purge(
 
 def _list() -> None:
     """Every rule on two lines, so that names are whole at any width."""
-    from ..rules.registry import RULES
-    from ..rules.table import WHOLE
+    from ..rules.table import lines
 
-    own = [
-        (r.name, r.code, r.action + ("" if r.default_on else " (off by default)"), r.threshold, r.description)
-        for r in RULES.values()
-    ]
-    for name, code, action, limit, finds in [*own, *WHOLE]:
-        show_entry(name, f"({code}): {action}" + (f", threshold {shown(limit)}" if limit else ""), finds)
+    for name, code, action, limit, description in lines():
+        show_entry(name, f"({code}): {action}" + (f", threshold {limit}" if limit else ""), description)
 
 
 def _write_scores(folder: Path, kept: Any, dropped: Any, config: EntpConfig) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from . import encoding as text
 from . import grounding as claims
 from . import language_mismatch as languages
@@ -18,14 +20,94 @@ from .repetition import repetition
 from .row import Check, Rule
 from .toxicity import flagged_words
 
-DATASET_RULES = (
-    "length_pileup", "length_percentile", "off_topic", "instruction_difficulty",
-    "exact_duplicate", "same_prompt", "near_duplicate", "semantic_duplicate", "contamination",
-)  # fmt: skip
-# Of the rules in `corpus`. Duplicates and contamination have settings of their own.
-DATASET_THRESHOLDS = {"length_pileup": 10.0, "length_percentile": 0.5, "off_topic": 1.0, "instruction_difficulty": 1.0}
-# Percentiles find as much in good data as in bad, and the last two run a model.
-DATASET_OFF = ("length_percentile", "off_topic", "instruction_difficulty")
+
+@dataclass(frozen=True)
+class DatasetRule:
+    """A rule that needs the whole dataset; its code is in `purge.dataset_rules`, `duplicates` or `contamination`.
+
+    Args:
+        name: the name that its findings carry.
+        code: its number in the rule library: F flags, D finds duplicates, K contamination.
+        action: drop | flag.
+        description: what it finds.
+        threshold: its default threshold; null for a rule without one.
+        setting: the setting that holds its threshold; "" where that is `purge_thresholds`.
+        default_on: whether it is in the default set.
+    """
+
+    name: str
+    code: str
+    action: str
+    description: str
+    threshold: float | None = None
+    setting: str = ""
+    default_on: bool = True
+
+
+DATASET_RULES: dict[str, DatasetRule] = {
+    rule.name: rule
+    for rule in (
+        DatasetRule(
+            "length_pileup", "F1", "flag", "unfinished answers that many of which have one same length", threshold=10.0
+        ),
+        DatasetRule(  # percentiles find as much in good data as in bad
+            "length_percentile",
+            "F11",
+            "flag",
+            "the shortest and longest percent of prompts, answers",
+            threshold=0.5,
+            default_on=False,
+        ),
+        DatasetRule(  # this and the next run a model
+            "off_topic",
+            "F20",
+            "flag",
+            "the percent of answers least like their question; embedder",
+            threshold=1.0,
+            default_on=False,
+        ),
+        DatasetRule(
+            "instruction_difficulty",
+            "F20",
+            "flag",
+            "IFD: the question makes the answer no likelier",
+            threshold=1.0,
+            default_on=False,
+        ),
+        DatasetRule("exact_duplicate", "D1", "drop", "the same row but for case, spaces and Unicode form"),
+        DatasetRule(
+            "same_prompt", "D2", "flag", "rows with the same prompt and different answers: kept, good to fuse"
+        ),
+        DatasetRule(
+            "near_duplicate",
+            "D3",
+            "drop",
+            "Jaccard similarity of 5-grams, by MinHash",
+            threshold=0.8,
+            setting="near_duplicate",
+        ),
+        DatasetRule(
+            "semantic_duplicate",
+            "D4",
+            "drop",
+            "cosine similarity of the embeddings",
+            threshold=0.97,
+            setting="semantic_duplicate",
+        ),
+        DatasetRule(
+            "contamination",
+            "K1, K2",
+            "drop",
+            "holds a benchmark's test item",
+            threshold=0.5,
+            setting="contamination_coverage",
+        ),
+    )
+}
+# Default thresholds of those whose threshold is set by `purge_thresholds`.
+DATASET_THRESHOLDS = {
+    name: rule.threshold for name, rule in DATASET_RULES.items() if rule.threshold is not None and not rule.setting
+}
 
 
 def _repair(name: str, code: str, check: Check, description: str, threshold: float | None = None) -> Rule:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from ..schema import Row
-from .registry import DATASET_OFF, DATASET_RULES, DATASET_THRESHOLDS, RULES
+from .registry import DATASET_RULES, DATASET_THRESHOLDS, RULES
 from .row import Rule
 
 # A row in which one of these rules found something that repair could not mend may feed a fusion or a repair by an LLM,
@@ -57,7 +57,9 @@ def selected(rules: Sequence[str], off: Sequence[str]) -> list[Rule]:
 
 def dataset_rules_off(rules: Sequence[str], off: Sequence[str]) -> set[str]:
     """The rules over the whole dataset (duplicates, contamination) that are not to run."""
-    wanted = set(rules) | (set(DATASET_RULES) - set(DATASET_OFF) if not rules or DEFAULT in rules else set())
+    wanted = set(rules)
+    if not rules or DEFAULT in rules:
+        wanted |= {name for name, rule in DATASET_RULES.items() if rule.default_on}
     return {name for name in DATASET_RULES if name in off or name not in wanted}
 
 

@@ -4,9 +4,12 @@ import re
 import sys
 from pathlib import Path
 
+from entp_hf.config import EntpConfig
 from entp_hf.purge import DATASET_RULES, RULES, Purge
+from entp_hf.purge.dataset_rules import CORPUS
+from entp_hf.rules.registry import DATASET_THRESHOLDS
 from entp_hf.rules.selection import BROKEN
-from entp_hf.rules.table import WHOLE, table
+from entp_hf.rules.table import lines, table
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "purge.md").read_text(encoding="utf-8")
 
@@ -14,8 +17,13 @@ GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "purge.md").read_text(en
 def test_the_table_is_that_of_the_registry():
     printed = re.search(r"<!-- table: [^>]*-->\n(.*?)\n<!-- end of table -->", GUIDE, re.S)
     assert printed is not None and printed.group(1) == table()
-    assert [entry[0] for entry in WHOLE] == list(DATASET_RULES)
-    assert all(f"`{name}`" in table() for name in RULES)
+    assert [line.name for line in lines()] == [*RULES, *DATASET_RULES]
+
+
+def test_a_dataset_rule_is_declared_as_it_runs():
+    settings = {rule.setting: rule.threshold for rule in DATASET_RULES.values() if rule.setting}
+    assert settings == {name: getattr(EntpConfig(), name) for name in settings}
+    assert set(CORPUS) == set(DATASET_THRESHOLDS)
 
 
 def test_the_rule_of_ones_own_works_as_printed(tmp_path, monkeypatch):
