@@ -72,7 +72,8 @@ _CUES = {
         r"|contact|reach"
         r"|ring|hotline|extension|landline|voicemail|handy|telefon\w*|rufen|ruf|anruf\w*|erreich\w*|mobil\w*|festnetz"
         r"|tel[eé]fono|m[oó]vil|celular|ll[aá]m\w*|t[eé]l[eé]phone|appel\w*|joindre|portable|telefone|ligue|chiam\w*"
-        r"|cellulare|numero di telefono|bel|telefoon)\b|\[EMAIL_\d+\]|@[\w-]+\.|\b(?:my|her|his|their|our|your) numbers?\b"
+        r"|cellulare|numero di telefono|bel|telefoon)\b|\[EMAIL_\d+\]|@[\w-]+\."
+        r"|\b(?:my|her|his|their|our|your) numbers?\b"
         r"|电话|手机|電話|携帯|전화|тел"
         r"|звон|هاتف|फ़ोन",
         re.I,
