@@ -105,5 +105,12 @@ def is_isolated(text: str, start: int, end: int) -> bool:
         return False
     following = text[end : end + _REACH].lstrip(" \t")[:1]
     return not (following.isupper() or following.isdigit() or following in ("-", "*", "•", "\n")) or after in (
-        *_QUOTES, ")", "]", "/", ",", ".", ";", ":",
-    )  # fmt: skip
+        *_QUOTES,
+        ")",
+        "]",
+        "/",
+        ",",
+        ".",
+        ";",
+        ":",
+    )
