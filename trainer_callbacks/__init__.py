@@ -2,7 +2,7 @@
 
 from entp_hf.trainer_callbacks import BenchmarkCallback
 
-trainer.add_callback(BenchmarkCallback(tasks=["entp_quiz"], every_steps=100))
+BenchmarkCallback(tasks=["entp_quiz"], every_steps=100).add_to(trainer)
 """
 
 from __future__ import annotations

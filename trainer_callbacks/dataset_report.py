@@ -1,4 +1,4 @@
-"""What a model is trained on: size, diversity and provenance of the rows, logged at the start."""
+"""Log size, diversity and provenance of the training data at the start of a training."""
 
 from __future__ import annotations
 
@@ -7,32 +7,37 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from .periodic import log_row
+from .periodic import FigureCallback
 
 logger = logging.getLogger(__name__)
-SAMPLE = 2000  # rows whose diversity is measured: distances are quadratic in them (ours)
+SAMPLE = 2000  # rows whose diversity is measured: distances are quadratic in them (not in the paper)
 
 
-class DatasetReportCallback(TrainerCallback):  # type: ignore[misc,unused-ignore]
-    """Log figures of `rows` (a dataset with `messages`; columns of `entp build` are used where they are there).
+class DatasetReportCallback(FigureCallback):
+    """Log figures of the training data once, before the first step; a resumed training does not log them again.
 
-    One row in `state.log_history`, and to the reporters: data_rows, data_turns (mean), data_answer_characters (mean),
-    data_origin_NAME (shares), data_parents (mean), data_novelsum and data_vendi of a seeded sample of 2,000 rows.
-    Without `embedder`, a sentence-transformers model, the last two are left out. What fails is logged, and training
-    goes on.
+    One row: data_rows, data_turns (mean), data_answer_characters (mean), data_origin_NAME (shares), data_parents
+    (mean), data_novelsum and data_vendi of a seeded sample of 2,000 rows. An error is logged and kept in `failures`;
+    training goes on.
+
+    Args:
+        rows: dataset with `messages`; columns of `entp build` are used where they are there.
+        embedder: sentence-transformers model for novelsum and Vendi; "": both are left out.
+        seed: seed of the sample.
+        cache_dir: folder of embeddings and converted models; "": $ENTP_CACHE or ~/.cache/entp.
     """
 
     def __init__(self, rows: Any, embedder: str = "", seed: int = 0, cache_dir: str = "") -> None:
         self.rows, self.embedder, self.seed, self.cache_dir = rows, embedder, seed, cache_dir
-        self.failures: list[str] = []
+        self.failures = []
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Compute and append the figures, on the main process."""
-        if not state.is_world_process_zero:
+        """Compute and log the figures, on the main process."""
+        if not state.is_world_process_zero or any("data_rows" in row for row in state.log_history):
             return
         try:
             figures = self.figures()
@@ -40,7 +45,7 @@ class DatasetReportCallback(TrainerCallback):  # type: ignore[misc,unused-ignore
             self.failures.append(f"{type(error).__name__}: {error}")
             logger.exception("the report on the training data failed; training goes on")
             return
-        log_row(figures, args, state, control)
+        self.log_row(figures, args, state, control)
         logger.info("training data: %s", figures)
 
     def figures(self) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The trained model, for whoever called the training."""
+"""Keep the trained model for the caller of the training."""
 
 from __future__ import annotations
 

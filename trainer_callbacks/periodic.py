@@ -1,19 +1,20 @@
-"""What the callbacks share: when to look at the model, and leaving the training as if nobody had looked."""
+"""Base classes of the callbacks: a schedule, evaluation without side effects, figures of their own in the log."""
 
 from __future__ import annotations
 
 import contextlib
-import inspect
 import logging
 import random
-from collections.abc import Iterator
-from typing import Any
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 logger = logging.getLogger(__name__)
+Value = TypeVar("Value")
 
 
 @contextlib.contextmanager
@@ -44,58 +45,161 @@ def undisturbed(model: Any, tokenizer: Any) -> Iterator[None]:
             torch.cuda.set_rng_state_all(cuda)
 
 
-def log_row(figures: dict[str, float], args: TrainingArguments, state: TrainerState, control: TrainerControl) -> None:
-    """A row of its own in `state.log_history`, and the same to the reporters (W&B, TensorBoard, Trackio, ...).
+class FigureCallback(TrainerCallback):  # type: ignore[misc,unused-ignore]
+    """A callback with figures of its own to log.
 
-    Not by the trainer's log(): called from on_step_end, it resets control.should_log, and the step's loss row is lost.
-    """
-    figures = {**figures, "epoch": state.epoch or 0.0}
-    state.log_history.append({**figures, "step": state.global_step})
-    for reporter in reporters():
-        reporter.on_log(args, state, control, logs=dict(figures))
-
-
-def reporters() -> list[TrainerCallback]:
-    """The trainer's reporting callbacks, from inside one of its calls.
-
-    A callback is given neither the trainer nor its list of callbacks, so they are looked for among the callers.
-    """
-    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
-    from transformers.trainer_callback import CallbackHandler
-
-    frame = inspect.currentframe()
-    while frame is not None:
-        handler = frame.f_locals.get("self")
-        if isinstance(handler, CallbackHandler):
-            known: tuple[type[TrainerCallback], ...] = tuple(INTEGRATION_TO_CALLBACK.values())
-            return [c for c in handler.callbacks if isinstance(c, known)]
-        frame = frame.f_back
-    return []
-
-
-class PeriodicCallback(TrainerCallback):  # type: ignore[misc,unused-ignore]
-    """Calls `look` every `every_steps` optimiser steps (0: never), at the end of epochs, and once after the last step.
-
-    Steps are the optimiser's, however many passes each takes. Runs on the main process only while the others wait, so
-    the model must be whole there: not with FSDP or DeepSpeed ZeRO-3. What `look` raises is logged and kept in
-    `failures`; training goes on.
+    transformers gives a callback neither the trainer nor the other callbacks. `callback.add_to(trainer)` adds it and
+    remembers the trainer, so that its figures reach every other callback: the console and all reporters. Passed in
+    `callbacks=[...]`, its figures are rows of `state.log_history`, and go to a running W&B or Trackio run; a warning
+    names the reporters of `report_to` that they do not reach.
     """
 
-    def __init__(self, every_steps: int = 0, at_end: bool = True, every_epoch: bool = False) -> None:
-        if every_steps < 0 or not (every_steps or at_end or every_epoch):
-            raise ValueError(f"every_steps is {every_steps}: give a positive number of steps, every_epoch or at_end")
+    trainer: Any = None
+    failures: list[str]
+
+    def add_to(self, trainer: Any) -> Self:
+        """Add this callback to `trainer` (a `transformers.Trainer`), and log through its callbacks; returns itself."""
+        self.trainer = trainer
+        if self not in trainer.callback_handler.callbacks:
+            trainer.add_callback(self)
+        return self
+
+    def log_row(
+        self,
+        figures: Mapping[str, float],
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+    ) -> None:
+        """Append `figures` to `state.log_history` as a row of their own, and hand them to the other callbacks.
+
+        Not by the trainer's log(): called from on_step_end, it resets control.should_log, and the step's loss row is
+        lost.
+        """
+        row = {**figures, "epoch": state.epoch or 0.0}
+        state.log_history.append({**row, "step": state.global_step})
+        if self.trainer is not None:
+            wanted = control.should_log
+            self.trainer.callback_handler.on_log(args, state, control, dict(row))
+            control.should_log = wanted
+            return
+        for name in reporters(args):
+            if name in TRACKERS:
+                track(name, {_shown(key): value for key, value in row.items()}, state.global_step)
+            elif name not in self._unreached():
+                self._unreached().add(name)
+                logger.warning(
+                    "%s: its figures are in state.log_history, but do not reach %s: add it by "
+                    "callback.add_to(trainer) instead of callbacks=[...]",
+                    type(self).__name__,
+                    name,
+                )
+
+    def _unreached(self) -> set[str]:
+        """Names of reporters that were warned of."""
+        found: set[str] = self.__dict__.setdefault("_warned_of", set())
+        return found
+
+
+TRACKERS = ("wandb", "trackio")  # a run of these is reached through their modules, as TRL's callbacks do it
+
+
+def reporters(args: TrainingArguments) -> list[str]:
+    """The names in `report_to`."""
+    names = args.report_to or []
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _shown(figure: str) -> str:
+    """The name under which transformers shows a figure to trackers: eval/... or train/..."""
+    return f"eval/{figure.removeprefix('eval_')}" if figure.startswith("eval_") else f"train/{figure}"
+
+
+def track(name: str, values: Mapping[str, Any], step: int) -> None:
+    """Log values to the running W&B or Trackio run; nothing where that package is not imported or has no run.
+
+    Args:
+        name: "wandb" or "trackio".
+        values: figures by name, or tables.
+        step: optimizer steps so far.
+    """
+    module = sys.modules.get(name)
+    if module is None or (name == "wandb" and module.run is None):
+        return
+    if name == "wandb":
+        module.log({**values, "train/global_step": step})  # the x axis that transformers defines for all figures
+    else:
+        module.log(dict(values), step=step)
+
+
+class PeriodicCallback(FigureCallback):
+    """Calls `look` at chosen steps, at the end of epochs, at the trainer's evaluations, and after the last step.
+
+    Runs on the main process only while the others wait, so the model must be whole there: not with FSDP or DeepSpeed
+    ZeRO-3. An error of `look` is logged and kept in `failures`; training goes on.
+
+    Args:
+        every_steps: optimizer steps between two looks, however many passes each takes; 0: never.
+        at_end: whether to look after the last step.
+        every_epoch: whether to look at the end of each epoch.
+        every_eval: whether to look at each evaluation of the trainer (`eval_strategy`). The figures join its metrics,
+            so `metric_for_best_model` and `load_best_model_at_end` can name one of them.
+        at_start: whether to look before the first step; None: where the trainer's `eval_on_start` is set.
+    """
+
+    def __init__(
+        self,
+        every_steps: int = 0,
+        at_end: bool = True,
+        every_epoch: bool = False,
+        every_eval: bool = False,
+        at_start: bool | None = None,
+    ) -> None:
+        if every_steps < 0 or not (every_steps or at_end or every_epoch or every_eval or at_start):
+            raise ValueError(
+                f"every_steps is {every_steps}: give a positive number of steps, every_epoch, every_eval, at_start or "
+                "at_end"
+            )
         self.every_steps, self.at_end, self.every_epoch = every_steps, at_end, every_epoch
-        self.failures: list[str] = []
+        self.every_eval, self.at_start = every_eval, at_start
+        self.failures = []
         self._looked_at = -1
+        self._figures: dict[str, float] = {}
 
     def look(
         self, args: TrainingArguments, state: TrainerState, model: Any, tokenizer: Any
     ) -> dict[str, float] | None:
-        """EvaluationSuite the model, which is in eval mode and without gradients; returns figures to be logged."""
+        """Evaluate the model, which is in eval mode and without gradients; returns figures to be logged."""
         raise NotImplementedError(f"{type(self).__name__} has to define look()")
 
     def after(self, state: TrainerState, control: TrainerControl) -> None:
-        """What follows a look, on every process."""
+        """Called after each look, on every process."""
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Look before the first step, where that is asked for; not again when a training is resumed."""
+        self._looked_at, self._figures = -1, {}
+        wanted = args.eval_on_start if self.at_start is None else self.at_start
+        if wanted and state.global_step == 0:
+            self._guarded(args, state, control, kwargs)
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Look where `every_eval` asks for it, and add the figures to the trainer's metrics."""
+        if not self.every_eval:
+            return
+        if self._looked_at != state.global_step:
+            self._guarded(args, state, control, kwargs)
+        figures = shared(self._figures)
+        if metrics is not None:
+            metrics.update(figures)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -123,14 +227,15 @@ class PeriodicCallback(TrainerCallback):  # type: ignore[misc,unused-ignore]
     def _guarded(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, kwargs: dict[str, Any]
     ) -> None:
-        self._looked_at = state.global_step
+        self._looked_at, self._figures = state.global_step, {}
         if state.is_world_process_zero:
             model, tokenizer = kwargs["model"], kwargs.get("processing_class")
             try:
                 with undisturbed(model, tokenizer):
                     figures = self.look(args, state, model, tokenizer)
                 if figures:
-                    log_row(figures, args, state, control)
+                    self._figures = dict(figures)
+                    self.log_row(figures, args, state, control)
             except Exception as error:
                 self.failures.append(f"step {state.global_step}: {type(error).__name__}: {error}")
                 logger.exception("%s failed at step %d; training goes on", type(self).__name__, state.global_step)
@@ -141,14 +246,19 @@ class PeriodicCallback(TrainerCallback):  # type: ignore[misc,unused-ignore]
     @staticmethod
     def agreed(decision: bool) -> bool:
         """The main process's decision, on every process."""
-        if processes() == 1:
-            return decision
-        told = [decision]
-        torch.distributed.broadcast_object_list(told, src=0)
-        return told[0]
+        return shared(decision)
+
+
+def shared(value: Value) -> Value:
+    """The main process's value, on every process."""
+    if processes() == 1:
+        return value
+    values = [value]
+    torch.distributed.broadcast_object_list(values, src=0)
+    return values[0]
 
 
 def processes() -> int:
     """How many processes train together."""
-    there = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return torch.distributed.get_world_size() if there else 1
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_world_size() if together else 1

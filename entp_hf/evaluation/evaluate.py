@@ -1,11 +1,13 @@
-"""What a model can do: lm-eval tasks run in this process, and the loss on held-out answers."""
+"""Evaluate a model: lm-eval tasks run in this process, and the loss on held-out answers."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.resources
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,45 @@ from .results import Evaluation, Metrics, read_results
 from .tasks import known_tasks, task_specs
 
 Files = Mapping[str, str | Mapping[str, str]]
+_GIT_HASH = threading.RLock()  # one evaluation at a time has lm-eval's function replaced
 
 
-def evaluate(*arguments: Any, **options: Any) -> Metrics:
-    """The metrics of `evaluate_items`, whose arguments it takes, as {task: {metric: value}}."""
-    return evaluate_items(*arguments, **options).metrics
+def evaluate(
+    model: Any,
+    adapter: str | None = None,
+    tasks: Sequence[str] = ("entp_quiz",),
+    limit: int | None = None,
+    batch_size: int = 8,
+    device: str = "auto",
+    files: Files | None = None,
+    tokenizer: Any = None,
+    num_fewshot: int | None = None,
+    apply_chat_template: bool = False,
+    cache_dir: str = "",
+    benchmark_dir: str = "",
+    gen_kwargs: str | None = None,
+    include_path: str = "",
+) -> Metrics:
+    """Evaluate a model on tasks; the arguments are those of `evaluate_items`.
+
+    Returns {task: {metric: value, metric_stderr: value, "n": items}}.
+    """
+    return evaluate_items(
+        model,
+        adapter,
+        tasks,
+        limit,
+        batch_size=batch_size,
+        device=device,
+        files=files,
+        tokenizer=tokenizer,
+        num_fewshot=num_fewshot,
+        apply_chat_template=apply_chat_template,
+        cache_dir=cache_dir,
+        benchmark_dir=benchmark_dir,
+        gen_kwargs=gen_kwargs,
+        include_path=include_path,
+    ).metrics
 
 
 def evaluate_items(
@@ -41,28 +77,42 @@ def evaluate_items(
     cache_dir: str = "",
     benchmark_dir: str = "",
     gen_kwargs: str | None = None,
+    include_path: str = "",
 ) -> Evaluation:
-    """Run tasks of ours (TASKS), the paper's benchmarks (BENCHMARKS) or other tasks of lm-eval.
+    """Evaluate a model on tasks with each item's value: our tasks (TASKS), the paper's (BENCHMARKS), any of lm-eval's.
 
-    `model` is a name or folder (see `models.resolve`), or a loaded model, which then needs `tokenizer`; `adapter` is a
-    folder of PEFT's. `limit` takes the first items of each task. `benchmark_dir` holds the items of the benchmarks,
-    else they come from the Hub. `files` gives a task its items from a file: {task: JSONL, JSON, CSV or Parquet file},
-    or {task: {split: file}} where few-shot examples come from another split. `gen_kwargs`: generation arguments over
-    the tasks' own, as lm-eval writes them. lm-eval's own tasks take some 10 s to be found. Raises ConfigError for an
-    unknown task, EntpError where items can't be had or memory runs out.
+    Args:
+        model: Hub id or folder (see `models.loading.resolve`), or a loaded model, which then needs `tokenizer`.
+        adapter: folder of a PEFT adapter for a `model` given by name.
+        tasks: names; those of lm-eval beside the paper's take some 10 s to be found.
+        limit: only the first items of each task; None: all.
+        batch_size: items in one forward pass.
+        device: auto, cpu, cuda or mps.
+        files: items of a task from a file: {task: JSONL, JSON, CSV or Parquet file}, or {task: {split: file}} where
+            few-shot examples come from another split.
+        tokenizer: of a loaded `model`.
+        num_fewshot: shots in place of the tasks' own.
+        apply_chat_template: whether prompts are rendered as a user's turn with the tokenizer's template.
+        cache_dir: folder of converted models; "": $ENTP_CACHE or ~/.cache/entp.
+        benchmark_dir: folder with the items of the paper's benchmarks; "": they come from the Hub.
+        gen_kwargs: generation arguments over the tasks' own, as lm-eval writes them: "temperature=0.7,top_p=0.9".
+        include_path: folder with further task definitions of lm-eval's form.
+
+    Raises:
+        ConfigError: a task that is not known.
+        EntpError: items that can't be had, or too little memory.
     """
     require("lm_eval", "eval", "evaluation")
     if not tasks:
         raise ConfigError([f"tasks: none given; known are {', '.join(known_tasks())} and lm-eval's own"])
-    from lm_eval import evaluator, simple_evaluate
+    from lm_eval import simple_evaluate
     from lm_eval.models.huggingface import HFLM
 
-    evaluator.get_git_commit_hash = lambda: None  # not ours, and git's "fatal: not a git repository" is on the screen
-    manager, specs = task_specs(tasks, dict(files or {}), benchmark_dir)
+    manager, specs = task_specs(tasks, dict(files or {}), benchmark_dir, include_path)
     loaded, tokenizer = load(model, adapter, device, tokenizer, cache_dir)
     lm = HFLM(pretrained=loaded, tokenizer=tokenizer, batch_size=batch_size)
     try:
-        with memory_advice("evaluation", "Lower batch_size"):
+        with memory_advice("evaluation", "Lower batch_size"), no_git_hash():
             found = simple_evaluate(
                 model=lm,
                 tasks=specs,
@@ -79,6 +129,27 @@ def evaluate_items(
     if found is None:
         raise EntpError("lm-eval gives results on the main process only; call evaluate there")
     return read_results(found, tasks)
+
+
+@contextlib.contextmanager
+def no_git_hash() -> Iterator[None]:
+    """Keep lm-eval from asking git for the working directory's commit, and put its function back afterwards.
+
+    The commit is not the package's, and outside a repository git prints "fatal: not a git repository".
+    """
+    from lm_eval import evaluator
+
+    with _GIT_HASH:
+        own = evaluator.get_git_commit_hash
+        evaluator.get_git_commit_hash = _no_commit
+        try:
+            yield
+        finally:
+            evaluator.get_git_commit_hash = own
+
+
+def _no_commit() -> None:
+    """The commit hash that lm-eval records."""
 
 
 def load(
@@ -127,12 +198,21 @@ def _as_messages(values: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"role": "user", "content": question}, {"role": "assistant", "content": values["output"]}]
 
 
-def heldout_loss(*arguments: Any, **options: Any) -> dict[str, float]:
+def heldout_loss(
+    model: Any,
+    adapter: str | None = None,
+    rows: Iterable[Mapping[str, Any]] | None = None,
+    batch_size: int = 4,
+    max_length: int = 512,
+    device: str = "auto",
+    cache_dir: str = "",
+    tokenizer: Any = None,
+) -> dict[str, float]:
     """Mean loss, in nats, over the assistant's tokens of rows; the arguments are those of `heldout_items`.
 
     Keys: loss, perplexity, tokens (counted), rows (with such tokens).
     """
-    sums, counts = heldout_items(*arguments, **options)
+    sums, counts = heldout_items(model, adapter, rows, batch_size, max_length, device, cache_dir, tokenizer)
     mean = sum(sums) / sum(counts)
     kept = sum(count > 0 for count in counts)
     return {"loss": mean, "perplexity": math.exp(min(mean, 700.0)), "tokens": sum(counts), "rows": kept}
@@ -148,10 +228,21 @@ def heldout_items(
     cache_dir: str = "",
     tokenizer: Any = None,
 ) -> tuple[list[float], list[int]]:
-    """For each of `rows` (column `messages`; None: `heldout_rows()`) the summed loss of its answers, and their tokens.
+    """For each row the summed loss of its answers, in nats, and the number of their tokens.
 
-    Tokens after max_length don't count; a row without any has 0 and 0. `model` and `adapter` as in `evaluate_items`.
-    Raises InputError if no row has one, EntpError for losses that are not numbers.
+    Args:
+        model: name, folder or loaded model, as in `evaluate_items`.
+        adapter: folder of a PEFT adapter for a `model` given by name.
+        rows: rows with `messages`; None: those of `heldout_rows()`.
+        batch_size: rows in one forward pass.
+        max_length: tokens of a row that are read; later ones don't count, and a row without any has 0 and 0.
+        device: auto, cpu, cuda or mps.
+        cache_dir: folder of converted models; "": $ENTP_CACHE or ~/.cache/entp.
+        tokenizer: of a loaded `model`.
+
+    Raises:
+        InputError: no row has an assistant token within max_length.
+        EntpError: losses that are not numbers.
     """
     require("torch", "models", "held-out loss")
     loaded, tokenizer = load(model, adapter, device, tokenizer, cache_dir)

@@ -1,7 +1,9 @@
-"""What lm-eval found, as plain figures: metrics of tasks, the value of each item, means over a benchmark's tasks."""
+"""Read lm-eval's results: metrics of tasks, the value of each item, means over a benchmark's tasks."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,10 +20,21 @@ Items = dict[str, dict[str, list[float]]]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`metrics`: {task: {metric: value, metric_stderr: value, "n": items}}. `items`: {task: {metric: [value]}}."""
+    """Figures of one model.
+
+    Attributes:
+        metrics: {task: {metric: value, metric_stderr: value, "n": items}}.
+        items: {task: {metric: [value of each item]}}.
+        task_hashes: {task: hash over the items' texts, prompts and targets}, computed as lm-eval computes it.
+        settings: what the figures depend on and how they came about: model, shots, limits, versions, date.
+        harness: lm-eval's own results without the samples, one for each of its runs.
+    """
 
     metrics: Metrics = field(default_factory=dict)
     items: Items = field(default_factory=dict)
+    task_hashes: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    harness: list[dict[str, Any]] = field(default_factory=list)
 
 
 def read_results(found: Mapping[str, Any], asked: Sequence[str]) -> Evaluation:
@@ -31,7 +44,28 @@ def read_results(found: Mapping[str, Any], asked: Sequence[str]) -> Evaluation:
         if name in BENCHMARKS and BENCHMARKS[name].pooled:
             items[name] = pooled(name, items)
             metrics[name] = summary(items[name])
-    return Evaluation(metrics, items)
+    hashes = task_hashes(found)
+    own = {key: value for key, value in found.items() if key != "samples"}
+    plain_form = json.loads(json.dumps({**own, "task_hashes": hashes}, default=_as_json))
+    return Evaluation(metrics, items, hashes, harness=[plain_form])
+
+
+def _as_json(value: Any) -> Any:
+    """A value of lm-eval's configurations as JSON: numbers of numpy as they are, functions by their names."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (set, frozenset, tuple)):
+        return sorted(map(str, value))
+    return str(getattr(value, "__name__", type(value).__name__))
+
+
+def task_hashes(found: Mapping[str, Any]) -> dict[str, str]:
+    """Hash of each task's items, as lm-eval's own command computes it: equal for equal texts, prompts and targets."""
+    keys = ("doc_hash", "prompt_hash", "target_hash")
+    return {
+        task: hashlib.sha256("".join(sample[key] for sample in samples for key in keys).encode()).hexdigest()
+        for task, samples in (found.get("samples") or {}).items()
+    }
 
 
 def plain(found: Mapping[str, Any]) -> Metrics:

@@ -14,7 +14,7 @@ from ..errors import ConfigError, InputError, require
 from ..execution.progress import Bar
 from .benchmarks import BENCHMARKS, check_folder, hub_spec, local_spec, task_folders, task_root
 
-ALIKE = 0.8  # difflib's ratio from which a name is taken for a slip of one of ours (ours)
+ALIKE = 0.8  # difflib's ratio from which a name is taken for a slip of one of ours (not in the paper)
 
 # Our own tasks, as lm-eval task configurations; `file` is in entp_hf/data unless another one is given. Answers are
 # scored as text after the question: a model of 135M parameters can't use letters A to D.
@@ -39,12 +39,12 @@ def known_tasks() -> list[str]:
     return [*TASKS, *BENCHMARKS]
 
 
-def check_tasks(tasks: Sequence[str], own: Sequence[str]) -> None:
+def check_tasks(tasks: Sequence[str], own: Sequence[str], include_path: str = "") -> None:
     """Raise ConfigError for names that neither `own` nor lm-eval has: at once where all of them are slips of ours."""
     others = [name for name in tasks if name not in own]
-    unknown = slips(others, own)
+    unknown = {} if include_path else slips(others, own)
     if len(unknown) < len(others):
-        names = _index().all_tasks
+        names = _index(include_path).all_tasks
         unknown = {name: get_close_matches(name, [*own, *names], n=3) for name in others if name not in names}
     if unknown:
         told = f"known are {', '.join(own)} and lm-eval's own"
@@ -67,30 +67,43 @@ def _written(name: str) -> bool:
 
 
 @functools.cache
-def _index() -> Any:
+def _index(include_path: str = "") -> Any:
     require("lm_eval", "eval", "evaluation")
     from lm_eval.tasks import TaskManager
 
     with Bar(1, "lm-eval's index of its tasks (10 s and more)", "index") as bar:
-        manager = TaskManager()
+        manager = TaskManager(include_path=include_path or None)
         bar.update()
     return manager
 
 
-def task_specs(tasks: Sequence[str], files: dict[str, Any], folder: str) -> tuple[Any, list[Any]]:
-    """The task manager, and what to ask it for: one configuration or name for each task; ConfigError if unknown."""
+def task_specs(
+    tasks: Sequence[str], files: dict[str, Any], folder: str, include_path: str = ""
+) -> tuple[Any, list[Any]]:
+    """lm-eval's task manager, and a configuration or name for each task.
+
+    Args:
+        tasks: names of tasks.
+        files: items from a file, by task.
+        folder: items of the paper's benchmarks; "": they come from the Hub.
+        include_path: folder with further task definitions; "": none.
+
+    Raises ConfigError for a task that is not known.
+    """
     from lm_eval.tasks import TaskManager
 
     local = [name for name in tasks if folder and name in BENCHMARKS and name not in files]
     if local:
         check_folder(folder)
-    check_tasks(tasks, known_tasks())
+    if include_path and not Path(include_path).is_dir():
+        raise ConfigError([f"include_path: {include_path} is no folder"])
+    check_tasks(tasks, known_tasks(), include_path)
     if problems := [
         f"files: {name!r} is not among the tasks {', '.join(tasks)}" for name in files if name not in tasks
     ]:
         raise ConfigError(problems)
     if any(name not in known_tasks() for name in tasks):
-        manager = _index()
+        manager = _index(include_path)
     else:
         some = any(name in BENCHMARKS for name in tasks)
         manager = TaskManager(include_defaults=False, include_path=task_folders() if some else None)

@@ -1,4 +1,4 @@
-"""What a training leaves beside the weights: its record, the model's card made of it, and the copy on the Hub."""
+"""Training record, model card and upload."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..cards.replaceable import front_matter, is_replaceable
 from ..errors import OutputError
 from ..io.manifest import Manifest
 
@@ -16,35 +17,28 @@ logger = logging.getLogger(__name__)
 RECORD, CARD, MANIFEST = "training.json", "README.md", "dataset_manifest.json"
 
 
-def write_record(folder: Path, record: Mapping[str, Any], model_path: str) -> None:
-    """training.json, a copy of the dataset's manifest where it has one, and README.md.
+def write_record(folder: Path, record: Mapping[str, Any], model_path: str) -> bool:
+    """Write training.json, a copy of the dataset's manifest where it has one, and the model card README.md.
 
-    A README.md that is there and not one of ours stays. `model_path` is where the base model was loaded from: its own
-    card, if one lies there, says its licence. A card that can't be written is logged: the model is saved all the same.
+    Args:
+        folder: output folder of the training.
+        record: contents of training.json.
+        model_path: folder that the base model was loaded from; the licence comes from its card, if one is there.
+
+    Returns whether README.md is the card of this training. A README.md that a person wrote stays; an error is logged,
+    for the model is saved all the same.
     """
     (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     card = folder / CARD
-    if card.exists() and not is_ours(card):
-        return
+    if not is_replaceable(card):
+        logger.warning("%s is not of this package or TRL and stays; no model card was written", card)
+        return False
     try:
         card.write_text(_card(folder, record, model_path), encoding="utf-8")
     except Exception:
         logger.exception("%s could not be written; the model is saved all the same", card)
-
-
-def is_ours(card: Path) -> bool:
-    """Whether a README.md is one that this package wrote."""
-    return "entp" in (_front_matter(card).get("tags") or [])
-
-
-def _front_matter(card: Path) -> dict[str, Any]:
-    from huggingface_hub import ModelCard
-
-    try:
-        found: dict[str, Any] = ModelCard.load(card, ignore_metadata_errors=True).data.to_dict()
-    except (OSError, ValueError):  # no front matter that could be read
-        return {}
-    return found
+        return False
+    return True
 
 
 def _card(folder: Path, record: Mapping[str, Any], model_path: str) -> str:
@@ -56,7 +50,7 @@ def _card(folder: Path, record: Mapping[str, Any], model_path: str) -> str:
     if source and place.is_dir() and (place / "manifest.json").is_file():
         shutil.copyfile(place / "manifest.json", folder / MANIFEST)
         manifest = Manifest.load(folder / MANIFEST)
-    base = _front_matter(Path(model_path) / CARD).get("license") if (Path(model_path) / CARD).is_file() else None
+    base = front_matter(Path(model_path) / CARD).get("license") if (Path(model_path) / CARD).is_file() else None
     licences: Sequence[str] = [base or "", *(source_licences(manifest) or [""])]
     on_hub = source if source and not place.exists() else ""
     link = MANIFEST if manifest else ""

@@ -1,8 +1,6 @@
 """Fine-tune a chat model on a dataset's `messages` with TRL, on the assistant's tokens only.
 
-    python -m entp_hf.training.sft --model HuggingFaceTB/SmolLM2-135M-Instruct --dataset out --output_dir out/sft
-
-`--dataset` is a folder that `entp build` wrote, a Parquet or JSONL file, or a Hub id.
+`entp train` and `python -m entp_hf.training` are its command line.
 """
 
 from __future__ import annotations
@@ -11,9 +9,7 @@ import dataclasses
 import json
 import logging
 import math
-import os
 import shutil
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,20 +18,20 @@ from typing import TYPE_CHECKING, Any
 from datasets import Dataset
 from datasets.utils import are_progress_bars_disabled
 
+from ..cards.replaceable import is_replaceable
 from ..config import EntpConfig
 from ..errors import ConfigError, EntpError, OutputError, memory_advice, require
 from ..evaluation.evaluate import heldout_loss
-from ..evaluation.tasks import task_specs
 from ..models.chat_template import given_template, training_template
 from ..models.loading import new_causal_lm, new_tokenizer, pick_device, pick_dtype, resolve
-from .artifacts import is_ours, push, write_record
+from .artifacts import push, write_record
 from .data import check_lengths, load_rows, messages_only
 from .options import SFTOptions
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
 
-__all__ = ["SFTOptions", "heldout_loss", "load_rows", "main", "train"]
+__all__ = ["SFTOptions", "heldout_loss", "load_rows", "train"]
 
 logger = logging.getLogger(__name__)
 OUT_OF_MEMORY = (
@@ -50,7 +46,8 @@ def train(
     """Train, save to `options.output_dir` with a model card, return the figures that training.json holds too.
 
     Keys: rows, rows_too_long (cut at max_length), rows_unusable (no assistant token left by the cut; not trained on),
-    steps, loss_first, loss_last, seconds, trainable_parameters, model, adapter (folder; "" with full).
+    steps, loss_first, loss_last, seconds, trainable_parameters, model, adapter (folder; "" with full), card (whether
+    the model card was written).
     Raises ConfigError, InputError, OutputError, ModelNotFound or MissingExtra before any training.
     """
     if problems := options.problems():
@@ -92,7 +89,7 @@ def train(
         seen = [getattr(callback, "results", {}) for callback in callbacks]  # those of benchmark callbacks
         evaluation = {name: value for results in seen for name, value in results.items()}
         record = {**figures, "options": dataclasses.asdict(options), "evaluation": evaluation, "losses": losses}
-        write_record(Path(options.output_dir), record, path)
+        figures["card"] = write_record(Path(options.output_dir), record, path)
         if options.push_to:
             push(options.output_dir, options.push_to, options.private)
     return figures
@@ -105,9 +102,14 @@ def _evaluation(options: SFTOptions) -> list[TrainerCallback]:
     require("lm_eval", "eval", "eval_tasks")
     from ..trainer_callbacks import BenchmarkCallback
 
-    task_specs(options.tasks(), {}, options.benchmark_dir)
-    given = {"limit": options.eval_limit or None, "benchmark_dir": options.benchmark_dir}
-    return [BenchmarkCallback(tasks=options.tasks(), cache_dir=options.cache_dir, **given)]
+    return [
+        BenchmarkCallback(
+            tasks=options.tasks(),
+            limit=options.eval_limit or None,
+            benchmark_dir=options.benchmark_dir,
+            cache_dir=options.cache_dir,
+        )
+    ]
 
 
 def last_checkpoint(folder: Path) -> str | None:
@@ -154,6 +156,7 @@ def _trainer(
     from trl import SFTTrainer  # type: ignore[attr-defined,unused-ignore]
 
     from ..trainer_callbacks import LossBarCallback
+    from ..trainer_callbacks.periodic import FigureCallback
 
     device = pick_device(options.device)
     set_seed(options.seed)  # before LoRA's first matrix is drawn
@@ -164,8 +167,9 @@ def _trainer(
         train_dataset=rows,
         processing_class=tokenizer,
         peft_config=None if options.full else _lora_config(options),
-        callbacks=list(callbacks),
     )
+    for callback in callbacks:
+        callback.add_to(trainer) if isinstance(callback, FigureCallback) else trainer.add_callback(callback)
     if trainer.pop_callback(ProgressCallback):
         trainer.add_callback(LossBarCallback)
     return trainer
@@ -229,7 +233,7 @@ def _lora_config(options: SFTOptions) -> Any:
 def _save(trainer: Any, tokenizer: Any, options: SFTOptions) -> None:
     folder = Path(options.output_dir)
     card = folder / "README.md"
-    theirs = card.read_bytes() if card.exists() and not is_ours(card) else None
+    theirs = card.read_bytes() if not is_replaceable(card) else None
     trainer.save_model(options.output_dir)  # on every process: sharded weights are gathered
     if not trainer.is_world_process_zero():
         return
@@ -244,24 +248,3 @@ def _save(trainer: Any, tokenizer: Any, options: SFTOptions) -> None:
     if options.merge:
         trainer.model.merge_and_unload().save_pretrained(folder / "merged")
         tokenizer.save_pretrained(folder / "merged")
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line: the fields of SFTOptions are its flags. Returns the exit status."""
-    require("transformers", "train", "fine-tuning")
-    from transformers import HfArgumentParser
-
-    kind: Any = SFTOptions
-    (options,) = HfArgumentParser(kind, prog="python -m entp_hf.training.sft").parse_args_into_dataclasses(arguments)
-    try:
-        figures = train(options)
-        if os.environ.get("RANK", "0") == "0":  # of several processes the main one tells
-            sys.stdout.write(json.dumps(figures, indent=1) + "\n")
-    except EntpError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -114,7 +114,7 @@ def test_tasks_of_lm_eval_from_a_file(tiny, tmp_path):
 
 
 def test_a_slip_is_told_without_lm_evals_index(monkeypatch):
-    monkeypatch.setattr(tasks, "_index", lambda: pytest.fail("the index was read"))
+    monkeypatch.setattr(tasks, "_index", lambda include_path="": pytest.fail("the index was read"))
     with pytest.raises(ConfigError, match=r"no task 'heldot'; known are heldout, entp_quiz, .* near it: heldout"):
         measure("none", None, EvaluationSuite(["heldot", "entp_quiz"]))
     real = ["cmmlu", "m_mmlu", "mmmlu", "truthfulqa_gl", "truthfulqa_mc1"]  # nearly ours, and lm-eval's

@@ -42,17 +42,17 @@ def trainer(tiny, folder, *callbacks, steps=4, **values):
         logging_steps=1,
         use_cpu=True,
         report_to="none",
-        save_strategy="no",
         seed=3,
         learning_rate=1e-3,
         bf16=False,
         disable_tqdm=True,
-        **values,
+        **{"save_strategy": "no", **values},
     )
     return transformers.Trainer(
         model=model,
         args=args,
         train_dataset=data,
+        eval_dataset=data[:2],
         processing_class=tokenizer,
         callbacks=list(callbacks),
         data_collator=transformers.default_data_collator,
@@ -84,18 +84,16 @@ def test_benchmark_rows_stand_beside_the_loss_rows_and_change_nothing(tiny, tmp_
     watched.train()
     assert set(losses(plain)) == {1, 2, 3, 4}
     assert losses(watched) == losses(plain)
-    rows = [row for row in watched.state.log_history if "benchmark_score" in row]
+    rows = [row for row in watched.state.log_history if "eval_score" in row]
     assert [row["step"] for row in rows] == [1, 2, 3, 4]  # the last one not again at the end
-    assert rows[1] == {"benchmark_score": 0.5, "benchmark_n": 2.0, "epoch": 0.5, "step": 2}
+    assert rows[1] == {"eval_score": 0.5, "eval_n": 2.0, "epoch": 0.5, "step": 2}
     json.dumps(watched.state.log_history)
     assert watched.processing_class.padding_side == side
     assert watched.model.config.use_cache == use_cache
     assert callback.failures == []
 
 
-def test_reporters_get_the_figures_while_they_are_open(tiny, tmp_path, monkeypatch):
-    from transformers.integrations import integration_utils
-
+def test_other_callbacks_get_the_figures_while_reporters_are_open(tiny, tmp_path):
     told = []
 
     class Reporter(transformers.TrainerCallback):
@@ -105,12 +103,12 @@ def test_reporters_get_the_figures_while_they_are_open(tiny, tmp_path, monkeypat
         def on_train_end(self, args, state, control, **kwargs):
             told.append("closed")
 
-    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "ours", Reporter)
-    benchmark, data = BenchmarkCallback(rude, every_steps=2), DatasetReportCallback(data_rows())
-    run = trainer(tiny, tmp_path, Reporter(), benchmark, data, steps=3)
+    run = trainer(tiny, tmp_path, Reporter(), steps=3)
+    BenchmarkCallback(rude, every_steps=2).add_to(run)
+    DatasetReportCallback(data_rows()).add_to(run)
     run.train()
-    assert [entry for entry in told if "benchmark_n" in entry[1]] == [
-        (step, ["benchmark_n", "benchmark_score", "epoch"]) for step in (2, 3)
+    assert [entry for entry in told if "eval_n" in entry[1]] == [
+        (step, ["epoch", "eval_n", "eval_score"]) for step in (2, 3)
     ]
     assert told[0][0] == 0
     assert "data_rows" in told[0][1]
@@ -150,7 +148,7 @@ def test_a_failing_benchmark_is_logged_and_training_goes_on(tiny, tmp_path, capl
     assert set(losses(run)) == {1, 2, 3, 4}
     assert callback.failures == [f"step {step}: RuntimeError: no such data set" for step in (2, 4)]
     assert "failed at step 2; training goes on" in caplog.text
-    assert not any("benchmark" in key for row in run.state.log_history for key in row)
+    assert not any("eval" in key for row in run.state.log_history for key in row)
 
 
 def test_only_the_main_process_looks(tiny, tmp_path):
@@ -169,8 +167,8 @@ def test_our_quiz_as_a_benchmark(tiny, tmp_path):
     run = trainer(tiny, tmp_path, callback, steps=1)
     run.train()
     assert callback.failures == []
-    (row,) = [row for row in run.state.log_history if "benchmark_entp_quiz_acc" in row]
-    assert row["benchmark_entp_quiz_n"] == 3
+    (row,) = [row for row in run.state.log_history if "eval_entp_quiz_acc" in row]
+    assert row["eval_entp_quiz_n"] == 3
 
 
 def test_samples_are_what_the_model_says_to_each_prompt_alone(tiny, tmp_path):
@@ -213,7 +211,7 @@ def test_steps_are_the_optimisers_under_gradient_accumulation(tiny, tmp_path):
     watched.train()
     plain = trainer(tiny, tmp_path, steps=3, gradient_accumulation_steps=2)  # seeds the random state when made
     plain.train()
-    assert [row["step"] for row in watched.state.log_history if "benchmark_score" in row] == [2, 3]
+    assert [row["step"] for row in watched.state.log_history if "eval_score" in row] == [2, 3]
     assert losses(watched) == losses(plain)
     assert set(losses(watched)) == {1, 2, 3}
 
@@ -222,7 +220,7 @@ def test_every_epoch(tiny, tmp_path):
     callback = BenchmarkCallback(rude, every_epoch=True, at_end=True)
     run = trainer(tiny, tmp_path, callback, steps=8)  # four steps an epoch
     run.train()
-    rows = [row for row in run.state.log_history if "benchmark_score" in row]
+    rows = [row for row in run.state.log_history if "eval_score" in row]
     assert [(row["step"], row["epoch"]) for row in rows] == [(4, 1.0), (8, 2.0)]
 
 
@@ -300,17 +298,31 @@ def test_of_two_processes_the_main_one_looks_and_decides_for_both(tmp_path):
 
 
 def test_the_benchmarks_mean_is_logged_and_its_parts_are_not(tiny, tmp_path, monkeypatch):
-    from entp_hf.evaluation import evaluate as evals
+    from entp_hf.trainer_callbacks import benchmark
 
+    from entp_hf.evaluation.results import Evaluation
+
+    (tmp_path / "mmlu" / "test").mkdir(parents=True)
+    (tmp_path / "mmlu" / "dev").mkdir()
+    item = "question,choice0,choice1,choice2,choice3,answer\nQ,a,b,c,d,0\n"
+    for part in ("test", "dev"):
+        (tmp_path / "mmlu" / part / f"anatomy_{part}.csv").write_text(item)
+    (tmp_path / "gsm8k_test.jsonl").write_text(json.dumps({"question": "1 + 1?", "answer": "#### 2"}) + "\n")
     found = {"mmlu_anatomy": {"acc": 0.0}, "mmlu": {"acc": 0.5}, "gsm8k_cot": {"acc": 0.25}}
     asked = {}
-    monkeypatch.setattr(evals, "evaluate", lambda model, **options: asked.update(options) or found)
-    callback = BenchmarkCallback(tasks=["mmlu", "gsm8k"], limit=2, benchmark_dir="here")
+    monkeypatch.setattr(
+        benchmark, "measure", lambda model, adapter, suite, tokenizer: asked.update(vars(suite)) or Evaluation(found)
+    )
+    callback = BenchmarkCallback(tasks=["mmlu", "gsm8k"], limit=2, benchmark_dir=str(tmp_path))
     run = trainer(tiny, tmp_path, callback, steps=1)
     run.train()
-    (row,) = [row for row in run.state.log_history if "benchmark_mmlu_acc" in row]
-    assert {name for name in row if name.startswith("benchmark")} == {"benchmark_mmlu_acc", "benchmark_gsm8k_cot_acc"}
-    assert (asked["limit"], asked["benchmark_dir"], asked["tasks"]) == (2, "here", ["mmlu", "gsm8k"])
+    (row,) = [row for row in run.state.log_history if "eval_mmlu_acc" in row]
+    assert {name for name in row if name.startswith("eval")} == {"eval_mmlu_acc", "eval_gsm8k_cot_acc"}
+    assert (asked["limit"], asked["benchmark_dir"], asked["tasks"]) == (
+        2,
+        str(tmp_path),
+        ["mmlu", "gsm8k"],
+    )
 
 
 def data_rows():
@@ -378,3 +390,144 @@ def test_the_card_is_filled_from_what_happened(tiny, tmp_path):
     failing = ModelCardCallback(lambda facts: facts["absent"])
     trainer(tiny, tmp_path / "c", failing, steps=1).train()
     assert failing.failures == ["KeyError: 'absent'"]
+
+
+STUB = "---\nlibrary_name: transformers\ntags:\n- generated_from_trainer\n- trl\n---\n# Model Card for out\n"
+
+
+def test_the_stub_that_trl_writes_at_a_checkpoint_gives_way_to_the_card_and_a_pushs_too(tiny, tmp_path):
+    class Stub(transformers.TrainerCallback):
+        def on_save(self, args, state, control, **kwargs):
+            (tmp_path / "README.md").write_text(STUB)
+
+    card = ModelCardCallback(lambda facts: f"# card of step {facts['steps']}\n")
+    run = trainer(tiny, tmp_path, Stub(), card, steps=2, save_strategy="steps", save_steps=1)
+    run.train()
+    assert (tmp_path / "README.md").read_text() == "# card of step 2\n"
+    assert card.written
+    run.create_model_card()  # as on a push: not added by add_to, so the trainer writes its own
+    assert "generated_from_trainer" in (tmp_path / "README.md").read_text()
+    ModelCardCallback(card.render).add_to(run)
+    run.create_model_card(model_name="x")
+    assert (tmp_path / "README.md").read_text() == "# card of step 2\n"
+
+
+def test_a_card_that_is_not_written_is_told(tiny, tmp_path, caplog):
+    (tmp_path / "README.md").write_text("# Mine\n")
+    card = ModelCardCallback(lambda facts: "# Ours\n")
+    trainer(tiny, tmp_path, card, steps=1).train()
+    assert (tmp_path / "README.md").read_text() == "# Mine\n"
+    assert not card.written and "no model card was written" in caplog.text
+
+
+def test_figures_reach_the_console_and_only_log_once(tiny, tmp_path, capsys):
+    run = trainer(tiny, tmp_path, steps=2)
+    BenchmarkCallback(rude, every_steps=2).add_to(run)
+    run.train()
+    out = capsys.readouterr().out
+    assert out.count("'eval_score'") == 1
+
+
+def test_a_callback_that_was_passed_in_a_list_tells_which_reporters_it_does_not_reach(tiny, tmp_path, caplog):
+    callback = BenchmarkCallback(rude, every_steps=1)
+    run = trainer(tiny, tmp_path, callback, steps=2)
+    run.args.report_to = ["tensorboard"]
+    run.train()
+    assert [row["step"] for row in run.state.log_history if "eval_score" in row] == [1, 2]
+    (told,) = [record.message for record in caplog.records if "do not reach" in record.message]
+    assert "tensorboard: add it by callback.add_to(trainer)" in told
+
+
+def test_a_callback_in_a_list_reaches_a_running_wandb_run_and_samples_are_a_table(tiny, tmp_path, monkeypatch):
+    import sys
+    import types
+
+    logged = []
+
+    class Table:
+        def __init__(self, columns, data):
+            self.columns, self.data = columns, data
+
+    wandb = types.ModuleType("wandb")
+    wandb.run, wandb.Table, wandb.log = object(), Table, logged.append
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    samples = SampleGenerationsCallback(["Hi"], every_steps=1, max_new_tokens=2)
+    run = trainer(tiny, tmp_path, BenchmarkCallback(rude, every_steps=1), samples, steps=2)
+    run.args.report_to = ["wandb"]
+    run.train()
+    figures = [entry for entry in logged if "eval/score" in entry]
+    assert [(entry["train/global_step"], entry["eval/score"]) for entry in figures] == [(1, 0.5), (2, 0.5)]
+    tables = [entry["samples"] for entry in logged if "samples" in entry]
+    assert [len(table.data) for table in tables] == [1, 2]
+    assert tables[-1].columns == ["step", "prompt", "text"]
+
+
+def test_a_look_before_the_first_step(tiny, tmp_path):
+    run = trainer(tiny, tmp_path, BenchmarkCallback(rude, at_start=True), steps=2)
+    run.train()
+    assert [row["step"] for row in run.state.log_history if "eval_score" in row] == [0, 2]
+
+
+def test_the_best_model_by_a_benchmark_is_loaded_at_the_end(tiny, tmp_path):
+    callback = BenchmarkCallback(falling([0.1, 0.9, 0.3]), every_eval=True, at_end=False)
+    wanted = {"metric_for_best_model": "acc", "greater_is_better": True}
+    wanted |= {"eval_strategy": "steps", "eval_steps": 1, "save_strategy": "steps", "save_steps": 1}
+    run = trainer(tiny, tmp_path, callback, steps=3, load_best_model_at_end=True, **wanted)
+    run.train()
+    assert callback.failures == []
+    assert run.state.best_model_checkpoint.endswith("checkpoint-2")
+    assert run.state.best_metric == 0.9
+    assert [row["eval_acc"] for row in run.state.log_history if "eval_acc" in row] == [0.1, 0.9, 0.3]
+
+
+def test_after_a_resume_patience_counts_on_and_nothing_is_logged_twice(tiny, tmp_path):
+    wanted = {"metric": "acc", "every_steps": 1, "patience": 3}
+    prompts = SampleGenerationsCallback(["Hi"], every_steps=1, max_new_tokens=2)
+    first = trainer(
+        tiny,
+        tmp_path,
+        StopOnBenchmarkCallback(falling([0.5, 0.4, 0.3]), **wanted),
+        DatasetReportCallback(data_rows()),
+        prompts,
+        steps=3,
+        save_strategy="steps",
+        save_steps=1,
+    )
+    first.train()
+    stop = StopOnBenchmarkCallback(falling([0.2, 0.1, 0.05, 0.04]), **wanted)
+    again = SampleGenerationsCallback(["Hi"], every_steps=1, max_new_tokens=2)
+    report = DatasetReportCallback(data_rows())
+    second = trainer(tiny, tmp_path, stop, report, again, steps=8, save_strategy="steps", save_steps=1)
+    second.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    assert second.state.global_step == 4  # 0.4 in the checkpoint's log, 0.2 and 0.1 after it
+    assert stop.best == 0.5
+    assert sum("data_rows" in row for row in second.state.log_history) == 1
+    steps = [json.loads(line)["step"] for line in (tmp_path / "samples.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3, 4]
+    assert [sample["step"] for sample in again.samples] == [1, 2, 3, 4]
+
+
+def test_wrong_tasks_and_figures_are_told_when_the_callback_is_made(tmp_path):
+    pytest.importorskip("lm_eval", reason="tasks need lm-eval")
+    from entp_hf.errors import EntpError
+
+    with pytest.raises(EntpError, match="no task 'entp_quizz'.*near it: entp_quiz"):
+        BenchmarkCallback(tasks=["entp_quizz"], every_steps=1000)
+    with pytest.raises(EntpError, match="benchmark_dir: absent is no folder"):
+        BenchmarkCallback(tasks=["mmlu"], benchmark_dir="absent")
+    with pytest.raises(ValueError, match="limits_: no such option of tasks; known are limit"):
+        BenchmarkCallback(tasks=["entp_quiz"], limits_=3)
+    with pytest.raises(ValueError, match="give a list"):
+        BenchmarkCallback(tasks="entp_quiz")
+    with pytest.raises(ValueError, match=r"metric: 'entp_quiz_accnorm' .* did you mean 'entp_quiz_acc_norm'"):
+        StopOnBenchmarkCallback(tasks=["entp_quiz"], metric="entp_quiz_accnorm", every_steps=1000)
+    StopOnBenchmarkCallback(tasks=["entp_quiz", "heldout"], metric="eval_heldout_loss", every_steps=1000)
+
+
+def test_heldout_rows_are_a_task_of_callbacks(tiny, tmp_path):
+    callback = BenchmarkCallback(tasks=["heldout"], limit=3)
+    run = trainer(tiny, tmp_path, callback, steps=1)
+    run.train()
+    assert callback.failures == []
+    (row,) = [row for row in run.state.log_history if "eval_heldout_loss" in row]
+    assert row["eval_heldout_n"] == 3
