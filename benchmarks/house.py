@@ -42,7 +42,7 @@ LAYERS = [
     ["__init__"],
     ["webapp"],
     ["cli"],
-    ["__main__"],
+    ["__main__", "sft"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

@@ -53,21 +53,6 @@ def with_settings(command: Command, shown: Collection[str] = (), examples: Seque
     return made
 
 
-def with_options(command: Command, options: type, own: Collection[str]) -> Command:
-    """Give `command(options, ...)` a flag for every field of the dataclass `options` but those in `own`."""
-    types = typing.get_type_hints(options)
-
-    def make(given: dict[str, Any], problems: list[str]) -> Any:
-        for name, value in given.items():
-            if not isinstance(value, (float, int) if types[name] is float else types[name]):
-                problems.append(f"{name}: {value!r} is not of type {types[name].__name__}")
-        if problems:
-            raise ConfigError(problems)
-        return options(**given)
-
-    return _with_flags(command, options, make, lambda _: "Training", own, [], types)
-
-
 def _with_flags(
     command: Command,
     settings: type,
@@ -81,8 +66,8 @@ def _with_flags(
     types = typing.get_type_hints(settings)
     fields = {field.name: field for field in dataclasses.fields(settings) if field.name not in skip}
     off = {f"no_{name}": name for name in fields if types[name] is bool}
-    flags = [_flag(field, panel(name), name in shown) for name, field in fields.items()]
-    flags += [_off(name) for name in off] + [_HELP_ALL] * (len(shown) < len(fields))
+    flags = [flag(field, panel(name), name in shown) for name, field in fields.items()]
+    flags += [off_flag(name) for name in off] + [_HELP_ALL] * (len(shown) < len(fields))
     context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     known = [*fields, *off]
 
@@ -100,7 +85,8 @@ def _with_flags(
     return run
 
 
-def _flag(setting: dataclasses.Field[Any], panel: str, shown: bool) -> inspect.Parameter:
+def flag(setting: dataclasses.Field[Any], panel: str, shown: bool) -> inspect.Parameter:
+    """The option `--NAME` of a setting, hidden in the help unless `shown`."""
     default = setting.default if setting.default_factory is dataclasses.MISSING else setting.default_factory()
     name = f"--{setting.name.replace('_', '-')}"
     off = f"; off: --no-{name[2:]}" if isinstance(default, bool) else ""
@@ -139,7 +125,7 @@ _HELP_ALL = inspect.Parameter(
 )
 
 
-def _off(name: str) -> inspect.Parameter:
+def off_flag(name: str) -> inspect.Parameter:
     """`--no-NAME`, an option of its own and hidden: beside `--NAME` its column would cut both names at 80 columns."""
     annotation = Annotated[bool, typer.Option(f"--{name.replace('_', '-')}", hidden=True)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation)

@@ -216,18 +216,22 @@ def headlines(found: Evaluation) -> Iterator[tuple[str, str, str]]:
 COMPARED = ("limit", "limits", "num_fewshot", "apply_chat_template", "gen_kwargs", "seeds")  # equal, or no comparison
 
 
-def differing(before: Evaluation, after: Evaluation) -> list[str]:
-    """Settings under which two evaluations can't be compared item by item, in words; [] if there are none.
+def differing_settings(before: Evaluation, suite: EvaluationSuite) -> list[str]:
+    """Settings of a suite under which items can't be paired with an earlier evaluation's, in words; [] if none.
 
-    Files of earlier releases have no settings; of those only the number of items is compared.
+    Files of earlier releases have no settings; they are compared by the numbers of items alone.
     """
+    now = json.loads(json.dumps({**dataclasses.asdict(suite), "seeds": SEEDS}))
+    return [
+        f"{name}: {before.settings[name]!r} there, {now[name]!r} here"
+        for name in COMPARED
+        if name in before.settings and before.settings[name] != now[name]
+    ]
+
+
+def differing(before: Evaluation, after: Evaluation) -> list[str]:
+    """Tasks whose items differ between two evaluations, in words; [] if there are none."""
     found = []
-    if before.settings:
-        found += [
-            f"{name}: {before.settings.get(name)!r} there, {after.settings.get(name)!r} here"
-            for name in COMPARED
-            if before.settings.get(name) != after.settings.get(name)
-        ]
     for task in sorted(before.items.keys() & after.items.keys()):
         hashes = before.task_hashes.get(task), after.task_hashes.get(task)
         if all(hashes) and hashes[0] != hashes[1]:

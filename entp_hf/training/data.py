@@ -11,21 +11,25 @@ from ..errors import InputError
 from ..models.chat_template import encode, logger
 
 
-def load_rows(dataset: str) -> Dataset:
-    """The rows of `dataset`: an `entp build` folder, a Parquet or JSON(L) file, or a Hub id (split train)."""
+def load_rows(dataset: str, split: str = "train") -> Dataset:
+    """Load a split of a dataset: an `entp build` folder, a Parquet or JSON(L) file, or a Hub id."""
     place = Path(dataset)
     if dataset and place.is_dir():
-        files = [place / "data" / "train.parquet", place / "train.parquet"]
+        files = [place / "data" / f"{split}.parquet", place / f"{split}.parquet"]
         place = next((file for file in files if file.is_file()), place)
         if place.is_dir():
-            raise InputError(f"{dataset}: holds no data/train.parquet or train.parquet; give a folder of entp build")
+            raise InputError(
+                f"{dataset}: holds no data/{split}.parquet or {split}.parquet; give a folder of entp build"
+            )
+    if place.is_file() and split != "train" and place.stem != split:
+        raise InputError(f"{dataset}: is one file and has no split {split!r}; give a folder or a Hub id that has one")
     form = {".parquet": "parquet", ".jsonl": "json", ".json": "json"}.get(place.suffix)
     if place.is_file() and not form:
         raise InputError(f"{dataset}: is no .parquet, .jsonl or .json file")
     try:
         if place.is_file():
             return load_dataset(form, data_files=str(place), split="train")
-        return load_dataset(dataset, split="train")
+        return load_dataset(dataset, split=split)
     except Exception as error:  # datasets wraps what goes wrong in a dozen types, Hub transport errors among them
         what = "can't be read" if place.is_file() else "is no folder or file, and no dataset of the Hub"
         raise InputError(f"dataset {dataset!r}: {what}: {type(error).__name__}: {error}") from error

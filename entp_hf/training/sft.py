@@ -20,7 +20,7 @@ from datasets.utils import are_progress_bars_disabled
 
 from ..cards.replaceable import is_replaceable
 from ..config import EntpConfig
-from ..errors import ConfigError, EntpError, OutputError, memory_advice, require
+from ..errors import ConfigError, EntpError, ModelNotFound, OutputError, memory_advice, require
 from ..evaluation.evaluate import heldout_loss
 from ..models.chat_template import given_template, training_template
 from ..models.loading import new_causal_lm, new_tokenizer, pick_device, pick_dtype, resolve
@@ -35,8 +35,15 @@ __all__ = ["SFTOptions", "heldout_loss", "load_rows", "train"]
 
 logger = logging.getLogger(__name__)
 OUT_OF_MEMORY = (
-    "Lower batch_size and raise gradient_accumulation by as much, lower max_length, or turn on gradient_checkpointing"
+    "Lower per_device_train_batch_size and raise gradient_accumulation_steps by as much, lower max_length, or turn on "
+    "gradient_checkpointing"
 )
+LORA = ("lora_", "use_rslora", "use_dora")  # beginnings of ModelConfig's fields that are PEFT's
+LORA_NAMES = {  # TRL's name: PEFT's
+    "lora_task_type": "task_type",
+    "lora_modules_to_save": "modules_to_save",
+    "lora_target_parameters": "target_parameters",
+}
 _OURS = ("adapter_*", "checkpoint-*", "merged", "model*.safetensors*", "training.json")  # what `overwrite` removes
 
 
@@ -57,13 +64,16 @@ def train(
     checkpoint = _check_output(options)
     callbacks = [*callbacks, *_evaluation(options)]
     rows = messages_only(load_rows(options.dataset) if rows is None else rows)
+    eval_rows = None
+    if options.trl.get("eval_strategy", "no") != "no" or options.trl.get("eval_on_start"):
+        eval_rows = messages_only(load_rows(options.dataset, "test"))
     path = resolve(options.model, options.cache_dir or str(EntpConfig().cache_path()))
     tokenizer = new_tokenizer(path)
     if options.chat_template:
         tokenizer.chat_template = given_template(options.chat_template)
     own_template, tokenizer.chat_template = tokenizer.chat_template, training_template(tokenizer)
     lengths = check_lengths(rows, tokenizer, options.max_length)
-    trainer = _trainer(options, rows, path, tokenizer, callbacks)
+    trainer = _trainer(options, rows, eval_rows, path, tokenizer, callbacks)
     trainable = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
     if options.overwrite and not options.resume and trainer.is_world_process_zero():
         _remove_earlier(Path(options.output_dir))
@@ -149,7 +159,12 @@ def _remove_earlier(folder: Path) -> None:
 
 
 def _trainer(
-    options: SFTOptions, rows: Dataset, path: str, tokenizer: Any, callbacks: Sequence[TrainerCallback]
+    options: SFTOptions,
+    rows: Dataset,
+    eval_rows: Dataset | None,
+    path: str,
+    tokenizer: Any,
+    callbacks: Sequence[TrainerCallback],
 ) -> Any:
     from transformers import set_seed
     from transformers.trainer_callback import ProgressCallback
@@ -158,13 +173,19 @@ def _trainer(
     from ..trainer_callbacks import LossBarCallback
     from ..trainer_callbacks.periodic import FigureCallback
 
+    class Trainer(SFTTrainer):  # type: ignore[misc,unused-ignore]
+        """TRL's trainer without its stub of a model card: the card is written at the end, from the record."""
+
+        def create_model_card(self, *_: Any, **__: Any) -> None:
+            """Write nothing."""
+
     device = pick_device(options.device)
     set_seed(options.seed)  # before LoRA's first matrix is drawn
-    model = new_causal_lm(path, device)
-    trainer = SFTTrainer(
-        model=model.float() if options.full else model,  # bf16 weights are too coarse for full training's small steps
+    trainer = Trainer(
+        model=_model(options, path, device),
         args=_sft_config(options, device),
         train_dataset=rows,
+        eval_dataset=eval_rows,
         processing_class=tokenizer,
         peft_config=None if options.full else _lora_config(options),
     )
@@ -173,6 +194,45 @@ def _trainer(
     if trainer.pop_callback(ProgressCallback):
         trainer.add_callback(LossBarCallback)
     return trainer
+
+
+def _model(options: SFTOptions, path: str, device: str) -> Any:
+    """The base model, with TRL's settings of a ModelConfig where any are given."""
+    given = _of(options, "ModelConfig")
+    loading = {
+        name: value for name, value in given.items() if not name.startswith(("lora_", "use_rslora", "use_dora"))
+    }
+    if not loading and not options.trl.get("model_init_kwargs") and not options.trl.get("trust_remote_code"):
+        plain = new_causal_lm(path, device)
+        # bf16 weights are too coarse for full training's small steps
+        return plain.float() if options.full else plain
+    from transformers import AutoModelForCausalLM
+    from trl import ModelConfig, get_quantization_config  # type: ignore[attr-defined,unused-ignore]
+
+    config = ModelConfig(**{"dtype": "auto", **given})
+    if config.load_in_4bit or config.load_in_8bit:
+        require("bitsandbytes", "train", "load_in_4bit and load_in_8bit")
+    values = {
+        "dtype": config.dtype,
+        "revision": config.model_revision,
+        "attn_implementation": config.attn_implementation,
+        "trust_remote_code": bool(options.trl.get("trust_remote_code")),
+        **(options.trl.get("model_init_kwargs") or {}),
+    }
+    quantization = get_quantization_config(config)
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(path, quantization_config=quantization, **values)
+    except (OSError, ValueError, ImportError) as error:
+        raise ModelNotFound(f"{options.model}: can't be loaded with {given}: {error}") from error
+    return model if quantization else model.to(device)
+
+
+def _of(options: SFTOptions, kind: str) -> dict[str, Any]:
+    """Those of TRL's further settings that are fields of its class `kind`."""
+    import trl
+
+    names = {field.name for field in dataclasses.fields(getattr(trl, kind))}
+    return {name: value for name, value in options.trl.items() if name in names}
 
 
 def _finite_losses(trainer: Any) -> list[tuple[int, float]]:
@@ -190,7 +250,7 @@ def _sft_config(options: SFTOptions, device: str) -> Any:
     known = {field.name for field in dataclasses.fields(SFTConfig)}
     name = "activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing"
     checkpointing: dict[str, Any] = {name: options.gradient_checkpointing}
-    return SFTConfig(
+    values: dict[str, Any] = dict(
         output_dir=options.output_dir,
         max_steps=options.max_steps or -1,
         num_train_epochs=options.epochs,
@@ -208,26 +268,36 @@ def _sft_config(options: SFTOptions, device: str) -> Any:
         logging_first_step=True,
         save_strategy="steps" if options.save_steps else "no",
         save_steps=options.save_steps or 500,
-        report_to=options.report_to,
+        report_to=options.report_to.split(","),
         use_cpu=device == "cpu",
         **checkpointing,
         bf16=pick_dtype(device) is torch.bfloat16,
         dataloader_pin_memory=device.startswith("cuda"),
         disable_tqdm=are_progress_bars_disabled(),  # theirs would go with the command line's TRANSFORMERS_VERBOSITY
     )
+    try:
+        return SFTConfig(**{**values, **_of(options, "SFTConfig")})
+    except (TypeError, ValueError, ImportError) as error:
+        raise ConfigError([f"TRL refuses the settings: {error}"]) from error
 
 
 def _lora_config(options: SFTOptions) -> Any:
     from peft import LoraConfig
 
     names = options.lora_targets.split(",")
-    return LoraConfig(
-        r=options.lora_r,
-        lora_alpha=options.lora_alpha,
-        lora_dropout=options.lora_dropout,
-        task_type="CAUSAL_LM",
-        target_modules=names[0] if names == ["all-linear"] else names,
-    )
+    further = {
+        LORA_NAMES.get(name, name): value
+        for name, value in _of(options, "ModelConfig").items()
+        if name.startswith(LORA)
+    }
+    values: dict[str, Any] = {
+        "r": options.lora_r,
+        "lora_alpha": options.lora_alpha,
+        "lora_dropout": options.lora_dropout,
+        "task_type": "CAUSAL_LM",
+        "target_modules": names[0] if names == ["all-linear"] else names,
+    }
+    return LoraConfig(**{**values, **further})
 
 
 def _save(trainer: Any, tokenizer: Any, options: SFTOptions) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 from datasets import Dataset
+from entp_hf.cards.replaceable import is_ours
 from example_run import manifest
 from example_run import rows as example_rows
 from local_hub import LocalHub
@@ -20,10 +21,10 @@ from entp_hf.models.chat_template import encode, training_template
 from entp_hf.models.loading import load_causal_lm, load_tokenizer, new_causal_lm, new_tokenizer
 from entp_hf.pipeline.result import Result
 from entp_hf.reporting.formatting import num
-from entp_hf.training.artifacts import is_ours
+from entp_hf.training.arguments import read_arguments
 from entp_hf.training.data import load_rows
 from entp_hf.training.options import SFTOptions
-from entp_hf.training.sft import last_checkpoint, main, train
+from entp_hf.training.sft import last_checkpoint, train
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 pytest.importorskip("trl", reason="training needs trl")
@@ -283,30 +284,15 @@ def test_a_training_killed_in_the_middle_goes_on(tiny, tmp_path, rows):
     from safetensors.torch import load_file
 
     rows.to_parquet(tmp_path / "train.parquet")
-    flags = [
-        "--model",
-        tiny,
-        "--dataset",
-        str(tmp_path / "train.parquet"),
-        "--device",
-        "cpu",
-        "--cache_dir",
-        CACHE,
-        "--max_steps",
-        "12",
-        "--batch_size",
-        "2",
-        "--learning_rate",
-        "0.01",
-        "--save_steps",
-        "1",
-    ]
-    assert main([*flags, "--output_dir", str(tmp_path / "whole")]) == 0
+    flags = [str(tmp_path / "train.parquet"), f"--model_name_or_path={tiny}"]
+    flags += ["--device=cpu", f"--cache_dir={CACHE}"]
+    flags += ["--max_steps=12", "--per_device_train_batch_size=2", "--learning_rate=0.01", "--save_steps=1"]
+    train(read_arguments([*flags, f"--output_dir={tmp_path / 'whole'}"]))
     out = tmp_path / "out"
     slow = "import time, transformers.trainer_callback as t; d = t.DefaultFlowCallback; s = d.on_step_end\n"
     slow += "d.on_step_end = lambda *a, **k: (time.sleep(0.5), s(*a, **k))[1]\n"  # so that the kill finds it at work
-    slow += "from entp_hf.training.sft import main; main()"
-    run = subprocess.Popen([sys.executable, "-c", slow, *flags, "--output_dir", str(out)], stdout=subprocess.DEVNULL)
+    slow += "import runpy; runpy.run_module('entp_hf.training', run_name='__main__')"
+    run = subprocess.Popen([sys.executable, "-c", slow, *flags, "-o", str(out)], stdout=subprocess.DEVNULL)
     until = time.monotonic() + 120
     while not (out / "checkpoint-3").exists() and time.monotonic() < until:
         time.sleep(0.1)
@@ -314,7 +300,7 @@ def test_a_training_killed_in_the_middle_goes_on(tiny, tmp_path, rows):
     run.wait()
     assert (out / "checkpoint-3").exists()
     assert not (out / "adapter_model.safetensors").exists()
-    assert main([*flags, "--output_dir", str(out), "--resume", "True"]) == 0
+    train(read_arguments([*flags, f"--output_dir={out}", "--resume_from_checkpoint=True"]))
     whole, resumed = (load_file(folder / "adapter_model.safetensors") for folder in (tmp_path / "whole", out))
     assert all(torch.allclose(resumed[name], whole[name], atol=1e-5) for name in whole)
 
@@ -357,7 +343,9 @@ def test_out_of_memory_names_the_settings(tiny, tmp_path, rows, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     monkeypatch.setattr("trl.SFTTrainer.train", fails)
-    with pytest.raises(EntpError, match="training: out of memory .*batch_size.*gradient_checkpointing"):
+    with pytest.raises(
+        EntpError, match=r"training: out of memory .*per_device_train_batch_size.*gradient_checkpointing"
+    ):
         train(options(tiny, tmp_path / "out"), rows)
 
     def other(self, **given):
@@ -439,16 +427,6 @@ def test_example_configurations_of_accelerate_are_read_by_it():
     folder = Path(__file__).parents[2] / "docs" / "accelerate"
     kinds = {f.stem: config_args.load_config_from_file(str(f)).distributed_type for f in folder.glob("*.yaml")}
     assert kinds == {"fsdp": "FSDP", "deepspeed_zero3": "DEEPSPEED"}
-
-
-def test_command_line(tiny, tmp_path, rows, capsys):
-    rows.to_parquet(tmp_path / "train.parquet")
-    flags = ["--model", tiny, "--dataset", str(tmp_path), "--output_dir", str(tmp_path / "out"), "--device", "cpu"]
-    assert main([*flags, "--max_steps", "1", "--cache_dir", CACHE]) == 0
-    out = capsys.readouterr().out
-    assert json.loads(out[out.index("{\n") :])["steps"] == 1
-    assert main(flags) == 2
-    assert "is not empty" in capsys.readouterr().err
 
 
 def test_smollm2_learns_two_rows(tmp_path, rows):
