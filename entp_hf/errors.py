@@ -69,6 +69,17 @@ class StageError(EntpError):
         super().__init__(f"{stage}: {message}{where}")
 
 
+class BatchWritten(EntpError):
+    """Not a failure: the requests of a stage were written to a batch file, and the run waits for their replies."""
+
+    def __init__(self, count: int, paths: Sequence[str]) -> None:
+        self.count, self.paths = count, list(paths)
+        super().__init__(
+            f"{count:,} requests are in {', '.join(self.paths)}. Have them answered, import the results with "
+            "`entp cache import RESULTS.jsonl`, and run the same command again"
+        )
+
+
 def require(package: str, extra: str, what: str) -> None:
     """Raise `MissingExtra` unless `package` (an import name) can be found. The one place that checks extras."""
     if importlib.util.find_spec(package) is None:

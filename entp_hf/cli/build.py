@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from ..config import SMOLLM2, WRITER, EntpConfig
-from ..errors import ConfigError, InputError
+from ..errors import BatchWritten, ConfigError, InputError
 from ..io.output_folder import output_folder
 from ..models.known import KNOWN
 from ..reporting.formatting import raw
@@ -63,6 +65,10 @@ def build(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be done, and call nothing")] = False,
     sample: Annotated[int, typer.Option(help="groups that --dry-run asks, to know how long replies are", min=0)] = 0,
     emit: Annotated[str | None, typer.Option(help="preference: as --emit-preference")] = None,
+    batch: Annotated[
+        Path | None, typer.Option(help="write the calls that the next stage would make to this file, and stop")
+    ] = None,
+    batch_form: Annotated[str, typer.Option(help="openai (also Mistral, vLLM, ...) | anthropic | gemini")] = "openai",
 ) -> None:
     """Make a hybrid dataset of INPUT: rate, correct, purge, cluster, mix. Writes data, manifest, card and report.
 
@@ -83,7 +89,7 @@ def build(
         raise InputError("--sample: only --dry-run asks a sample; a run asks everything")
     inputs, output = given(inputs, output)
     hint(config)
-    with output_folder(output, overwrite) as folder:
+    with _batching(config, batch, batch_form, overwrite), output_folder(output, overwrite) as folder:
         from ..pipeline.run import run
 
         result = run(inputs, config)
@@ -93,6 +99,28 @@ def build(
     out.print(f"\nDataset, manifest, card and report are in [bold]{escape(str(output))}[/bold]; open report.html.")
     if result.manifest["fusion"]["no_replies"]:
         raise typer.Exit(NO_REPLIES)
+
+
+@contextmanager
+def _batching(config: EntpConfig, path: Path | None, form: str, overwrite: bool) -> Iterator[None]:
+    """Write calls to a batch file inside; a stage that waits for them ends the command with what to do next."""
+    if path is None:
+        yield
+        return
+    from ..llm.batch import FORMS, batching
+
+    if form not in FORMS:
+        raise InputError(f"--batch-form {form}: not one of {', '.join(FORMS)}")
+    if not (config.endpoint or config.provider or config.rater_endpoint):
+        raise InputError("--batch: the model is in this process; name the service with --endpoint")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists; name another file, or add --overwrite")
+    try:
+        with batching(path, form):
+            yield
+    except BatchWritten as written:
+        out.print(escape(str(written)), soft_wrap=True)
+        raise typer.Exit from written
 
 
 def hint(config: EntpConfig) -> None:

@@ -1,4 +1,4 @@
-"""`entp cache info|prune|export`: the file of model replies."""
+"""`entp cache info|prune|export|import`: the file of model replies."""
 
 from __future__ import annotations
 
@@ -72,6 +72,23 @@ def export_(
     from ..llm.reply_cache import export
 
     out.print(f"{export(_file(cache_dir), output):,} entries in {escape(str(output))}")
+
+
+@cache.command("import")
+def import_(
+    results: Annotated[Path, typer.Argument(help="JSONL file with the results of a batch")],
+    cache_dir: CacheDir = "",
+) -> None:
+    """Take the results of a batch that `entp build --batch` wrote; then run the same `entp build` again."""
+    from ..llm.reply_cache import import_results
+
+    if not results.is_file():
+        raise InputError(f"{results}: there is no such file")
+    found = import_results(_file(cache_dir), results)
+    out.print(
+        f"{found['answered']:,} replies imported, {found['failed']:,} failed (to be asked again), "
+        f"{found['unknown']:,} belong to no request of this cache"
+    )
 
 
 def register(app: typer.Typer) -> None:

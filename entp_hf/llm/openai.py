@@ -131,6 +131,11 @@ class OpenAIChat(ServerChat):
                 return name
         return ""
 
+    def batch_body(self, request: ChatRequest) -> dict[str, Any]:
+        """The request for a batch file, whose refusals could not be learned from: with the schema that all take."""
+        level = SchemaLevel.BARE if request.schema else SchemaLevel.NONE
+        return self.body(request, max(level, self.state().schema_level), self.state(), stream=False)
+
     async def slots(self, http: Any) -> int:
         """Calls that the server computes at once, as llama.cpp (/props) or vLLM (/metrics) tell; 0: not told.
 

@@ -7,7 +7,7 @@ import json
 import math
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError, EntpError
 from ..io.sqlite_cache import CHUNK, opened, transaction
+from .batch import WAITING, BatchFile, Imported, current_batch, read_results, reply_to
 from .protocol import BUDGET, ChatClient, ChatReply, ChatRequest
 
 REPLIES = "replies.sqlite"  # the file's name in the cache folder
@@ -57,6 +58,10 @@ class CachedChat:
         with opened(self.path, _TABLE) as connection:
             replies = {key: ChatReply(**reply, cached=True) for key, reply in _read(connection, keys).items()}
             todo = list({key: i for i, key in reversed(list(enumerate(keys))) if key not in replies}.values())[::-1]
+            batch = current_batch() if hasattr(self.client, "batch_body") else None
+            if batch is not None:
+                replies |= self._write_batch(batch, connection, {keys[i]: (bodies[i], requests[i]) for i in todo})
+                todo = []
             for k, reply in _asked(self.client, [requests[i] for i in todo], desc):
                 key, body = keys[todo[k]], bodies[todo[k]]
                 replies[key] = reply
@@ -66,9 +71,20 @@ class CachedChat:
                 _write(connection, [(key, "chat", name, body, _canonical(kept), bool(reply.error), time.time())])
         first = set(todo)
         return [
-            replies[key] if i in first or replies[key].cached else replace(replies[key], cached=True)
+            replies[key]
+            if i in first or not replies[key].made or replies[key].cached
+            else replace(replies[key], cached=True)
             for i, key in enumerate(keys)
         ]
+
+    def _write_batch(
+        self, batch: BatchFile, connection: sqlite3.Connection, todo: Mapping[str, tuple[str, ChatRequest]]
+    ) -> dict[str, ChatReply]:
+        """Write requests to a batch file, and keep them so that their replies find them; the replies until then."""
+        waiting = _canonical({"finish_reason": "error", "error": WAITING})
+        now, client = time.time(), self.client
+        _write(connection, [(key, "chat", self.name, body, waiting, True, now) for key, (body, _) in todo.items()])
+        return {key: batch.add(key, client.batch_body(request)) for key, (_, request) in todo.items()}  # type: ignore[attr-defined]
 
     def known(self, requests: Sequence[ChatRequest]) -> list[ChatReply | None]:
         """The replies that the file has, in order, and None for the others; the client is not asked."""
@@ -209,6 +225,28 @@ def export(path: str | Path, jsonl: str | Path) -> int:
             out.write(json.dumps({**entry, "request": json.loads(request), "reply": json.loads(reply)}) + "\n")
             count += 1
     return count
+
+
+def import_results(path: str | Path, jsonl: str | Path) -> Imported:
+    """Read the results of a batch into the cache; how many were answered, failed or unknown.
+
+    Failed ones are asked again, as other failed calls are.
+    """
+    counts = Imported()
+    with opened(_present(path), _TABLE) as connection:
+        for key, completion, error in read_results(jsonl):
+            row = connection.execute("SELECT client, request FROM replies WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                counts["unknown"] += 1
+                continue
+            client, body = row
+            values = {name: value for name, value in json.loads(body).items() if name != "client"}
+            messages = tuple((role, content) for role, content in values.pop("messages"))
+            reply = reply_to(ChatRequest(messages, **values), completion, error)
+            kept = {field: value for field, value in vars(reply).items() if field != "cached"}
+            _write(connection, [(key, "chat", client, body, _canonical(kept), bool(reply.error), time.time())])
+            counts["failed" if reply.error else "answered"] += 1
+    return counts
 
 
 def _present(path: str | Path) -> Path:

@@ -13,6 +13,7 @@ from ..config import EntpConfig
 from ..execution.usage import metered, record
 from ..gate.gate import Gate, Verdict, reason_kind
 from ..io.manifest import RoundSection
+from ..llm.batch import end_of_stage
 from ..llm.factory import make_client, model_of
 from ..llm.protocol import BUDGET, ChatClient
 from ..rating.rate import judge
@@ -86,6 +87,7 @@ class Round:
             }
             replies = client.chat(list(asks.values()), desc=f"fuse (round {self.number}, attempt {attempt + 1})")
             record(replies)
+            end_of_stage()
             found = {}
             for i, reply in zip(asks, replies, strict=True):
                 fused, why[i] = read_fused(reply, form_of(self.groups[i]))
@@ -107,6 +109,7 @@ class Round:
     def _direct_answers(self, todo: Sequence[int], client: ChatClient) -> dict[int, str]:
         replies = client.chat([direct_request(self.groups[i], self.config) for i in todo], desc="direct answers")
         record(replies)
+        end_of_stage()
         # Reasoning is no answer, and a fused row that follows an answer cut at the token limit stops short as well.
         whole = {
             i: without_reasoning(reply.text)
@@ -127,6 +130,7 @@ class Round:
         own = model_of(config, "judge") != model_of(config)
         judged_by = make_client(config, "judge") if own else client
         values, notes = judge(list(passed.values()), judged_by, config.prompt_dir, config.rate_tokens)
+        end_of_stage()
         why = {}
         for (i, row), value, note in zip(passed.items(), values, notes, strict=True):
             best = max((row["score"] for row in self.groups[i].rows if row["score"] is not None), default=0)

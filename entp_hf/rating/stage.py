@@ -13,6 +13,7 @@ from ..errors import StageError
 from ..execution.ray_engine import RayEngine
 from ..execution.stage import Batch, Stage, apply, resolve, rows_of, set_columns
 from ..execution.tables import column
+from ..llm.batch import end_of_stage
 from ..llm.factory import make_client
 from ..schema import LEVELS, DroppedBy, row_id
 from .rate import Rate, to_levels
@@ -55,6 +56,7 @@ def rate_rows(rows: Dataset, config: EntpConfig) -> tuple[Dataset, list[str]]:
         else:
             stage, host = OwnRater(rater), RayEngine.from_config(config)
         rows = apply(rows, stage, desc=f"rate ({rater})", batch_size=at_once, ray=host)
+        end_of_stage()
         if rater == "logits":
             ratings = column(rows, "ratings")
             levels = to_levels([r[-1] for r in ratings])
