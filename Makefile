@@ -1,4 +1,5 @@
 # make demo    install into .venv and run the whole method on the shipped pool; results in demo-out/
+#              fetches the model that writes the fusions once, 1.1 GB; make demo WRITER=no does without
 # make test    install into .venv and run the test suite
 # make lint    ruff and mypy
 # make bench   short benchmarks of every part, one line of JSON each (4 minutes); names and progress go to stderr
@@ -27,7 +28,7 @@ $(VENV)/.installed-%: pyproject.toml
 	@touch $@
 
 demo: $(VENV)/.installed-demo
-	$(BIN)/entp demo --output demo-out --overwrite
+	$(BIN)/entp demo --output demo-out --overwrite $(if $(filter no,$(WRITER)),--no-writer)
 
 test: $(VENV)/.installed-dev
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -73,11 +73,14 @@ def config() -> None:
 def demo(
     output: Annotated[Path, typer.Option("-o", "--output", help="folder to be made")] = Path("demo-out"),
     overwrite: Overwrite = False,
+    writer: Annotated[
+        bool, typer.Option("--writer/--no-writer", help="fetch a model that can write (1.1 GB, once) and fuse with it")
+    ] = True,
 ) -> None:
-    """The whole method on the shipped pool with the embedded models: dataset, report, fine-tune, evaluation."""
-    from .demo import run_demo
+    """The whole method on the shipped pool with models on this machine: dataset, report, fine-tune, evaluation."""
+    from .demo import DEMO, run_demo, with_writer
 
-    run_demo(output, overwrite)
+    run_demo(output, overwrite, *with_writer(DEMO) if writer else (DEMO,))
 
 
 @app.callback()

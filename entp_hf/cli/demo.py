@@ -5,31 +5,81 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..config import EntpConfig
+from rich.markup import escape
+
+from ..config import SMOLLM2, WRITER, EntpConfig
 from ..data import pool_files
 from ..errors import EntpError
 from ..evaluation.evaluate import evaluate, heldout_loss, heldout_rows
 from ..io.output_folder import OutputFolder
 from ..io.reader import read_rows
+from ..llm.factory import local_chat
+from ..models.fetch import fetch
+from ..models.known import KNOWN, here
 from ..pipeline.run import purge_rows, run
 from ..purge.accuracy import accuracy
 from ..training.options import SFTOptions
 from ..training.sft import train
-from .console import out, show_summary, shown, table
+from .console import err, out, show_summary, shown, table
 
-# Small enough for two cores and a model of 135M parameters; everything else is as for any other run.
-DEMO = EntpConfig(max_groups=12, rounds=2, retries=1, max_new_tokens=192, direct_answer=True, emit_preference=True)
+# Small enough for two cores; everything else is as for any other run.
+DEMO = EntpConfig(
+    model=SMOLLM2, max_groups=12, rounds=2, retries=1, max_new_tokens=192, direct_answer=True, emit_preference=True
+)
+WRITES: dict[str, Any] = {"model": WRITER, "rater_model": SMOLLM2, "max_new_tokens": 320, "batch_size": 16}
 TRAINING = SFTOptions(max_steps=20, batch_size=4, max_length=256, learning_rate=1e-4, logging_steps=5)
 
 
-def run_demo(output: Path, overwrite: bool = False, config: EntpConfig = DEMO, training: SFTOptions = TRAINING) -> Any:
-    """Run everything and write it to `output`; returns the manifest."""
+def with_writer(config: EntpConfig) -> tuple[EntpConfig, SFTOptions, list[str]]:
+    """`config` with the writer as its fusion model, fetched and converted where it isn't yet; the training; warnings.
+
+    Where it can't be had (no network, no room, too little memory) the rows are composed, and a warning says so.
+    """
+    cache = str(config.cache_path())
+    writer = dataclasses.replace(config, **WRITES)
+    if here(WRITER, cache) is None:
+        size = KNOWN[WRITER].bytes / 1e9
+        out.print(
+            f"Fetching the model that writes the fusions: {WRITER}, {size:.1f} GB, once. To do without: make demo "
+            "WRITER=no (entp demo --no-writer)",
+            markup=False,
+            soft_wrap=True,
+        )
+    try:
+        fetch(WRITER, cache)
+        out.print("Loading it (the first time it is converted, which takes a minute) ...")
+        local_chat(writer, WRITER).engine()
+    except EntpError as error:
+        why = f"{error}\nThe demo goes on without it: rows are composed, none is written by a model."
+        err.print(f"[yellow]warning:[/yellow] {escape(why)}", soft_wrap=True)
+        return dataclasses.replace(config, fuser="mosaic"), TRAINING, [f"no writer: {str(error).splitlines()[0]}"]
+    return writer, TRAINING, []
+
+
+def run_demo(
+    output: Path,
+    overwrite: bool = False,
+    config: EntpConfig = DEMO,
+    training: SFTOptions = TRAINING,
+    warnings: Sequence[str] = (),
+) -> Any:
+    """Run everything and write it to `output`; returns the manifest.
+
+    Args:
+        output: the folder to be made
+        overwrite: replace one that an earlier run made
+        config: of the run
+        training: of the LoRA adapter
+        warnings: added to the manifest's
+    """
     begun = time.perf_counter()
     with OutputFolder(output, overwrite) as folder:
         result = run(pool_files(), config)
+        result.manifest["warnings"] += list(warnings)
         result.manifest["purge_accuracy"] = purge_accuracy(config)
         options = dataclasses.replace(training, output_dir=str(folder / "adapter"), seed=config.seed)
         result.manifest["eval"] = {"before": measure(options.model, None, config)}

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from ..config import SMOLLM2, EntpConfig
 from ..models.known import default_chat_model
+from .local import LocalChat
 from .protocol import ChatClient
 from .reply_cache import REPLIES, CachedChat
 
@@ -28,6 +29,11 @@ def settled(config: EntpConfig) -> EntpConfig:
     model = SMOLLM2 if served else default_chat_model(str(config.cache_path()))
     rates = "logits" in config.raters and "llm" not in config.raters and not served
     return dataclasses.replace(config, model=model, rater_model=config.rater_model or (SMOLLM2 if rates else ""))
+
+
+def local_chat(config: EntpConfig, model: str) -> LocalChat:
+    """The model in this process, as the configuration wants it run."""
+    return LocalChat(model, config.device, config.batch_size, str(config.cache_path()), config.model_dtype)
 
 
 def model_of(config: EntpConfig, role: Role = "fusion") -> tuple[str, str]:
@@ -78,11 +84,8 @@ def make_client(config: EntpConfig, role: Role = "fusion") -> CachedChat:
         client = HubChat(name, provider=config.provider, **place)
     else:
         from ..execution.ray_engine import RayEngine
-        from .local import LocalChat
 
-        client = local = LocalChat(
-            name, device=config.device, batch_size=config.batch_size, cache_dir=cache, dtype=config.model_dtype
-        )
+        client = local = local_chat(config, name)
         if (ray := RayEngine.from_config(config)) is not None:
             from .ray_chat import RayChat
 

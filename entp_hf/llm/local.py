@@ -57,7 +57,7 @@ class LocalChat:
         """Yield (index, reply) as batches finish: shortest prompts first."""
         if not requests:
             return
-        engine = self._engine()
+        engine = self.engine()
         if not getattr(engine.tokenizer, "chat_template", None):
             raise EntpError(f"{self.model} has no chat template, so it can't chat; name an instruction-tuned model")
         prompts: dict[int, list[int]] = {}
@@ -105,7 +105,7 @@ class LocalChat:
         """
         if not prompts:
             return
-        engine = self._engine(exact=True)
+        engine = self.engine(exact=True)
         whole = [engine.tokenizer(prefix + prompt)["input_ids"] for prompt in prompts]
         longest = max(len(ids) for ids in whole)
         if engine.context and longest > engine.context:
@@ -122,7 +122,8 @@ class LocalChat:
                 bar.update(len(batch))
                 yield [(i, *_expectation(row, digits, self.model)) for i, row in zip(batch, chances, strict=True)]
 
-    def _engine(self, exact: bool = False) -> Engine:
+    def engine(self, exact: bool = False) -> Engine:
+        """The model, loaded at the first call; `exact` as in `generation.load`."""
         with memory_advice(f"the model {self.model}", "Lower batch_size, take a smaller model, or use a server."):
             return load(self.model, self.device, self.cache_dir, self.dtype, exact)
 

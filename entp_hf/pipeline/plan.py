@@ -17,9 +17,11 @@ from ..io.manifest import SourceFile
 from ..io.reader import read_rows
 from ..io.sources import Source
 from ..llm.budget import Limits, spending
-from ..llm.factory import make_client, settled
+from ..llm.factory import local_chat, make_client, settled
+from ..llm.local import LocalChat
 from ..llm.protocol import ChatReply, ChatRequest
 from ..llm.reply_cache import CachedChat
+from ..llm.speed import Speed, known_speed, speed
 from ..llm.tokens import count_prompts, count_text, local_tokenizer
 from ..mix.fusion import FUSERS, asks_directly, direct_limit, direct_request, fusion_request
 from ..mix.stage import group_size, groups_possible, round_groups
@@ -28,8 +30,8 @@ from ..schema import LEVELS, text_of
 
 RETRY_TOKENS = 120  # at most, that a reason for refusal adds (ours)
 PROMPT_TOKENS = 260  # of a fusion or rating prompt without its rows (ours)
-LOCAL_SPEED = {"rate": 4.0, "embed": 50.0, "generate": 40.0}  # rows/s, rows/s, tokens/s of the small models on 2 cores
-
+EMBEDDED = 50.0  # rows a second that the packaged embedder does on 2 cores
+LOGITS_TOKENS = 160  # most of a row's tokens, on average, that the rater `logits` reads after its prefix (ours)
 
 EXACT_ROWS = 5000  # up to here an exact plan purges, embeds and clusters as the run would (ours)
 
@@ -95,7 +97,8 @@ def plan(inputs: Source | Sequence[Source], config: EntpConfig, exact: bool = Fa
         ("prompt tokens, about", *prompt),
         ("reply tokens, about", *reply),
         *_expected(asked, config),
-        *_time_and_money(len(usable), prompt, reply, config),
+        *_minutes(len(usable), size, calls, prompt, reply, config, exact),
+        *_money(prompt, reply, config),
     ]
     return Plan(len(rows), len(rows) - len(usable), info["files"], lines, known)
 
@@ -108,19 +111,50 @@ def _expected(asked: _Asked, config: EntpConfig) -> list[tuple[str, float, float
     return [(name, tokens, tokens) for name, tokens in zip(names, asked.expected, strict=True)]
 
 
-def _time_and_money(
-    rows: int, prompt: tuple[float, float], reply: tuple[float, float], config: EntpConfig
+def _minutes(
+    rows: int,
+    size: float,
+    calls: tuple[float, float],
+    prompt: tuple[float, float],
+    reply: tuple[float, float],
+    config: EntpConfig,
+    probe: bool,
 ) -> list[tuple[str, float, float]]:
-    lines = []
-    if not config.endpoint and not config.provider:
-        before = rows / LOCAL_SPEED["embed"]
-        before += rows / LOCAL_SPEED["rate"] if "logits" in config.raters else 0
-        least, most = ((before + r / LOCAL_SPEED["generate"]) / 60 for r in reply)
-        lines.append(("minutes on 2 cores, about", least, most))
-    if config.price_in or config.price_out:
-        cost = [(p * config.price_in + r * config.price_out) / 1e6 for p, r in zip(prompt, reply, strict=True)]
-        lines.append(("cost, at the prices given", min(cost), max(cost)))
-    return lines
+    """Minutes of a run whose models are in this process, from their speed here.
+
+    It is measured once where `probe` and the model is on this machine, and taken from the cache or assumed else.
+    """
+    if config.endpoint or config.provider:
+        return []
+    cache, seconds = str(config.cache_path()), rows / EMBEDDED
+    pace: Speed | None = None
+    if "logits" in config.raters:
+        rater = local_chat(config, config.rater_model or config.model)
+        pace = _speed(rater, probe, cache, exact=True)
+        seconds += rows * min(size, LOGITS_TOKENS) / pace.prompt
+    if FUSERS[config.fuser] is not None or "llm" in config.raters:
+        pace = _speed(local_chat(config, config.model), probe, cache)
+        least, most = (
+            seconds + pace.seconds(p, r, c, config.batch_size) for p, r, c in zip(prompt, reply, calls, strict=True)
+        )
+    else:
+        least = most = seconds
+    where = "on this machine" if pace is None or pace.measured else "on 2 cores"
+    return [(f"minutes {where}, about", least / 60, most / 60)]
+
+
+def _speed(chat: LocalChat, probe: bool, cache: str, exact: bool = False) -> Speed:
+    here = probe and local_tokenizer(chat.model, cache) is not None
+    return speed(chat, exact) if here else known_speed(chat, exact)
+
+
+def _money(
+    prompt: tuple[float, float], reply: tuple[float, float], config: EntpConfig
+) -> list[tuple[str, float, float]]:
+    if not (config.price_in or config.price_out):
+        return []
+    cost = [(p * config.price_in + r * config.price_out) / 1e6 for p, r in zip(prompt, reply, strict=True)]
+    return [("cost, at the prices given", min(cost), max(cost))]
 
 
 def _counted(inputs: Source | Sequence[Source], config: EntpConfig, tokenizer: Any, sample: int) -> _Asked:

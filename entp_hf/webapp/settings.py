@@ -8,18 +8,28 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from ..config import CHOICES, SMOLLM2, EntpConfig, section_of
+from ..config import CHOICES, SMOLLM2, WRITER, EntpConfig, section_of
 from ..errors import ConfigError
+from ..models.known import default_chat_model
 from .inputs import PoolInput
 from .security.limits import Limits, Refused
 from .security.requests import check_endpoint
 
 MODELS = {
     "none": "No model: rules and composition alone",
-    "embedded": "The small model that comes with the app",
+    "embedded": "The small model that comes with the app (one that can write: entp models fetch writer)",
     "provider": "Inference Providers, with your own account",
     "endpoint": "A server of your own (OpenAI-compatible)",
 }
+WRITER_LABEL = "The model on this machine, which can write: Qwen2.5-Coder, 1.5B parameters"
+
+
+def models() -> dict[str, str]:
+    """The choices of a language model and their words: the embedded one is the writer where it has been fetched."""
+    writes = default_chat_model(str(EntpConfig().cache_path())) == WRITER
+    return {**MODELS, "embedded": WRITER_LABEL} if writes else MODELS
+
+
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "Quick look": (
         "200 rows, rules and composition only. About a minute; shows what the method would do with your data.",
@@ -40,7 +50,7 @@ OWN = frozenset(
     "input_format columns split rating_columns source_licenses raters model rater_model endpoint provider embedder "
     "embedder_dtype benchmark_files prompt_dir cache_dir engine ray_address ray_workers ray_gpus concurrency timeout "
     "batch_size device num_proc price_in price_out rater_endpoint judge_model judge_endpoint request_extras "
-    "start_timeout".split()
+    "start_timeout model_engine model_dtype".split()
 )
 TURNS = "Column of the conversation"
 # How rows may be laid out: the words for it, and the columns it needs, each with its label and a hint.
@@ -165,7 +175,7 @@ def _model(form: Form, values: Mapping[str, Any], limits: Limits) -> dict[str, A
         raise ConfigError(
             [f"{what} needs a language model: choose one, or set fuser to mosaic or none, and pool to all"]
         )
-    found: dict[str, Any] = {"raters": raters, "model": SMOLLM2}
+    found: dict[str, Any] = {"raters": raters, "model": "auto" if form.model_from == "embedded" else SMOLLM2}
     if form.model_from in ("provider", "endpoint"):
         if not (_MODEL if limits.hosted else re.compile(r"\S+")).fullmatch(form.model.strip()):
             raise ConfigError([f"model: {form.model[:60]!r} is no name of a model; give it as the server calls it"])

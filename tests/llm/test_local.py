@@ -44,7 +44,7 @@ def chat():
 
 @pytest.fixture(scope="module")
 def engine(chat):
-    return chat._engine()
+    return chat.engine()
 
 
 def ask(text, **values):
@@ -104,10 +104,10 @@ def test_what_prompts_begin_with_is_computed_once_and_changes_nothing(chat, engi
 def test_bfloat16_says_nearly_the_same_and_ratings_stay_in_float32(chat):
     """On a CPU without bf16 instructions this is slow and still right."""
     half = replace(chat, dtype="bfloat16")
-    assert half._engine().model.dtype is torch.bfloat16
+    assert half.engine().model.dtype is torch.bfloat16
     assert "Paris" in half.chat(questions()[:1])[0].text
     auto = replace(chat, dtype="auto")
-    assert auto._engine(exact=True).model.dtype is torch.float32
+    assert auto.engine(exact=True).model.dtype is torch.float32
     np.testing.assert_array_equal(auto.digit_expectations(ROWS, PREFIX), chat.digit_expectations(ROWS, PREFIX))
 
 

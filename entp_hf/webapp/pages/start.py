@@ -16,7 +16,7 @@ from ..jobs.runs import Run, Runs
 from ..jobs.sandbox import Sandbox
 from ..security.limits import Limits, Refused
 from ..security.users import User
-from ..settings import LAYOUTS, MAIN, MODELS, PRESETS, Form, helps, make_config, shown_settings
+from ..settings import LAYOUTS, MAIN, MODELS, PRESETS, Form, helps, make_config, models, shown_settings
 from . import views
 from .fields import knob_field, told
 from .input import FIRST, DataPart
@@ -41,7 +41,7 @@ class StartPage:
         self.preset = gr.Radio(list(PRESETS), value="Quick look", label="Start from", elem_id="preset")
         self.about = gr.HTML(views.note(PRESETS["Quick look"][0]))
         self.model_from = gr.Radio(
-            [(text, key) for key, text in MODELS.items()],
+            [(text, key) for key, text in models().items()],
             value="none",
             label="Language model",
             info="rates rows and merges them into new ones",

@@ -75,7 +75,7 @@ def preview(given: PoolInput) -> str:
 def plan_view(plan: Plan, calls_model: bool) -> str:
     """What a run would do."""
     rows = [
-        ["time on 2 cores, about", duration(60 * low), duration(60 * high)]
+        [what.replace("minutes", "time"), duration(60 * low), duration(60 * high)]
         if what.startswith("minutes")
         else [PLANNED.get(what, what), _figure(low), _figure(high)]
         for what, low, high in plan.lines
