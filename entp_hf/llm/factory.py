@@ -28,7 +28,9 @@ def settled(config: EntpConfig) -> EntpConfig:
     served = bool(config.endpoint or config.provider)
     model = SMOLLM2 if served else default_chat_model(str(config.cache_path()))
     rates = "logits" in config.raters and "llm" not in config.raters and not served
-    return dataclasses.replace(config, model=model, rater_model=config.rater_model or (SMOLLM2 if rates else ""))
+    if not rates or config.rater_model:
+        return dataclasses.replace(config, model=model)
+    return dataclasses.replace(config, model=model, rater_model=SMOLLM2, judge_model=config.judge_model or model)
 
 
 def local_chat(config: EntpConfig, model: str) -> LocalChat:

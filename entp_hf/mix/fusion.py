@@ -12,6 +12,7 @@ from ..config import EntpConfig
 from ..llm.prompts import load_prompt, shorten
 from ..llm.protocol import BUDGET, ChatReply, ChatRequest
 from ..schema import JOIN, Message, Origin, Row, instruction_of, new_row, response_of, row_id
+from ..text.reasoning import without_reasoning
 from .groups import Group
 
 ROW_CHARS = 3000  # of a row's response that a fusion prompt shows (ours)
@@ -88,6 +89,15 @@ def direct_request(group: Group, config: EntpConfig) -> ChatRequest:
     last = max(i for i, (role, _) in enumerate(turns) if role == "user")
     asked = tuple((role, shorten(content, ROW_CHARS)) for role, content in turns[: last + 1])
     return ChatRequest(asked, direct_limit(config), 0.0, "", "direct@1")
+
+
+def answer_of(reply: ChatReply) -> str:
+    """A direct answer as the fusion prompt shows it; "" for reasoning alone, and for a failed or cut reply.
+
+    A fused row that follows an answer cut at the token limit stops short as well.
+    """
+    whole = not reply.error and reply.finish_reason != "length"
+    return without_reasoning(reply.text).strip() if whole else ""
 
 
 def fusion_request(

@@ -18,8 +18,7 @@ from ..llm.factory import make_client, model_of
 from ..llm.protocol import BUDGET, ChatClient
 from ..rating.rate import judge
 from ..schema import Origin, Row
-from ..text.reasoning import without_reasoning
-from .fusion import FUSERS, asks_directly, direct_request, form_of, fused_row, fusion_request, read_fused
+from .fusion import FUSERS, answer_of, asks_directly, direct_request, form_of, fused_row, fusion_request, read_fused
 from .groups import Group
 from .mosaic import mosaic
 
@@ -110,13 +109,8 @@ class Round:
         replies = client.chat([direct_request(self.groups[i], self.config) for i in todo], desc="direct answers")
         record(replies)
         end_of_stage()
-        # Reasoning is no answer, and a fused row that follows an answer cut at the token limit stops short as well.
-        whole = {
-            i: without_reasoning(reply.text)
-            for i, reply in zip(todo, replies, strict=True)
-            if not reply.error and reply.finish_reason != "length"
-        }
-        return {i: text for i, text in whole.items() if text.strip()}
+        found = {i: answer_of(reply) for i, reply in zip(todo, replies, strict=True)}
+        return {i: text for i, text in found.items() if text}
 
     def _rerate(self, numbers: Sequence[int], client: ChatClient) -> dict[int, str]:
         """Rate what passed the gate (`gate_rerate`), and take back rows below their best parent, with the reason.

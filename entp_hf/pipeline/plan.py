@@ -23,7 +23,7 @@ from ..llm.protocol import ChatReply, ChatRequest
 from ..llm.reply_cache import CachedChat
 from ..llm.speed import Speed, known_speed, speed
 from ..llm.tokens import count_prompts, count_text, local_tokenizer
-from ..mix.fusion import FUSERS, asks_directly, direct_limit, direct_request, fusion_request
+from ..mix.fusion import FUSERS, answer_of, asks_directly, direct_limit, direct_request, fusion_request
 from ..mix.stage import group_size, groups_possible, round_groups
 from ..rating.rate import RATE_TOKENS
 from ..schema import LEVELS, text_of
@@ -168,7 +168,7 @@ def _counted(inputs: Source | Sequence[Source], config: EntpConfig, tokenizer: A
     client = make_client(config)
     direct = [direct_request(group, config) for group in groups] if fuser and asks_directly(fuser, config) else []
     answers = _replies(client, direct, sample, config)
-    texts = [reply.text if reply and not reply.error else "" for reply in answers] or [""] * len(groups)
+    texts = [answer_of(reply) if reply else "" for reply in answers] or [""] * len(groups)
     fusing = [fusion_request(g, fuser, config, text, "", 0) for g, text in zip(groups, texts, strict=True) if fuser]
     fused = _replies(client, fusing, sample, config)
     each = [count_prompts(tokenizer, requests) for requests in (direct, fusing)]
@@ -180,7 +180,9 @@ def _counted(inputs: Source | Sequence[Source], config: EntpConfig, tokenizer: A
         if unseen and fuser:
             bare, told = (fusion_request(groups[0], fuser, config, text, "", 0) for text in ("", "-"))
             label = int(np.diff(count_prompts(tokenizer, [bare, told]))[0]) - 1
-            added = unseen * ((_mean(client, direct, answers) or 0) + label)
+            # A first answer that was cut is not shown: as many of the others will be as of those that are known.
+            shown = [(reply.completion_tokens + label) * bool(answer_of(reply)) for reply in answers if reply]
+            added = unseen * (float(np.mean(shown)) if shown else (_mean(client, direct, answers) or 0) + label)
         expected = float(sum(map(sum, each)) + added), float(sum(length or 0 for length in lengths))
     longest = [max(counts, default=0) for counts in each]  # what a later round's groups hold is not known
     further = groups_possible(len(before.corpus), 0, config) * (config.rounds - 1)
