@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ..errors import EntpError, StageError, require
+from .source_hash import source_hash
+from .threads import cpu_count
 from .usage import metered, record_usage
 
 if TYPE_CHECKING:
@@ -68,8 +70,6 @@ class RayEngine:
 
     def run(self, work: Work, tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.Table]:
         """`work` on every table, in order; `schema` is that of the results. Errors of the work arrive as they were."""
-        from .source_hash import source_hash
-
         waves = iter(tables)
         while blocks := list(islice(waves, WAVE)):
             for table in self._wave(partial(_do, work, schema, source_hash()), blocks):
@@ -131,8 +131,6 @@ class RayEngine:
         context.execution_options.preserve_order = True
 
     def _start(self, ray: Any) -> None:
-        from .threads import cpu_count
-
         self.check()
         place: dict[str, Any] = {"address": self.address}
         if not self.address:
@@ -184,8 +182,6 @@ class _Actor:
 
 def _do(work: Work, schema: pa.Schema, code: str, table: pa.Table) -> pa.Table:
     """The work on one block, in a worker; `code` is the source hash that it must have."""
-    from .source_hash import source_hash
-
     error = None
     with metered() as usage:
         try:

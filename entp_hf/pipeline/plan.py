@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..config import EntpConfig
-from ..io.manifest import SourceFile
+from ..correction.correct import correct_ratings
+from ..io.manifest import Manifest, SourceFile
 from ..io.reader import read_rows
 from ..io.sources import Source
 from ..llm.budget import Limits, spending
@@ -27,6 +28,7 @@ from ..mix.fusion import FUSERS, answer_of, asks_directly, direct_limit, direct_
 from ..mix.stage import group_size, groups_possible, round_groups
 from ..rating.rate import RATE_TOKENS
 from ..schema import LEVELS, text_of
+from .run import prepare
 
 RETRY_TOKENS = 120  # at most, that a reason for refusal adds (ours)
 PROMPT_TOKENS = 260  # of a fusion or rating prompt without its rows (ours)
@@ -159,9 +161,6 @@ def _money(
 
 def _counted(inputs: Source | Sequence[Source], config: EntpConfig, tokenizer: Any, sample: int) -> _Asked:
     """The requests of the first round as the run will make them; later attempts and rounds as bounds."""
-    from ..io.manifest import Manifest
-    from .run import prepare
-
     before = prepare(inputs, config, Manifest.start(config.to_dict()))
     groups, _ = round_groups(before.corpus, before.clusters, set(), before.around, config)
     fuser = FUSERS[config.fuser]
@@ -245,8 +244,6 @@ def _pool_bounds(ratings: Sequence[Sequence[float | None]], config: EntpConfig) 
         return int(n * config.pool_quantile), int(n * config.pool_quantile)
     if config.pool == "all" or set(config.raters) != {"column"}:
         return (n, n) if config.pool == "all" else (0, n)
-    from ..correction.correct import correct_ratings
-
     values = np.array([[np.nan if v is None else v for v in r] for r in ratings], dtype=float)
     if values.shape[1] < 3:  # the correction needs embeddings: say what the raw ratings say, and no more
         mean = np.nanmean(values, axis=1)

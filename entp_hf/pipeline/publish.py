@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..cards import dataset_card
 from ..errors import HubError, InputError
 from ..io.manifest import Manifest
 from ..io.parquet import read_written
+from ..llm.http import retry_after, scrub
 
 Made = TypeVar("Made")
 FILES = ("README.md", "manifest.json", "config.yaml", "report.html", "plots/*.svg", "*/train.parquet")
@@ -89,8 +91,6 @@ def _check_folder(folder: Path) -> None:
 
 def write_card(folder: Path, repo_id: str) -> None:
     """Write README.md again, now that the dataset has a name."""
-    from ..cards import dataset_card
-
     manifest = Manifest.load(folder / "manifest.json")
     plots = [path.name for path in sorted((folder / "plots").glob("*.svg"))]
     kept, dropped, preference = (_rows(folder, part) for part in ROWS)
@@ -159,8 +159,6 @@ def _is_hubs(error: BaseException) -> bool:
 def _facts(error: BaseException) -> tuple[int, str, float]:
     """(status, what the Hub said, seconds that it asks to wait); status 0 where no answer came."""
     from huggingface_hub.errors import HfHubHTTPError
-
-    from ..llm.http import retry_after, scrub
 
     cause = _cause(error)
     if not isinstance(cause, HfHubHTTPError):

@@ -14,7 +14,7 @@ from ..config import EntpConfig
 from ..io.manifest import Manifest
 from ..io.output_folder import OutputFolder
 from ..io.parquet import write_rows
-from ..reporting.report import write_report
+from ..reporting.report import render_report, write_page
 from .publish import push_folder
 
 
@@ -44,7 +44,7 @@ class Result:
         plots = write_plots(self.manifest, path / "plots")
         card = dataset_card(self.manifest, self.kept, self.dropped, plots=plots, preference=self.preference)
         (path / "README.md").write_text(card, encoding="utf-8")
-        write_report(path)
+        write_page(render_report(self.manifest, self.kept, self.dropped), path)
 
     def push_to_hub(self, repo_id: str, private: bool = False, token: str | None = None, collection: str = "") -> Any:
         """Push as a dataset that loads without this package; see `publish.push_folder`."""

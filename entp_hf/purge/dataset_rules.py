@@ -9,19 +9,16 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from datasets import Dataset
 
+from ..config import EntpConfig
 from ..execution.tables import blocks, column, each, pick, table_rows
 from ..rules.truncation import unfinished
 from ..schema import JOIN, Finding, Row, instruction_of, response_of
 from .duplicates.search import marked
-
-if TYPE_CHECKING:
-    from ..config import EntpConfig
 
 Found = Iterator[tuple[int, Finding]]
 Float64 = npt.NDArray[np.float64]

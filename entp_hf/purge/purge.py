@@ -8,16 +8,14 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from datasets import Features
 
+from ..config import EntpConfig
 from ..rules.row import Fields, Hit, Rule
 from ..rules.selection import parse_thresholds, rule_name, selected, thresholds_of
 from ..schema import FEATURES, JOIN, DroppedBy, Finding, Message, Origin
-
-if TYPE_CHECKING:
-    from ..config import EntpConfig
 
 Batch = dict[str, list[Any]]
 ROUNDS = 8  # one repair can uncover another; eight in a row have not been seen

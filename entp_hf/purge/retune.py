@@ -8,22 +8,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from datasets import Dataset
 from numpy import float32
 
+from ..config import EntpConfig
+from ..execution.stage import set_columns
 from ..execution.tables import blocks, column, each, spooled, tables
 from ..rules.registry import DATASET_RULES, RULES
 from ..rules.selection import dataset_rules_off, default_threshold
 from ..schema import DroppedBy, Finding, is_purged
 from .dataset_rules import CORPUS, found_in
-
-if TYPE_CHECKING:
-    from ..config import EntpConfig
-    from .purge import Purge
+from .purge import Purge
 
 Row = dict[str, Any]
 _DUPLICATES = ("near_duplicate", "semantic_duplicate")
@@ -93,8 +92,6 @@ def rethreshold(
     stricter, since what a looser one finds was not stored. A duplicate is judged by the row that it was found to
     repeat. Raises ValueError for rules without a score and for thresholds looser than what was stored.
     """
-    from ..execution.stage import set_columns
-
     _check(thresholds, ran or {}, scores is not None)
     back: set[tuple[str, str]] = set()
     dropped: list[str | None] = []

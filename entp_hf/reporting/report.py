@@ -80,6 +80,11 @@ def write_report(folder: Path) -> Path:
     page = render_report(
         manifest, _rows(folder / "data" / "train.parquet"), _rows(folder / "dropped" / "train.parquet")
     )
+    return write_page(page, folder)
+
+
+def write_page(page: str, folder: Path) -> Path:
+    """Write a page of `render_report` as report.html into a folder and return its path."""
     path = folder / "report.html"
     path.write_text(page, encoding="utf-8", newline="\n")  # other line ends would break the hashes in the policy
     return path

@@ -13,6 +13,7 @@ from datasets import Dataset
 from example_run import manifest, rows
 
 from entp_hf.errors import InputError
+from entp_hf.pipeline.result import Result
 from entp_hf.reporting.report import render_report, write_report
 from entp_hf.reporting.sections.mix import MAP_POINTS
 from entp_hf.schema import FEATURES, Finding, new_row
@@ -236,6 +237,12 @@ def test_write_report(tmp_path):
     assert path.read_bytes().decode() == render_report(
         json.loads((tmp_path / "manifest.json").read_text()), kept, dropped
     )
+
+
+def test_the_report_written_with_a_run_is_that_of_its_folder(tmp_path):
+    Result(*rows(made=5), manifest()).write(tmp_path)
+    page = (tmp_path / "report.html").read_bytes()
+    assert write_report(tmp_path).read_bytes() == page
 
 
 def test_write_report_names_what_is_missing(tmp_path):

@@ -15,7 +15,7 @@ from ...config import EntpConfig
 from ...embedding.clustering import cluster
 from ...embedding.diversity import diversity
 from ...embedding.embed import Embed
-from ...execution.tables import set_aside
+from ...execution.tables import as_dataset, set_aside
 from ...io.reader import read_rows
 from ...io.sources import Source
 from ...pipeline.run import purge_rows, run
@@ -88,8 +88,6 @@ def defects_of(rows: Sequence[Any], config: EntpConfig) -> dict[str, Any]:
 
     The rules are the default ones whatever `config` runs, so that all variants are judged alike.
     """
-    from ...execution.tables import as_dataset
-
     if not rows:
         return {"defective": None, "defects": {}}
     fresh = as_dataset([{**row, "findings": [], "dropped_by": None} for row in rows])

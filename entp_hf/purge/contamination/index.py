@@ -10,19 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from datasets import Dataset
 
+from ...config import EntpConfig
 from ...execution.stage import set_columns
 from ...schema import DroppedBy, Finding
 from ..ngrams import Hashes, codes_of, joined_codes, ngrams, sets_of
 from .benchmark_items import LONG, items_of, words_of
-
-if TYPE_CHECKING:
-    from ...config import EntpConfig
 
 SHORT = 8  # words an n-gram of items that have fewer than LONG words
 LEAST_WORDS = 5  # shorter items ("What is 2 + 2?") are found in any pool and prove nothing
