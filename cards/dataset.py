@@ -18,7 +18,7 @@ from ..io.paths import is_hub_name
 from ..reporting.formatting import clean, squash
 from ..reporting.sections.mix import diversity
 from ..rules.table import lines
-from ..schema import GENERATED, STAGES, Origin, reason_in_words, text_of
+from ..schema import GENERATED, STAGES, Origin, reason_in_words, shown_turn, text_of
 from .licences import Licence, combine
 from .markdown import inline, render
 from .plots import PLOTS
@@ -104,7 +104,7 @@ def _example(kept: Dataset) -> list[tuple[str, str]]:
     row = (
         kept[min(made[:50], key=lambda i: abs(len(text_of(kept[i])) - EXAMPLE_SIZE), default=0)] if len(kept) else None
     )
-    return [(turn["role"], turn["content"]) for turn in row["messages"][:6]] if row else []
+    return [(turn["role"], shown_turn(turn)) for turn in row["messages"][:6]] if row else []
 
 
 def _changed(config: Mapping[str, Any]) -> list[tuple[str, str]]:

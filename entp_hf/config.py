@@ -20,7 +20,18 @@ import yaml
 from .errors import ConfigError
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "input_format": ("auto", "alpaca", "dolly", "sharegpt", "messages", "prompt_completion"),
+    "input_format": (
+        "auto",
+        "alpaca",
+        "dolly",
+        "sharegpt",
+        "messages",
+        "prompt_completion",
+        "preference",
+        "question_answer",
+        "data",
+    ),
+    "bad_rows": ("refuse", "skip"),
     "correction": ("posterior", "simifeat", "none"),
     "pool": ("score", "quantile", "all"),
     "fuser": ("entp", "mosaic", "rewrite", "mergeit", "none"),
@@ -95,10 +106,13 @@ class EntpConfig:
 
     # Input
     input_format: str = _setting("auto", "form of the input rows; auto finds it out by the columns")
-    columns: list[str] = _setting(
-        [], "columns renamed at the door, as OURS=THEIRS: instruction=question output=answer"
+    columns: list[str] = _setting([], "columns to rename on reading, as NEW=OLD: instruction=question output=answer")
+    roles: list[str] = _setting(
+        [], "role names to read as others, as NEW=OLD: assistant=narrator; ignore=OLD leaves such turns out"
     )
     split: str = _setting("train", "split of a Hub dataset")
+    subset: str = _setting("", "subset (configuration) of a Hub dataset that has several; also as OWNER/NAME:SUBSET")
+    bad_rows: str = _setting("refuse", "lines that can't be read: refuse the file | skip them, counted and listed")
     limit: int = _setting(0, "take a seeded sample of this many rows; 0: all")
     source_licenses: list[str] = _setting(
         [], "licences of the input, for the card: cc-by-sa-3.0; empty: as the Hub says"
@@ -292,7 +306,10 @@ class EntpConfig:
         found += ["levels: 1 can't tell rows apart; give 0 (chosen by the data) or 2 to 6"] * (self.levels == 1)
         for setting in ("ray_address", "ray_workers", "ray_gpus") if self.engine != "ray" else ():
             found += [f"{setting}: given, but engine is {self.engine!r}; set it to ray"] * bool(getattr(self, setting))
-        for setting in ("columns", "purge_thresholds"):
+        for entry in self.roles:
+            if entry.partition("=")[0] not in ("system", "user", "assistant", "tool", "ignore"):
+                found.append(f"roles: {entry!r} must be NEW=OLD, NEW one of system, user, assistant, tool, ignore")
+        for setting in ("columns", "roles", "purge_thresholds"):
             found += [
                 f"{setting}: {entry!r} is not NAME=VALUE" for entry in getattr(self, setting) if "=" not in entry
             ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 
 from datasets import Features, List, Value
 
-Message = dict[str, str]
+Message = dict[str, Any]  # a turn: "role", "content", and those keys of `TURN` that have a value
 Row = dict[str, Any]
 
 LEVELS = 6  # ratings and scores are whole numbers 0..5 (ENTP, DS2: K = 6)
@@ -145,10 +146,28 @@ FINDING = {
     "detail": Value("string"),
 }
 
+# A tool call as the APIs have it. The arguments are JSON text, because their keys differ from tool to tool and Arrow
+# has one type a column; `turn_for_template` gives them back as objects.
+TOOL_CALL = {
+    "id": Value("string"),
+    "type": Value("string"),
+    "function": {"name": Value("string"), "arguments": Value("string")},
+}
+TURN = {
+    "role": Value("string"),  # system | user | assistant | tool
+    "content": Value("string"),  # "" for a turn that only calls tools
+    "reasoning": Value("string"),  # what the model thought before its answer; null: none
+    "tool_calls": List(TOOL_CALL),  # null: none
+    "tool_call_id": Value("string"),  # of a tool turn: the call that it answers
+    "name": Value("string"),  # of a tool turn: the tool; of others: who speaks
+    "weight": Value("float32"),  # weight in training: 0 leaves the turn's tokens out of the loss; null: as trained on
+}
+TURN_FIELDS = tuple(name for name in TURN if name not in ("role", "content"))
+
 FEATURES = Features(
     {
         "id": Value("string"),  # 16 hex digits of the messages' hash as they came in
-        "messages": List({"role": Value("string"), "content": Value("string")}),
+        "messages": List(TURN),
         "input": Value("string"),  # the part of the first user turn that was a separate `input`/`context`, or ""
         "tools": Value("string"),  # tool definitions as JSON text, or null
         "source": Value("string"),  # file name and row number
@@ -201,11 +220,47 @@ class Finding:
 
 
 def row_id(messages: Sequence[Mapping[str, Any]]) -> str:
-    """16 hex digits of BLAKE2b over roles and contents."""
+    """16 hex digits of BLAKE2b over roles, contents, reasoning and tool calls."""
     digest = hashlib.blake2b(digest_size=8)
     for message in messages:
-        digest.update(f"{message['role']}\x1f{message['content']}\x1e".encode("utf-8", "surrogatepass"))
+        more = [message[name] for name in ("reasoning", "tool_calls") if message.get(name)]
+        extra = f"\x1f{json.dumps(more, sort_keys=True)}" if more else ""
+        text = f"{message['role']}\x1f{message['content']}{extra}\x1e"
+        digest.update(text.encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
+
+
+def without_nulls(message: Mapping[str, Any]) -> Message:
+    """The turn without the keys that have no value: Arrow gives every turn the keys of all."""
+    return {name: value for name, value in message.items() if value is not None or name == "content" or name == "role"}
+
+
+def calls_text(message: Mapping[str, Any]) -> str:
+    """The tool calls of a turn as JSON text, each with its name and arguments; "" where there are none."""
+    calls = [call.get("function") or {} for call in message.get("tool_calls") or ()]
+    if not calls:
+        return ""
+    texts = [
+        f'{{"name": {json.dumps(call.get("name"), ensure_ascii=False)}, "arguments": {call.get("arguments") or "{}"}}}'
+        for call in calls
+    ]
+    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+
+
+def turn_text(message: Mapping[str, Any]) -> str:
+    """What a turn says: its content, and its tool calls as JSON text. Reasoning is left out."""
+    return "\n".join(filter(None, (message["content"], calls_text(message))))
+
+
+def shown_turn(message: Mapping[str, Any]) -> str:
+    """A turn for people to read: its reasoning, if any, its content and its tool calls."""
+    thought = message.get("reasoning")
+    return (f"[reasoning]\n{thought}\n[/reasoning]\n\n" if thought else "") + turn_text(message)
+
+
+def has_reasoning(row: Mapping[str, Any]) -> bool:
+    """Whether a turn of the row has reasoning beside its content."""
+    return any(message.get("reasoning") for message in row["messages"])
 
 
 def new_row(messages: Sequence[Message], **values: Any) -> Row:
@@ -240,5 +295,5 @@ def is_single_turn(row: Mapping[str, Any]) -> bool:
 
 
 def text_of(row: Mapping[str, Any]) -> str:
-    """The whole conversation as plain text, turns parted by blank lines: what is embedded and deduplicated."""
-    return JOIN.join(m["content"] for m in row["messages"] if m["content"])
+    """The whole conversation as plain text, its turns separated by blank lines; it is embedded and deduplicated."""
+    return JOIN.join(filter(None, map(turn_text, row["messages"])))

@@ -45,13 +45,15 @@ def folder_or_none(output: str | None, overwrite: bool) -> Any:
 
 
 def write_rows_and_figures(folder: Path, kept: Any, dropped: Any, info: dict[str, Any]) -> None:
-    """Two sets of rows as Parquet, and the figures as manifest.json."""
+    """Two sets of rows as Parquet, the figures as manifest.json, and a README.md that tells loaders the two apart."""
     from ..io.manifest import Manifest
+    from ..io.output_folder import FOLDER_CARD
     from ..io.parquet import write_rows
 
     write_rows(kept, folder / "data" / "train.parquet")
     write_rows(dropped, folder / "dropped" / "train.parquet")
     Manifest(info).save(folder / "manifest.json")
+    (folder / "README.md").write_text(FOLDER_CARD, encoding="utf-8")
 
 
 def settings_of(entries: Sequence[str]) -> dict[str, str]:

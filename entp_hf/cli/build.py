@@ -27,11 +27,11 @@ from .arguments import (
     settings_of,
     write_rows_and_figures,
 )
-from .console import err, out, show_entry, show_failed_calls, show_plan, show_summary, show_warnings, table
+from .console import err, out, show_entry, show_failed_calls, show_input, show_plan, show_summary, show_warnings, table
 from .options import LENIENT, with_settings
 
 NO_REPLIES = 3  # exit status where the model was asked for fusions and none of its replies came
-_READ = "columns split limit"  # settings that every command that reads rows lists in its help
+_READ = "columns roles split subset bad_rows limit"  # settings that every command that reads rows lists in its help
 # For each command: the settings that its help lists, and examples.
 HELP = {
     "build": (
@@ -157,6 +157,7 @@ def rate(
         kept, unrated, info = score_rows(inputs, config, corrected=correct)
         if folder is not None:
             write_rows_and_figures(folder, kept, unrated, info)
+    show_input(info["input"])
     ratings = info["ratings"]
     head = ["score", *map(raw, ratings["names"]), "corrected" if correct and ratings["changed"] else "all together"]
     table(
@@ -202,6 +203,8 @@ def select(
 
         kept, dropped, figures = select_rows(inputs, method, number, config, settings_of(setting or []), target)
         write_rows_and_figures(folder, kept, dropped, figures)
+    if "input" in figures:
+        show_input(figures["input"])
     show_warnings(figures["warnings"])
     out.print(f"{len(kept):,} of {len(kept) + len(dropped):,} rows selected by {method}, in {escape(str(output))}")
 

@@ -77,8 +77,25 @@ def show_plan(plan: Plan, sample: int = 0) -> None:
         out.print(f"Groups and prompts of the first round are the run's own. {more}\n")
 
 
+def show_input(figures: Mapping[str, Any], reasons: bool = True) -> None:
+    """What reading left out: rows by reason, then everything that the rows' messages don't hold.
+
+    Args:
+        figures: the manifest's `input`.
+        reasons: whether the table of reasons is shown.
+
+    """
+    from ..io.reader import input_notes
+
+    if reasons:
+        table("Rows that can't be used", ["reason", "rows"], list(figures["marked"].items()))
+    for note in input_notes(figures):
+        out.print(f"input: {escape(note)}")
+
+
 def show_summary(manifest: Mapping[str, Any]) -> None:
     """A run in tables: rows in and out, drops by rule, clusters, fusion, seconds, tokens."""
+    show_input(manifest["input"], reasons=False)
     data, pool = manifest["dataset"], manifest["pool"]
     rows: list[list[Any]] = [["rows in", manifest["input"]["rows"]]]
     rows.append([f"low-quality pool ({pool['rule']})", pool["rows"]])

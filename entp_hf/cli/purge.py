@@ -12,7 +12,7 @@ from ..config import EntpConfig
 from ..errors import InputError
 from ..io.output_folder import output_folder
 from .arguments import Folder, Inputs, Overwrite, folder_or_none, given, present, write_rows_and_figures
-from .console import out, show_entry, show_explained, show_purge, table
+from .console import out, show_entry, show_explained, show_input, show_purge, table
 from .options import LENIENT, with_settings
 
 SCORES = "scores.parquet"  # what the tunable rules find at their loosest thresholds, rows as in data and dropped
@@ -20,8 +20,8 @@ SCORES = "scores.parquet"  # what the tunable rules find at their loosest thresh
 
 # Settings that the help of `entp purge` lists, and its examples.
 SHOWN = (
-    "columns split limit purge_rules purge_off purge_drop purge_thresholds benchmark_files near_duplicate "
-    "num_proc engine"
+    "columns roles split subset bad_rows limit purge_rules purge_off purge_drop purge_thresholds "
+    "benchmark_files near_duplicate num_proc engine"
 )
 EXAMPLES = ["entp purge pool.jsonl -o clean", "entp purge pool.jsonl --explain pool.jsonl:3"]
 
@@ -53,6 +53,7 @@ def purge(
 
         inputs, output = given(inputs, output)
         made = purge_files(inputs, output, config, overwrite)
+        show_input(made["input"])
         show_purge(made["purge"])
         counts = made["dataset"]
         out.print(
@@ -70,6 +71,7 @@ def purge(
             write_rows_and_figures(folder, kept, dropped, {**info, "warnings": report["warnings"]})
             _write_scores(folder, kept, dropped, config)
             write_report(folder)
+    show_input(read)
     show_purge(report)
     out.print(
         f"{len(rows):,} rows in, {len(kept):,} kept, {len(dropped):,} dropped" + (f", in {output}" if output else "")

@@ -45,6 +45,17 @@ class SourceFile(TypedDict, total=False):
     sha256: str
     license: str
     languages: list[str]
+    forms: dict[str, int]  # rows by format, where the file has several
+    unused_columns: dict[str, int]  # rows by column that has a value which is not read; it stays in `original`
+    unused_turns: list[str]  # those of them that look like conversations
+
+
+class SkippedLine(TypedDict):
+    """A line that could not be read, with `bad_rows` = skip."""
+
+    file: str
+    line: int
+    reason: str
 
 
 class InputSection(TypedDict):
@@ -53,6 +64,10 @@ class InputSection(TypedDict):
     files: list[SourceFile]
     rows: int
     marked: dict[str, int]  # rows that can't be used, by `dropped_by`
+    unknown_roles: NotRequired[dict[str, int]]  # rows by role that has no meaning
+    left_out: NotRequired[dict[str, int]]  # parts of rows that the messages have no place for, by kind
+    skipped: NotRequired[int]  # lines that could not be read, with `bad_rows` = skip
+    skipped_lines: NotRequired[list[SkippedLine]]  # the first of them
 
 
 class RatingsSection(TypedDict):

@@ -13,6 +13,27 @@ from typing import Any
 from ..errors import OutputError
 from .paths import MANIFEST, file_system, is_remote, short_reason, shown
 
+# README.md of a folder without a dataset card: `load_dataset` takes every Parquet file below for the split `train`.
+FOLDER_CARD = """\
+---
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: data/*.parquet
+- config_name: dropped
+  data_files:
+  - split: train
+    path: dropped/*.parquet
+---
+
+# Rows kept and rows dropped
+
+Written by entp-hf. `load_dataset("FOLDER", split="train")` gives the rows that were kept (`data/`);
+`load_dataset("FOLDER", "dropped", split="train")` gives the others, with the reason in `dropped_by`.
+The figures are in `manifest.json`.
+"""
+
 
 def output_folder(path: str | Path, overwrite: bool = False) -> OutputFolder | RemoteFolder:
     """The context to write a folder in: on this machine, or by its URL wherever fsspec or the Hub can be written."""
@@ -43,7 +64,7 @@ class OutputFolder:
             if not self.overwrite:
                 raise OutputError(f"{path} exists and is not empty; name another folder, or replace it by --overwrite")
             if not (path / MANIFEST).is_file():
-                raise OutputError(f"{path} holds no {MANIFEST}, so it is none of ours and is not replaced")
+                raise OutputError(f"{path} holds no {MANIFEST}: it was not written by entp-hf and is not replaced")
         parent = next(p for p in path.parents if p.exists())
         if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
             raise OutputError(f"{path} can't be made: {parent} is not a folder that can be written to")
@@ -103,10 +124,10 @@ class OutputFolder:
 
 
 class RemoteFolder:
-    """As `outputs.OutputFolder`, for a URL: files are written on this machine and sent at the end.
+    """As `OutputFolder`, for a URL: files are written on this machine and sent at the end.
 
-    `manifest.json` goes last, so that a folder without it is none of ours or not whole; hf:// gets one commit. The
-    files stay on this machine where they could not be sent.
+    `manifest.json` goes last, so that a folder without it was not written by entp-hf or is not whole; hf:// gets one
+    commit. The files stay on this machine where they could not be sent.
     """
 
     def __init__(self, url: str, overwrite: bool = False) -> None:
@@ -124,7 +145,9 @@ class RemoteFolder:
         if there and not self.overwrite:
             raise OutputError(f"{shown(self.url)} exists; name another folder, or replace it by --overwrite")
         if there and not ours:
-            raise OutputError(f"{shown(self.url)} holds no {MANIFEST}, so it is none of ours and is not replaced")
+            raise OutputError(
+                f"{shown(self.url)} holds no {MANIFEST}: it was not written by entp-hf and is not replaced"
+            )
 
     def __enter__(self) -> Path:
         self.check()

@@ -12,7 +12,7 @@ from datasets import Dataset
 from ..errors import OutputError
 from ..execution.tables import blocks, on_disk
 
-ROW_GROUP = 1000  # rows; small groups let the Hub's viewer page through a file (ours)
+ROW_GROUP = 1000  # rows; small groups let the Hub's viewer page through a file
 
 
 def write_rows(dataset: Dataset, path: Path) -> None:
@@ -24,7 +24,12 @@ def write_rows(dataset: Dataset, path: Path) -> None:
 
 
 def write_tables(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> None:
-    """Write tables of the schema as Parquet, each as a row group or several. Raises OutputError."""
+    """Write tables of the schema as Parquet, each as a row group or several. Raises OutputError.
+
+    The schema's metadata, where `datasets` keeps its features, is left out: versions before 4 fail on its type `List`,
+    and every reader infers the same types from Arrow's.
+    """
+    schema = schema.remove_metadata()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with pq.ParquetWriter(path, schema, compression="zstd", compression_level=3) as writer:

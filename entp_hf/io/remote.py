@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from .files import RawRows, read_file
-from .paths import EXTENSIONS, extension, file_system, is_data, short_reason, shown
+from .paths import EXTENSIONS, data_files, extension, file_system, short_reason, shown
 
 
 @contextmanager
@@ -34,7 +34,9 @@ def find_remote(url: str) -> list[str]:
             files = [one for one in fs.glob(path) if extension(Path(one))]
         elif fs.isdir(path):
             root = path.rstrip("/") + "/"
-            files = [one for one in fs.find(path) if is_data(Path(one.removeprefix(root)))]
+            inside = [one.removeprefix(root) for one in sorted(fs.find(path))]
+            found = data_files(inside, shown(url), lambda file: str(fs.cat_file(root + file), "utf-8"))
+            files = [root + file for file in found]
         elif not fs.exists(path):
             raise InputError(f"{shown(url)}: no such file or folder")
         else:
@@ -44,8 +46,8 @@ def find_remote(url: str) -> list[str]:
         return [fs.unstrip_protocol(one) for one in sorted(files)]
 
 
-def read_remote(url: str) -> RawRows:
-    """All rows of one file, see `files.read_file`; its copy on this machine is gone when they are."""
+def read_remote(url: str, skip: bool = False) -> RawRows:
+    """All rows of one file, see `files.read_file`; its copy on this machine is removed with them."""
     folder = tempfile.mkdtemp(prefix="entp-fetch-")
     try:
         with _reading(url):
@@ -53,7 +55,7 @@ def read_remote(url: str) -> RawRows:
             copy = Path(folder, Path(path).name)
             fs.get_file(path, str(copy))
             try:
-                found = replace(read_file(copy), name=shown(url), path=shown(url))
+                found = replace(read_file(copy, skip), name=shown(url), path=shown(url))
             except InputError as error:
                 raise InputError(str(error).replace(str(copy), shown(url))) from error
     except BaseException:

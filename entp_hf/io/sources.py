@@ -1,4 +1,4 @@
-"""What a user may give as input, opened: files, folders, globs, Hub datasets, datasets in memory and streams."""
+"""Open what a user names as input: files, folders, globs, Hub datasets, datasets in memory and streams."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,9 +15,9 @@ from datasets import Dataset, DatasetDict, IterableDataset
 from datasets.utils import tqdm
 
 from ..errors import InputError
-from ..execution.tables import Streamed, each, spooled
+from ..execution.tables import Streamed, blocks, spooled
 from .conversations import dump_json
-from .files import BATCH, RawRows, read_file
+from .files import BATCH, RawRows, read_file, rows_of
 from .json_csv import RawRow, check_names
 from .paths import HUB_ID, find_files, is_file_url, is_hub_name
 from .remote import find_remote, read_remote
@@ -25,13 +25,24 @@ from .remote import find_remote, read_remote
 Source: TypeAlias = str | Path | Dataset | DatasetDict | IterableDataset
 
 
-def open_sources(given: Sequence[Source], split: str, problems: list[str]) -> Iterator[RawRows]:
-    """Every source in turn, in the order given; what can't be read goes to `problems`."""
+def open_sources(
+    sources: Sequence[Source], split: str, problems: list[str], *, subset: str = "", skip: bool = False
+) -> Iterator[RawRows]:
+    """Every source in turn, in the order given; an error goes to `problems`.
+
+    Args:
+        sources: paths, folders, globs, URLs, Hub ids, datasets in memory and streams.
+        split: of datasets with several.
+        problems: list that errors are appended to.
+        subset: configuration of Hub datasets that have several; "": the default one.
+        skip: skip lines of text files that can't be read.
+
+    """
     found: list[Source] = []
     seen: set[str] = set()
-    for item in given:
+    for item in sources:
         try:
-            files = _files(item)
+            files = _files(item, split)
         except InputError as error:
             problems.append(str(error))
             continue
@@ -42,40 +53,41 @@ def open_sources(given: Sequence[Source], split: str, problems: list[str]) -> It
     for item in tqdm(found, desc="read", unit="file", disable=len(found) < 2):
         try:
             if isinstance(item, Path) and item.is_file():
-                yield read_file(item)
+                yield read_file(item, skip)
             elif is_file_url(item):
-                yield read_remote(str(item))
+                yield read_remote(str(item), skip)
             elif isinstance(item, (str, Path)):
-                yield read_hub(str(item), split)
+                yield read_hub(str(item), split, subset)
             else:
                 yield _read_memory(item, split)
         except InputError as error:
             problems.append(str(error))
 
 
-def _files(item: Source) -> Sequence[Path | str]:
+def _files(item: Source, split: str) -> Sequence[Path | str]:
     if is_file_url(item):
         return find_remote(str(item))
-    return find_files(str(item)) if isinstance(item, (str, Path)) else []
+    return find_files(str(item), split) if isinstance(item, (str, Path)) else []
 
 
-def _read_memory(given: Any, split: str, name: str = "dataset in memory") -> RawRows:
-    if isinstance(given, DatasetDict):
-        if split not in given:
-            raise InputError(f"{name}: no split {split!r}; there are {', '.join(map(repr, given))}")
-        given = given[split]
-    if isinstance(given, IterableDataset):
-        return _spool(given, name)
-    if not isinstance(given, Dataset):
+def _read_memory(dataset: Any, split: str, name: str = "dataset in memory") -> RawRows:
+    if isinstance(dataset, DatasetDict):
+        if split not in dataset:
+            raise InputError(f"{name}: no split {split!r}; there are {', '.join(map(repr, dataset))}")
+        dataset = dataset[split]
+    if isinstance(dataset, IterableDataset):
+        return _read_stream(dataset, name)
+    if not isinstance(dataset, Dataset):
         raise InputError(
-            f"input of type {type(given).__name__}; give paths, Hub ids, a Dataset, DatasetDict or IterableDataset"
+            f"input of type {type(dataset).__name__}; give paths, Hub ids, a Dataset, DatasetDict or IterableDataset"
         )
-    check_names(given.column_names, name)
-    rows = Streamed(lambda: each(given), len(given))
+    check_names(dataset.column_names, name)
+    rows = Streamed(lambda: chain.from_iterable(map(rows_of, blocks(dataset))), len(dataset))
     digest = hashlib.sha256()
     for row in rows:
         digest.update(dump_json(row).encode() + b"\n")
-    return RawRows(name, name, given.column_names, rows, range(1, len(rows) + 1), "row", sha256=digest.hexdigest())
+    numbers = range(1, len(rows) + 1)
+    return RawRows(name, name, dataset.column_names, rows, numbers, "row", sha256=digest.hexdigest(), filled=True)
 
 
 class _StreamRows(Sequence[RawRow]):
@@ -96,13 +108,13 @@ class _StreamRows(Sequence[RawRow]):
         return json.loads(self.column[at].as_py())
 
 
-def _spool(given: IterableDataset, name: str) -> RawRows:
-    """The rows of a stream, gone through once and kept on disk as JSON: their types need not be known beforehand."""
-    digest, columns = hashlib.sha256(), dict.fromkeys(given.column_names or ())
+def _read_stream(dataset: IterableDataset, name: str) -> RawRows:
+    """The rows of a stream, read through once and kept on disk as JSON: their types need not be known beforehand."""
+    digest, columns = hashlib.sha256(), dict.fromkeys(dataset.column_names or ())
     schema = pa.schema({"row": pa.large_string()})
 
     def batches() -> Iterator[pa.RecordBatch]:
-        stream = iter(given)
+        stream = iter(dataset)
         while chunk := list(islice(stream, BATCH)):
             texts = []
             for row in chunk:
@@ -113,11 +125,21 @@ def _spool(given: IterableDataset, name: str) -> RawRows:
 
     rows = _StreamRows(spooled(batches(), schema))
     check_names(list(columns), name)
-    return RawRows(name, name, list(columns), rows, range(1, len(rows) + 1), "row", sha256=digest.hexdigest())
+    numbers = range(1, len(rows) + 1)
+    return RawRows(name, name, list(columns), rows, numbers, "row", sha256=digest.hexdigest(), filled=True)
 
 
-def read_hub(name: str, split: str) -> RawRows:
-    """One split of a dataset of the Hub, or one file of it; InputError with the reason where it can't be loaded."""
+def read_hub(name: str, split: str, subset: str = "") -> RawRows:
+    """One split of a dataset of the Hub, or one file of it.
+
+    Args:
+        name: OWNER/NAME[:SUBSET][@REVISION], or hf://OWNER/NAME[@REVISION]/PATH.
+        split: the split.
+        subset: configuration, where the name has none; "": the default one.
+
+    Raises InputError with the reason where it can't be loaded.
+
+    """
     remote, match = name.startswith("hf://"), HUB_ID.fullmatch(name)
     if match is None or not is_hub_name(name):
         raise InputError(f"{name}: no such file or folder")
@@ -125,18 +147,26 @@ def read_hub(name: str, split: str) -> RawRows:
 
     files = {split: match["path"]} if match["path"] else None
     try:
-        dataset = load_dataset(match["repo"], data_files=files, split=split, revision=match["revision"])
+        dataset = load_dataset(
+            match["repo"],
+            name=match["subset"] or subset or None,
+            data_files=files,
+            split=split,
+            revision=match["revision"],
+        )
     except Exception as error:  # the Hub, the network, the cache and every builder raise their own kinds
         local = "" if remote else "no such file or folder; as a dataset of the Hub "
         reason = " ".join(str(error).split())[:300]
         message = f"{name}: {local}(split {split!r}) it can't be loaded: {reason} ({type(error).__name__})"
+        if "onfig" in reason and not (match["subset"] or subset):
+            message += f". Name one as {match['repo']}:SUBSET, or set subset"
         raise InputError(message) from error
     licence, languages = card_facts(match["repo"], match["revision"])
     return replace(_read_memory(dataset, split, name), license=licence, languages=languages)
 
 
 def card_facts(repo: str, revision: str | None = None) -> tuple[str, tuple[str, ...]]:
-    """Licences (parted by commas) and languages that a Hub dataset's card states; "" and () where it can't be had.
+    """Licences (separated by commas) and languages that a Hub dataset's card states; "" and () where it can't be had.
 
     A licence that is "other" is given by its name.
     """

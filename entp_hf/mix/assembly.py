@@ -13,7 +13,7 @@ from ..config import EntpConfig
 from ..execution.stage import set_columns
 from ..execution.tables import as_dataset, column, each, on_disk, pick, tables
 from ..rules.selection import defects
-from ..schema import FEATURES, DroppedBy, Origin, Row, is_single_turn, response_of
+from ..schema import DroppedBy, Origin, Row, is_single_turn, response_of, without_nulls
 from .stage import MixResult, used
 
 T = TypeVar("T")
@@ -101,11 +101,12 @@ def preference_pairs(kept: Iterable[Row], pool: Dataset) -> Dataset | None:
     def pairs() -> Iterator[Row]:
         for row in kept:
             if row["origin"] == Origin.FUSED and is_single_turn(row) and row["parents"][0] in at:
-                asked = [m for m in row["messages"] if m["role"] != "assistant"]
+                asked = [without_nulls(m) for m in row["messages"] if m["role"] != "assistant"]
                 texts = response_of(row), response_of(pool[at[row["parents"][0]]])
                 chosen, rejected = ([{"role": "assistant", "content": text}] for text in texts)
                 yield {"prompt": asked, "chosen": chosen, "rejected": rejected}
 
-    schema = pa.schema([(name, FEATURES.arrow_schema.field("messages").type) for name in PREFERENCE])
+    turn = pa.struct([("role", pa.string()), ("content", pa.string())])
+    schema = pa.schema([(name, pa.list_(turn)) for name in PREFERENCE])
     found = on_disk(tables(pairs(), schema), schema)
     return found if len(found) else None

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from ..config import EntpConfig
 from ..llm.prompts import load_prompt, shorten
 from ..llm.protocol import BUDGET, ChatReply, ChatRequest
-from ..schema import JOIN, Message, Origin, Row, instruction_of, new_row, response_of, row_id
+from ..schema import JOIN, Message, Origin, Row, has_reasoning, instruction_of, new_row, response_of, row_id
 from ..text.reasoning import without_reasoning
 from .groups import Group
 
@@ -153,6 +153,7 @@ def made_row(
 ) -> Row:
     """A new row of `turns` with its lineage."""
     lineage = turn("parents", " ".join(row["id"] for row in parents))
+    thoughts = sum(map(has_reasoning, parents)) if not has_reasoning({"messages": turns}) else 0
     return new_row(
         turns,
         id=row_id([*turns, lineage]),  # a model that hands back a row of the pool must not take over its id
@@ -163,6 +164,7 @@ def made_row(
         prompt_version=version,
         source="entp",
         cluster=parents[0]["cluster"],
+        notes=f"the reasoning of {thoughts} of its parents is not carried over" if thoughts else "",
     )
 
 

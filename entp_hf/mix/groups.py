@@ -43,7 +43,7 @@ class Group:
 
 def kind_of(row: Row) -> str:
     """Rows of one kind may be fused: same language, and all of one turn or all of several. "" for tool use: never."""
-    if row.get("tools") or any(m["role"] == "tool" for m in row["messages"]):
+    if row.get("tools") or any(m["role"] == "tool" or m.get("tool_calls") for m in row["messages"]):
         return ""
     text = f"{instruction_of(row)}\n{response_of(row)}"
     language, sure = language_of(text, script_of(text))

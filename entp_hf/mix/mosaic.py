@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..rules.selection import defects
-from ..schema import JOIN, Message, Origin, Row, response_of
+from ..schema import JOIN, Message, Origin, Row, response_of, without_nulls
 from ..text.language import language_of, script_of
 from ..text.words import normalised
 from .fusion import made_row, turn
@@ -122,7 +122,7 @@ def _styled(
 
 def _played(parts: Sequence[Row]) -> list[Message]:
     system = [m for m in parts[0]["messages"] if m["role"] == "system"]
-    return system + [turn(m["role"], m["content"]) for row in parts for m in row["messages"] if m["role"] != "system"]
+    return system + [without_nulls(m) for row in parts for m in row["messages"] if m["role"] != "system"]
 
 
 def _listed(texts: Sequence[str], chosen: Sequence[int], mark: Callable[[int], str]) -> str:

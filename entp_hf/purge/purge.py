@@ -15,7 +15,7 @@ from datasets import Features
 from ..config import EntpConfig
 from ..rules.row import Fields, Hit, Rule
 from ..rules.selection import parse_thresholds, rule_name, selected, thresholds_of
-from ..schema import FEATURES, JOIN, DroppedBy, Finding, Message, Origin
+from ..schema import FEATURES, JOIN, DroppedBy, Finding, Message, Origin, without_nulls
 
 Batch = dict[str, list[Any]]
 ROUNDS = 8  # one repair can uncover another; eight in a row have not been seen
@@ -150,7 +150,9 @@ class _Run:
 
     def __init__(self, plan: _Plan, messages: list[Message], given: str) -> None:
         self.plan, self.given = plan, given
-        self.messages = [{"role": m["role"] or "", "content": m["content"] or ""} for m in messages]
+        self.messages = [
+            {**without_nulls(m), "role": m["role"] or "", "content": m["content"] or ""} for m in messages
+        ]
         self.findings: list[Finding] = []
         self.texts: list[tuple[str, str]] = []
         self.changed = False
@@ -227,11 +229,36 @@ class _Run:
             content = text + JOIN + self.given
         else:
             content = text
-        self.messages = [{**m, "content": content} if turn == part.turn else m for turn, m in enumerate(self.messages)]
+        turn = self.messages[part.turn]
+        if not turn["content"] and turn.get("tool_calls"):  # the part was the turn's calls
+            changed = _with_calls(turn, content)
+        else:
+            changed = {**turn, "content": content}
+        self.messages = [changed if at == part.turn else m for at, m in enumerate(self.messages)]
+
+
+def _with_calls(turn: Message, text: str) -> Message:
+    """The turn with its calls as a repair of their text left them; unchanged where these are other calls."""
+    try:
+        read = json.loads(text)
+    except ValueError:
+        return turn
+    functions = read if isinstance(read, list) else [read]
+    calls = turn["tool_calls"]
+    known = [isinstance(f, dict) and {"name", "arguments"} <= set(f) for f in functions]
+    if len(functions) != len(calls) or not all(known):
+        return turn
+    after = [
+        {**call, "function": {"name": f["name"], "arguments": json.dumps(f["arguments"], ensure_ascii=False)}}
+        for call, f in zip(calls, functions, strict=True)
+    ]
+    return {**turn, "tool_calls": after}
 
 
 def _as_json(messages: list[Message], given: str) -> str:
-    return json.dumps({"messages": messages, **({"input": given} if given else {})}, ensure_ascii=False)
+    return json.dumps(
+        {"messages": [without_nulls(m) for m in messages], **({"input": given} if given else {})}, ensure_ascii=False
+    )
 
 
 def _finding(rule: Rule, hit: Hit, drop: frozenset[str], action: str = "") -> Finding:

@@ -31,7 +31,7 @@ from .dataset_rules import CORPUS
 from .duplicates.search import View, duplicates_in, new_findings, prompts_in
 from .ngrams import Hashes
 from .report import EXAMPLES, share_warnings
-from .sharded_tasks import SHINGLES, SKETCHED, SPLIT, TASK, Folder, Mark, Shingles, Split
+from .sharded_tasks import SHINGLES, SKETCHED, SPLIT, SUMMED, TASK, Folder, Mark, Shingles, Split
 
 
 def purge_files(inputs: Sequence[str], output: str, config: EntpConfig, overwrite: bool = False) -> dict[str, Any]:
@@ -95,12 +95,17 @@ class _Pool:
         self.begin = np.searchsorted(numbers, np.arange(self.files + 1))
         found = [json.loads(text) for text in self.table["figures"].to_pylist() if text]
         marks: Counter[str] = Counter()
+        more: dict[str, Any] = {}
         for one in found:
             marks.update(one["marked"])
+            for name in SUMMED:
+                if name in one:
+                    more[name] = _together(more.get(name), one[name])
         self.input = {
             "files": [one["file"] for one in found],
             "rows": self.count,
             "marked": dict(sorted(marks.items())),
+            **more,
         }
         return _summed([one["purge"] for one in found])
 
@@ -177,3 +182,10 @@ def _summed(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for name, some in report["examples"].items():
             examples[name] = [*examples.get(name, []), *some][:EXAMPLES]
     return {"rows_in": sum(r["rows_in"] for r in reports), "rules": rules, "examples": examples}
+
+
+def _together(sum_: Any, more: Any) -> Any:
+    """Figures of several files as one: counts and lists are added up, counts by name one by one."""
+    if sum_ is None:
+        return more
+    return dict(Counter(sum_) + Counter(more)) if isinstance(more, dict) else sum_ + more

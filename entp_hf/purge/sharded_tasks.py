@@ -17,6 +17,7 @@ from ..errors import OutputError
 from ..execution.stage import Batch
 from ..execution.tables import blocks, set_aside
 from ..io.manifest import Manifest
+from ..io.output_folder import FOLDER_CARD
 from ..io.parquet import read_written, write_rows
 from ..io.paths import MANIFEST, file_system, shown
 from ..io.reader import read_rows
@@ -26,6 +27,7 @@ from .duplicates.fingerprints import SKETCH, Sketch
 from .duplicates.search import marked, shingle_sets
 from .report import purge_report
 
+SUMMED = ("unknown_roles", "left_out", "skipped", "skipped_lines")  # figures of reading, summed over the files
 WORKING = "working"  # folder of the marked files, between the two passes over them
 TASK = pa.schema({"name": pa.string(), "number": pa.int64(), "more": pa.binary()})
 SKETCHED = pa.schema(
@@ -53,7 +55,9 @@ class Folder:
         if not overwrite:
             raise OutputError(f"{shown(self.url)} exists; name another folder, or replace it by --overwrite")
         if not (fs.exists(f"{path}/{MANIFEST}") or fs.exists(f"{path}/{WORKING}")):
-            raise OutputError(f"{shown(self.url)} holds no {MANIFEST}, so it is none of ours and is not replaced")
+            raise OutputError(
+                f"{shown(self.url)} holds no {MANIFEST}: it was not written by entp-hf and is not replaced"
+            )
         fs.rm(path, recursive=True)
 
     def put(self, rows: Dataset, kind: str, name: str) -> None:
@@ -77,7 +81,9 @@ class Folder:
         fs.rm(path, recursive=True)
         with tempfile.TemporaryDirectory(prefix="entp-send-") as folder:
             manifest.save(Path(folder, MANIFEST))
-            fs.put_file(str(Path(folder, MANIFEST)), self.place(MANIFEST)[1])
+            Path(folder, "README.md").write_text(FOLDER_CARD, encoding="utf-8")
+            for name in ("README.md", MANIFEST):
+                fs.put_file(str(Path(folder, name)), self.place(name)[1])
 
 
 def part_name(number: int, files: int) -> str:
@@ -110,7 +116,8 @@ class Mark:
             out["id"] += columns["id"]
             out["score"] += columns["expected_score"]
         report = purge_report(rows, after, seconds)
-        figures = json.dumps({"file": read["files"][0], "marked": read["marked"], "purge": report})
+        more = {name: read[name] for name in SUMMED if name in read}
+        figures = json.dumps({"file": read["files"][0], "marked": read["marked"], "purge": report, **more})
         return {**out, "number": [number] * len(after), "figures": [figures, *[None] * (len(after) - 1)]}
 
 

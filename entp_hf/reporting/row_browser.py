@@ -9,7 +9,7 @@ from typing import Any
 from datasets import Dataset
 
 from ..execution.tables import each
-from ..schema import GENERATED
+from ..schema import GENERATED, shown_turn
 from .formatting import TEXT_LIMIT
 
 MOST_ROWS = 300  # made rows that a page embeds (ours)
@@ -90,9 +90,9 @@ def _turns(messages: Sequence[Mapping[str, Any]], limit: int = TEXT_LIMIT) -> li
     turns: list[list[Any]] = []
     room = 2 * limit
     for message in messages:
-        text = message["content"] or ""
+        text = shown_turn(message)
         if room == 0:
-            turns.append(["", "", sum(len(m["content"] or "") for m in messages[len(turns) :])])
+            turns.append(["", "", sum(len(shown_turn(m)) for m in messages[len(turns) :])])
             break
         turns.append([message["role"], text[: min(limit, room)], len(text)])
         room = max(0, room - len(text))

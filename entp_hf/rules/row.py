@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, TypeVar, overload
 
-from ..schema import JOIN, Message
+from ..schema import JOIN, Message, calls_text
 from ..text.language import Script, script_of
 from .masks import FILLER, Mask, mask
 
@@ -145,7 +145,7 @@ class Fields:
         self.input = Part("input", -1, "")
         first = True
         for turn, message in enumerate(messages):
-            role, text = message["role"], message["content"] or ""
+            role, text = message["role"], message["content"] or calls_text(message)
             if role == "user" and first:
                 first = False
                 if given and text.endswith(JOIN + given):

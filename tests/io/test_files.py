@@ -79,7 +79,7 @@ BAD_FILES = {
     "none.json": (b"[]", "no rows"),
     "header.csv": (b"instruction,output\n", "no rows"),
     "broken.parquet": (b"PAR1 not really PAR1", "not a readable Parquet file"),
-    "notes.txt": (b"hello", "unknown extension '.txt'; known: .parquet, .jsonl"),
+    "notes.txt": (b"hello", "unknown extension '.txt'; known: .parquet, .arrow, .jsonl"),
     "line.jsonl": (b'{"a": 1}\n{"a": \n', ":2: broken JSON (Expecting value at character 7): '{\"a\": '"),
     "list.jsonl": (b"[1, 2]\n", ":1: not an object: '[1, 2]'"),
     "digits.jsonl": (b'{"a": ' + b"9" * 5000 + b"}\n", ":1: broken JSON (Exceeds the limit"),

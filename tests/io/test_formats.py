@@ -16,6 +16,9 @@ EXAMPLES = {
     "sharegpt": {"conversations": LINES},
     "messages": {"messages": TALK},
     "prompt_completion": {"prompt": "Hi", "completion": "Hello."},
+    "preference": {"prompt": "Hi", "chosen": "Hello.", "rejected": "Go."},
+    "question_answer": {"question": "Hi", "answer": "Hello."},
+    "data": {"data": ["Hi", "Hello."]},
 }
 
 
@@ -35,7 +38,7 @@ def test_every_form_is_found_and_read_to_the_same_messages(form):
     assert restore(row) == raw
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [form for form in FORMS if form != "preference"])
 def test_every_form_can_be_written_and_read_back(form):
     row = normalise({"instruction": "Sum up.", "input": "  A text.\n", "output": "Short."}, "alpaca")
     written = to_form(row, form)
@@ -60,9 +63,9 @@ def test_an_input_no_longer_at_the_end_is_not_written_twice():
 
 def test_unknown_columns_are_listed_with_the_known_forms():
     with pytest.raises(
-        InputError, match=r"'question', 'answer' are of no known form.*alpaca \(instruction, output or"
+        InputError, match=r"'questions', 'answer' are of no known form.*alpaca \(instruction, output or"
     ):
-        detect_form(["question", "answer"])
+        detect_form(["questions", "answer"])
 
 
 @pytest.mark.parametrize(
@@ -138,11 +141,13 @@ def test_messages_with_tool_calls_and_text_parts():
     assert said(row) == [
         ("system", "Be brief."),
         ("user", "Rain?"),
-        ("assistant", json.dumps(calls, ensure_ascii=False)),
+        ("assistant", ""),
         ("tool", ""),
         ("assistant", "No."),
     ]
-    assert "turn 5: tool_calls beside a content are kept in `original` only" in row["notes"]
+    assert row["messages"][2]["tool_calls"] == row["messages"][4]["tool_calls"] == calls
+    assert row["notes"] == ""
+    assert normalise(to_form(row, "messages"), "messages")["messages"] == row["messages"]
 
 
 def test_prompt_and_completion_as_lists():
@@ -180,5 +185,5 @@ def test_what_a_form_has_no_place_for_is_refused():
         to_form(row, "alpaca")
     with pytest.raises(OutputError, match="does not end with a response"):
         to_form(row, "prompt_completion")
-    with pytest.raises(OutputError, match="no form 'chatml'; known: messages"):
+    with pytest.raises(OutputError, match="no form 'chatml' can be written; known: messages"):
         to_form(row, "chatml")

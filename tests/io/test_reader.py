@@ -186,12 +186,13 @@ def test_a_form_or_name_that_does_not_fit(tmp_path):
     path = lines(tmp_path / "a.jsonl", POOL)
     message = error_of(path, input_format="sharegpt")
     assert (
-        "not of the form sharegpt (conversations or conversation; optional tools, system): no conversations" in message
+        "not of the form sharegpt (conversations or conversation or dialogue or" in message
+        and "optional tools, system, system_prompt, system_message): no conversations" in message
     )
     assert "its columns: 'instruction', 'input', 'output'" in message
     assert "columns: no input has 'answr'" in error_of(path, columns=["output=answr"])
-    message = error_of(lines(tmp_path / "b.jsonl", [{"question": "a", "answer": "b"}]))
-    assert "columns 'question', 'answer' are of no known form" in message
+    message = error_of(lines(tmp_path / "b.jsonl", [{"questions": "a", "reply_to": "b"}]))
+    assert "columns 'questions', 'reply_to' are of no known form" in message
 
 
 def test_all_problems_come_together(here):
@@ -219,7 +220,7 @@ def test_all_problems_come_together(here):
 )
 def test_names_of_the_hub(monkeypatch, name, repo, files, revision):
     def load(path, **given):
-        assert (path, given) == (repo, {"data_files": files, "split": "test", "revision": revision})
+        assert (path, given) == (repo, {"name": None, "data_files": files, "split": "test", "revision": revision})
         return Dataset.from_list(POOL)
 
     monkeypatch.setattr(datasets, "load_dataset", load)

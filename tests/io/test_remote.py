@@ -111,7 +111,7 @@ def test_a_folder_is_sent_at_the_end_and_its_manifest_last(memory):
 
 def test_a_folder_that_is_not_ours_is_not_replaced(memory):
     put(memory, "/out/theirs.jsonl", POOL)
-    with pytest.raises(OutputError, match="none of ours"):
+    with pytest.raises(OutputError, match="was not written by entp-hf"):
         write("memory://out", overwrite=True, a_txt="a")
     assert memory.find("/out") == ["/out/theirs.jsonl"]
 

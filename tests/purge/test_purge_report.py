@@ -17,7 +17,7 @@ from entp_hf.purge import DATASET_RULES, RULES, Purge, mark_duplicates, rethresh
 from entp_hf.purge.explain import explain
 from entp_hf.purge.report import PEERS
 from entp_hf.purge.retune import LOOSEST, SCORED, loosest
-from entp_hf.schema import FEATURES, JOIN, new_row
+from entp_hf.schema import FEATURES, JOIN, new_row, without_nulls
 
 
 def row(answer, ask="Explain how bread rises.", **values):
@@ -107,7 +107,7 @@ def test_the_text_before_a_repair_is_kept():
     out = apply(rows, Purge(), "purge")
     assert out[0]["messages"][3]["content"] == "Because & so." and out[0]["messages"][0]["content"] == "Hi."
     again = normalise(json.loads(out[0]["original"]), "sharegpt", source="a:1")
-    assert again["messages"] == rows[0]["messages"] and again["id"] == out[0]["id"]
+    assert again["messages"] == list(map(without_nulls, rows[0]["messages"])) and again["id"] == out[0]["id"]
 
 
 def test_plain_messages_get_their_text_before_a_repair_too():

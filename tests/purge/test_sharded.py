@@ -69,7 +69,7 @@ def test_files_give_what_the_pool_gives(pool, whole, tmp_path, config):
     counts = {name: {k: v for k, v in rule.items() if k != "seconds"} for name, rule in report["rules"].items()}
     ours = {name: {k: v for k, v in rule.items() if k != "seconds"} for name, rule in made["purge"]["rules"].items()}
     assert ours == counts
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["data", "dropped", "manifest.json"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["README.md", "data", "dropped", "manifest.json"]
     assert made["dataset"] == {"rows": len(kept), "dropped": len(dropped)}
     assert "length_pileup: not run, for it must see all rows at once" in made["warnings"]
     assert [file["rows"] for file in made["input"]["files"]] == [41, 41, 10]
@@ -82,7 +82,7 @@ def test_an_output_that_is_there_is_replaced_only_if_ours_and_asked_for(pool, tm
     (tmp_path / "theirs" / "a.txt").write_text("a")
     with pytest.raises(OutputError, match="--overwrite"):
         purge_files([str(pool)], str(tmp_path / "theirs"), EntpConfig())
-    with pytest.raises(OutputError, match="none of ours"):
+    with pytest.raises(OutputError, match="was not written by entp-hf"):
         purge_files([str(pool)], str(tmp_path / "theirs"), EntpConfig(), overwrite=True)
     with pytest.raises(InputError, match="no such file"):
         purge_files([str(tmp_path / "none")], str(tmp_path / "out"), EntpConfig())

@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from ...reporting.formatting import clean, cut, num, share, squash, visible, word_diff
-from ...schema import origin_label, text_of
+from ...schema import origin_label, shown_turn, text_of
 from ...text.words import content_words
 from .downloads import FILES
 from .results import Results, facts_of
@@ -69,7 +69,7 @@ def _turns(row: Mapping[str, Any], known: set[str] | None = None) -> Markup:
         html(
             '<p class="role">{}</p><div class="text" dir="auto" tabindex="0">{}</div>',
             turn["role"],
-            _marked(turn["content"], known),
+            _marked(shown_turn(turn), known),
         )
         for turn in row["messages"]
     )
