@@ -249,9 +249,15 @@ class Turns:
         weight = self._weight(turn)
         thoughts = _first(turn, *REASONING_KEYS)
         self.add(
-            role, content, where, reasoning=_thought(thoughts), tool_calls=known, weight=weight,
-            tool_call_id=_text_or_none(turn.get("tool_call_id")), name=_text_or_none(turn.get("name")),
-        )  # fmt: skip
+            role,
+            content,
+            where,
+            reasoning=_thought(thoughts),
+            tool_calls=known,
+            weight=weight,
+            tool_call_id=_text_or_none(turn.get("tool_call_id")),
+            name=_text_or_none(turn.get("name")),
+        )
         self._count_keys(turn)
 
     def _count_keys(self, turn: Mapping[str, Any]) -> None:

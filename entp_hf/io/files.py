@@ -63,9 +63,17 @@ def read_file(path: Path, skip: bool = False) -> RawRows:
     except (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException) as error:
         raise InputError(f"{path}: can't be read: {error}") from error
     return RawRows(
-        str(path), shown, columns, rows, numbers, unit, kind.startswith((".csv", ".tsv")), digest,
-        filled=binary, skipped=skipped,
-    )  # fmt: skip
+        name=str(path),
+        path=shown,
+        columns=columns,
+        rows=rows,
+        numbers=numbers,
+        unit=unit,
+        text_only=kind.startswith((".csv", ".tsv")),
+        sha256=digest,
+        filled=binary,
+        skipped=skipped,
+    )
 
 
 def _read_binary(path: Path, kind: str) -> Read:

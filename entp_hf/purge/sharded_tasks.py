@@ -116,7 +116,7 @@ class Mark:
             out["id"] += columns["id"]
             out["score"] += columns["expected_score"]
         report = purge_report(rows, after, seconds)
-        more = {name: read[name] for name in SUMMED if name in read}
+        more = {name: value for name, value in read.items() if name in SUMMED}
         figures = json.dumps({"file": read["files"][0], "marked": read["marked"], "purge": report, **more})
         return {**out, "number": [number] * len(after), "figures": [figures, *[None] * (len(after) - 1)]}
 
