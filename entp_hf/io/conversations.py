@@ -242,10 +242,8 @@ class Turns:
         known = [found for call in calls if (found := _call(call, self.filled)) is not None]
         content = _first(turn, *CONTENT_KEYS)
         if len(known) < len(calls):  # calls of no known shape stay as text, so that nothing is lost
-            read, content = (
-                [],
-                "\n".join(filter(None, [content if isinstance(content, str) else "", dump_json(calls)])),
-            )
+            known = []
+            content = "\n".join(filter(None, [content if isinstance(content, str) else "", dump_json(calls)]))
         weight = self._weight(turn)
         thoughts = _first(turn, *REASONING_KEYS)
         self.add(
