@@ -70,7 +70,7 @@ class Slots:
         self._measuring = self.start < most
         self._until = 0.0
         self._mean: float | None = None  # seconds of a good call, smoothed
-        self._best = float("inf")
+        self._best = self._fastest = float("inf")
         self._changed = asyncio.Condition()
 
     async def __aenter__(self) -> None:
@@ -105,6 +105,9 @@ class Slots:
         """Count a good call, `seconds` long until its first token: more slots, unless calls have become slow, since
         more would queue.
         """
+        if seconds > SLOW * self._fastest:
+            self._measuring = False
+        self._fastest = min(self._fastest, seconds)
         self._mean = seconds if self._mean is None else 0.9 * self._mean + 0.1 * seconds
         self._best = min(self._best, self._mean)
         if self._mean <= SLOW * self._best:

@@ -72,7 +72,7 @@ class OpenAIChat(ServerChat):
         if stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         body |= thinking_off(self.endpoint) if self.thinking == "off" else {}
-        if "stream" in state.left_out:
+        if "stream" in state.left_out or self.extras.get("stream") is False:
             body.pop("stream_options", None)
         body = {state.renamed.get(name, name): value for name, value in body.items() if name not in state.left_out}
         extras = dict(self.extras)
@@ -157,6 +157,21 @@ class OpenAIChat(ServerChat):
         except (httpx.HTTPError, ValueError, TypeError):
             return 0
         return 0
+
+    async def alive(self, http: Any) -> bool:
+        """Asked of addresses without TLS alone: a hosted service is alive when a call is lost in it."""
+        import httpx
+
+        if urlsplit(self.endpoint).scheme != "http":
+            return False
+        base = route(self.endpoint).removesuffix("/chat/completions")
+        for url in (f"{re.sub(r'/v1$', '', base)}/health", f"{base}/models"):
+            try:
+                if (await http.get(url, timeout=PROBE)).status_code == 200:
+                    return True
+            except httpx.HTTPError:
+                continue
+        return False
 
     def failure(self, error: Exception) -> Failure | None:
         """What an exception of httpx means for a call."""

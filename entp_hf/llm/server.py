@@ -152,6 +152,10 @@ class ServerChat:
         """Calls that the server says it computes at once; 0: it does not say."""
         return 0
 
+    async def alive(self, http: Any) -> bool:
+        """Whether the server answers a question about itself, while it answers no call."""
+        return False
+
     def chat(self, requests: Sequence[ChatRequest], desc: str = "") -> list[ChatReply]:
         """Answer all requests, in order. Raises EntpError if the server refuses key or model from the start."""
         replies = dict(self.stream(requests, desc))
@@ -433,7 +437,7 @@ class _Call:
 
         Before its first token a call may be waiting in the server's queue: then the silence counts from the last time
         that the server sent anything to any call, up to `QUEUED` times the limit. A call that others have overtaken is
-        in no queue.
+        in no queue. A server of one's own that answers `alive` may be reading prompts, which takes minutes on CPUs.
         """
         batch, loop = self.batch, asyncio.get_running_loop()
         begun = last = loop.time()
@@ -461,8 +465,13 @@ class _Call:
                 if done:
                     heard(0)
                     return task.result()
-                if loop.time() >= until and silent == silent_since():
-                    raise TimeoutError
+                if loop.time() < until or silent != silent_since():
+                    continue
+                if not spoke and loop.time() < min(end, begun + QUEUED * limit) and batch.spoken_begun <= begun:
+                    if await self.client.alive(self.http):
+                        batch.heard_at = loop.time()
+                        continue
+                raise TimeoutError
         finally:
             if not task.done():
                 task.cancel()
