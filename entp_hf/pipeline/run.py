@@ -243,9 +243,9 @@ def _no_work(manifest: Manifest) -> list[str]:
     rounds = manifest["fusion"]["rounds"]
     groups, replies = (sum(entry[key] for entry in rounds) for key in ("groups", "replies"))
     manifest["fusion"]["no_replies"] = bool(manifest["fusion"]["model"] and groups and not replies)
-    return [f"no whole reply came to any of {groups:,} fusions: no row of this dataset is the model's work"] * manifest[
-        "fusion"
-    ]["no_replies"]
+    if not manifest["fusion"]["no_replies"]:
+        return []
+    return [f"no whole reply came to any of {groups:,} fusions: no row of this dataset is the model's work"]
 
 
 def _tokens(usage: Usage, config: EntpConfig) -> TokensSection:
