@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ..text.language import language_of, script_counts, scripts_in, share_of
+from ..text.language import alphabet_of, language_of, script_counts, scripts_in, share_of
 from ..text.prompt_intent import CODE, TRANSLATION
 from .masks import FILLER
 from .row import Fields, Hit, Part, shown
@@ -27,6 +27,7 @@ _FORMULA = re.compile("[ΓΔΘΛΞΠΣΦΨΩβγδεζηθλμξπσςφψω]") 
 _GREEK_TERM = re.compile(r"(?:[Α-Ωα-ω]{1,2}[A-Za-z]{0,2}|[A-Za-z]{1,2}[Α-Ωα-ωμ]{1,2}|[Δμπσλθ][A-Za-z]+)[²³]?")
 
 
+_SHARED_ALPHABETS = {0x0400 >> 7, 0x0480 >> 7, 0x0600 >> 7, 0x0680 >> 7}  # Cyrillic, Arabic
 _IPA = re.compile("[\u0250-\u02ff]")
 _ALIKE = {"greek", "cyrillic"}
 
@@ -45,6 +46,9 @@ def language_mismatch(row: Fields, threshold: float) -> Iterator[Hit]:
         return
     if TRANSLATION.search(asked.lower) or CODE.search(asked.lower):
         return
+    alphabet = alphabet_of(asked.prose)
+    if alphabet and alphabet not in _SHARED_ALPHABETS and alphabet == alphabet_of(answer.prose):
+        return  # an alphabet of one language or few, which the detector knows less of than the letters say
     one, other = language_of(asked.prose, asked.script), language_of(answer.prose, answer.script)
     if one[0] == other[0] or any({one[0], other[0]} <= same for same in _SAME):
         return

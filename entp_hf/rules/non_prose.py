@@ -1,8 +1,10 @@
-"""F9, F14, F15: what stands in an answer in place of words: template slots, symbols, addresses."""
+"""F9, F14, F15: answers with template slots, symbols or web addresses in place of words."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 
 from ..text.prompt_intent import CODE, CREATE, ELABORATE, SYMBOLS, TEMPLATE
@@ -61,20 +63,30 @@ def symbol_ratio(row: Fields, threshold: float) -> Iterator[Hit]:
         if part.mask.spans or len(text) < 20:
             continue
         squeezed = "".join(part.words)
-        odd = (
-            len(squeezed) - sum(map(str.isalnum, squeezed)) if not text.isascii() else len(squeezed.translate(_ALNUM))
-        )
+        odd = len(squeezed.translate(_ALNUM)) if text.isascii() else _symbols(squeezed)
         share = odd / len(squeezed) if squeezed else 0.0
         if share <= threshold:
             continue
         question = row.question_before(part)
         if CODE.search(question) or SYMBOLS.search(question) or _DRAWN.search(question):
             continue
-        noise = sum(len(m.group()) for m in _ODD.finditer(text)) / len(text)
+        noise = sum(len(m.group()) for m in _ODD.finditer(_in_ascii(text))) / len(text)
         # Half of the symbols must be odd ones; where the prompt asks for no prose, twice as many are allowed.
         score = min(share if ELABORATE.search(question) else share / 2, 2 * noise)
         if score > threshold:
             yield Hit(part, detail=f"{share:.0%} symbols", score=score)
+
+
+def _symbols(text: str) -> int:
+    """Characters that are no letter, digit or mark: vowel signs and tones of many scripts are marks (category M)."""
+    counts = Counter(text)
+    return sum(n for c, n in counts.items() if not c.isalnum() and unicodedata.category(c)[0] != "M")
+
+
+def _in_ascii(text: str) -> str:
+    """`text` with every letter, mark, digit and punctuation mark beyond ASCII as one letter, at the same length."""
+    usual = {ord(c): "x" for c in set(text) if not c.isascii() and unicodedata.category(c)[0] in "LMNPZ"}
+    return text.translate(usual)
 
 
 _DRAWN = re.compile(

@@ -1,4 +1,4 @@
-"""Scripts and languages of a text, cheaply: by code points first, by a model only where letters can't tell."""
+"""Detect scripts and languages: by code points first, by a model only where several languages share a script."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ _SCRIPTS = {
     "latin": LATIN, "han": Script("han", spaced=False), "kana": Script("kana", spaced=False),
     "hangul": Script("hangul"), "cyrillic": Script("cyrillic"), "greek": Script("greek"), "arabic": Script("arabic"),
     "hebrew": Script("hebrew"), "indic": Script("indic"), "thai": Script("thai", spaced=False, stops=False),
-    "other": Script("other", stops=False),
+    "tibetan": Script("tibetan", spaced=False, stops=False), "other": Script("other", stops=False),
 }  # fmt: skip
 _RANGES = (
     (0x0370, 0x03FF, "greek"), (0x1F00, 0x1FFF, "greek"), (0x0400, 0x052F, "cyrillic"), (0x0590, 0x05FF, "hebrew"),
     (0x0600, 0x06FF, "arabic"), (0x0750, 0x077F, "arabic"), (0xFB50, 0xFDCF, "arabic"), (0xFE70, 0xFEFC, "arabic"),
     (0x0900, 0x0DFF, "indic"), (0x0E00, 0x0EFF, "thai"), (0x1000, 0x109F, "thai"), (0x1780, 0x17FF, "thai"),
+    (0x0F00, 0x0FFF, "tibetan"), (0xA9E0, 0xA9FF, "thai"), (0xAA60, 0xAA7F, "thai"), (0xA980, 0xA9DF, "tibetan"),
+    (0x1A20, 0x1AAF, "thai"), (0x1B00, 0x1B7F, "tibetan"), (0x1950, 0x19DF, "thai"),
     (0x1100, 0x11FF, "hangul"), (0xAC00, 0xD7AF, "hangul"), (0x3130, 0x318F, "hangul"), (0x3040, 0x30FF, "kana"),
     (0x31F0, 0x31FF, "kana"), (0xFF66, 0xFF9F, "kana"), (0x3400, 0x9FFF, "han"), (0xF900, 0xFAFF, "han"),
     (0x20000, 0x3FFFF, "han"), (0x00C0, 0x024F, "latin"), (0x1E00, 0x1EFF, "latin"), (0xFF21, 0xFF5A, "latin"),
@@ -38,6 +40,12 @@ _OF_SCRIPT = {"kana": "ja", "hangul": "ko", "han": "zh", "cyrillic": "ru", "gree
               "hebrew": "he", "thai": "th", "indic": "hi"}  # fmt: skip
 _WORD = re.compile(r"\w+")
 _ENGLISH = frozenset("the of and to is are in for that with you was what how why explain describe write your".split())
+
+
+def alphabet_of(text: str) -> int:
+    """The block of 128 code points that most letters beyond Latin are in; 0 for Latin. Tells scripts apart finely."""
+    blocks = Counter(ord(c) >> 7 for c in text if c.isalpha() and ord(c) >= 0x370)
+    return blocks.most_common(1)[0][0] if blocks and blocks.total() * 2 > sum(map(str.isalpha, text)) else 0
 
 
 @functools.lru_cache(maxsize=8192)

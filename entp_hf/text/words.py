@@ -8,9 +8,14 @@ import unicodedata
 
 # Vowel signs of Indic and South-East Asian scripts are no letters for `re`, and would break every word.
 _WORD = re.compile(
-    "(?:[^\\W_]|[\u0300-\u036f\u064b-\u065f\u0900-\u0963\u0966-\u0dff\u0e31-\u0ecd\u1000-\u109f\u1780-\u17ff])+"
+    "(?:[^\\W_]|[\u0300-\u036f\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0711-\u074a\u07a6-\u07b0"
+    "\u07eb-\u07f3\u0900-\u0963\u0966-\u0dff\u0e31-\u0ecd\u0f18-\u0f39\u0f71-\u0fbc\u1000-\u109f\u135d-\u135f\u1780-\u17ff"
+    "\u180b-\u180f\u1a55-\u1a7f\u1b00-\u1b44\u1b80-\u1bad\u1c24-\u1c37\ua980-\ua9c0\uaa29-\uaa36\uaa7b-\uaa7d\uabe3-\uabed])+"
 )
-_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\U0003ffff]")
+_UNSPACED = re.compile(
+    "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\u1b00-\u1b7f\u2e80-\ua4cf\ua980-\ua9ff\uaa60-\uaa7f"
+    "\uac00-\U0003ffff]"
+)
 STOP = frozenset(
     "a an and are as at be but by can do does for from had has have how i if in into is it its me my no not of on or "
     "our should so some such than that the their them then there these they this to was we were what when where which "
