@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -123,6 +124,17 @@ class Embed:
                 out[start : start + len(part)] = part
         return out
 
+    def count_unread(self, vectors: FloatMatrix, rows: Dataset) -> int:
+        """Rows whose text the embedder could not read: their vectors (N, d) are stand-ins."""
+        if self.own or not len(vectors) or not vectors.shape[1]:
+            return 0
+        texts = enumerate(map(text_of, each(rows, "messages", "input")))
+        return sum(
+            bool(np.allclose(vectors[i], stand_in(text, vectors.shape[1]), atol=1e-6))
+            for i, text in texts
+            if not text.isascii()
+        )
+
     def renewed(self, vectors: FloatMatrix, rows: Dataset) -> FloatMatrix:
         """`vectors` (N, d) with those of the rows that a rule repaired made anew."""
         mended = (any(f["action"] == "repair" for f in row["findings"]) for row in each(rows, "findings"))
@@ -142,6 +154,7 @@ class Embed:
         lengths = [0] * len(texts)  # of a static encoder, which pads nothing
         if callable(encoder.tokenizer):
             lengths = [len(ids) for ids in encoder.tokenizer(texts, truncation=True)["input_ids"]]
+        unread = unreadable(texts, encoder.tokenizer)
         order = sorted(range(len(texts)), key=lambda i: -lengths[i])  # by tokens: hardly any padding
         budget = BATCH_TOKENS * (1 + self.half) if encoder.device.type == "cpu" else GPU_TOKENS
         if self.half:
@@ -157,6 +170,8 @@ class Embed:
             out = np.empty((len(texts), part.shape[1]), np.float32) if out is None else out
             out[some] = part
         assert out is not None
+        for i in unread:
+            out[i] = stand_in(texts[i], out.shape[1])
         return out
 
     def _own(self, texts: list[str]) -> FloatMatrix:
@@ -183,6 +198,7 @@ class Embed:
 
     def _key(self, text: str) -> str:
         model = f"{self.model} in {self.dtype}" if self.half else self.model
+        model += "" if text.isascii() else ", unreadable texts apart"  # vectors of older versions are not read
         return hashlib.blake2b(f"{model}\x1f{text}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
     def _load(self, keys: Sequence[str]) -> dict[str, FloatMatrix]:
@@ -197,6 +213,49 @@ class Embed:
             from ..io.sqlite_cache import put_vectors
 
             put_vectors(f"{self.cache_dir}/vectors.sqlite", list(keys), matrix)
+
+
+UNREAD = 0.4  # share of a text's letters without a piece in the vocabulary from which on its vector says nothing
+UNREAD_HAN = 0.75  # the same for Chinese characters, of which each known one is a word
+
+
+def unreadable(texts: Sequence[str], tokenizer: Any) -> list[int]:
+    """Places of the texts that the embedder has no word pieces for, so that different texts get one vector.
+
+    Counted are letters in unknown words. Scripts whose letters are known one by one and only in part (Tibetan in
+    BERT's English vocabulary) count as well. Tokenizers without an unknown token (bytes, SentencePiece with byte
+    fallback) read everything.
+    """
+    suspects = [i for i, text in enumerate(texts) if not text.isascii()]
+    unknown = getattr(tokenizer, "unk_token_id", None)
+    if not suspects or unknown is None or not getattr(tokenizer, "is_fast", False):
+        return []
+    some = [texts[i] for i in suspects]
+    coded = tokenizer(some, truncation=True, return_offsets_mapping=True, add_special_tokens=False)
+    found = []
+    for i, text, ids, offsets in zip(suspects, some, coded["input_ids"], coded["offset_mapping"], strict=True):
+        letters = unread = single = 0
+        for token, (start, end) in zip(ids, offsets, strict=True):
+            size = sum(map(str.isalpha, text[start:end]))
+            letters += size
+            unread += size if token == unknown else 0
+            single += size if token != unknown and end - start == 1 and text[start] > "\u024f" else 0
+        if not letters:
+            continue
+        han = any("\u2e80" <= char <= "\u9fff" or "\uac00" <= char <= "\ud7af" for char in text)
+        known = letters - unread
+        in_letters = not han and unread >= 0.05 * letters and single >= 0.9 * known
+        if unread >= (UNREAD_HAN if han else UNREAD) * letters or in_letters:
+            found.append(i)
+    return found
+
+
+def stand_in(text: str, width: int) -> FloatMatrix:
+    """A unit vector (width,) drawn by the text's hash, for a text that can't be read: near to no other text's."""
+    seed = int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+    drawn = np.random.default_rng(seed).standard_normal(width).astype(np.float32)
+    unit: FloatMatrix = drawn / np.linalg.norm(drawn)
+    return unit
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,14 @@ def _scored(
     vectors = np.zeros((len(rows), 0), np.float32)
     if embeds:
         with manifest.stage("embed", len(rows)):
-            vectors = Embed.from_config(config).encode_rows(rows, desc="embed")
+            embed = Embed.from_config(config)
+            vectors = embed.encode_rows(rows, desc="embed")
+            if unread := embed.count_unread(vectors, rows):
+                manifest["warnings"].append(
+                    f"{unread:,} of {len(rows):,} rows are in scripts that the embedder {config.embedder} has no word"
+                    " pieces for: they take no part in semantic duplicates, neighbors and groups. A multilingual"
+                    " embedder reads them"
+                )
     with manifest.stage("correct", len(rows)):
         space = space_of(rows, vectors, config)
         rows, found = correct(rows, space if embeds else None, names, config)

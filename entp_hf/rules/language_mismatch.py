@@ -21,6 +21,7 @@ _ENGLISH_ASKS = frozenset(
 _SAME = (
     {"zh", "wuu", "yue"}, {"es", "gl", "ca"}, {"pt", "gl"}, {"ru", "uk", "bg", "be"}, {"no", "da", "sv", "nb", "nn"},
     {"id", "ms"}, {"hr", "sr", "bs"}, {"cs", "sk"}, {"ar", "fa"}, {"en", "sco"},
+    {"ru", "tt", "ky", "kk", "ba", "cv", "tg", "mn"},  # a short question of borrowed words looks Russian
 )  # fmt: skip
 _LOOKALIKE = re.compile(r"(?=[^\W\d_]*[A-Za-z])(?=[^\W\d_]*[\u0370-\u03ff\u0400-\u052f])[^\W\d_]{2,}")
 _FORMULA = re.compile("[ΓΔΘΛΞΠΣΦΨΩβγδεζηθλμξπσςφψω]")  # Greek letters that look like no Latin one

@@ -76,3 +76,20 @@ def test_a_static_encoder_embeds(tmp_path):
     found = Embed(str(tmp_path)).encode(texts)
     assert found.shape == (4, 16) and np.isfinite(found).all()
     assert found[0] @ found[1] == pytest.approx(1, abs=0.01) and found[0] @ found[2] < 0.9
+
+
+def test_texts_without_word_pieces_are_no_duplicates_of_one_another():
+    """Khmer, Burmese, Gujarati and Tibetan: English BERT has few or none of their letters."""
+    texts = [
+        "ភ្នំពេញជារដ្ឋធានី។", "ប្រទេសកម្ពុជាមានទន្លេ។", "ရန်ကုန်မြို့သည် ကုန်သွယ်ရေးဖြစ်သည်။", "လယ်သမားများသည် စပါးစိုက်ကြသည်။",
+        "અમદાવાદ સૌથી મોટું શહેર છે.", "ખેડૂત ખેતરમાં કામ કરે છે.", "ལྷ་ས་ནི་བོད་ཀྱི་རྒྱལ་ས་ཡིན།", "གྲོང་ཁྱེར་ཆེན་པོ་ཞིག་རེད།",
+    ]  # fmt: skip
+    read = ["Bread rises.", "Хлеб поднимается.", "東京は日本の都市。", "El pan sube."]
+    embed = Embed()
+    vectors = embed.encode([*texts, *read])
+    cosines = vectors @ vectors.T - np.eye(len(vectors), dtype=np.float32)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert abs(cosines[: len(texts)]).max() < 0.5
+    assert np.array_equal(embed.encode(texts), vectors[: len(texts)])  # the same in every run
+    rows = as_dataset([new_row([{"role": "user", "content": text}], id=text[:3]) for text in (*texts, *read)])
+    assert embed.count_unread(embed.encode_rows(rows), rows) == len(texts)
