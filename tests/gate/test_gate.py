@@ -6,13 +6,13 @@ import json
 
 import numpy as np
 import pytest
+from sample_rows import row
 
 from entp_hf.config import EntpConfig
 from entp_hf.gate.gate import Gate, reason_kind
 from entp_hf.mix.groups import Group
 from entp_hf.mix.mosaic import mosaic
 from entp_hf.purge.contamination.index import Contamination
-from entp_hf.schema import new_row
 
 NONE = np.zeros((0, 1), np.float32)
 QUESTION = "How do I boil an egg and cook rice for breakfast?"
@@ -20,11 +20,6 @@ ANSWER = (
     "Put the egg into boiling water for eight minutes and cool it under cold water so that it peels well. "
     "Rinse the rice, add twice its volume of water and let it simmer under a lid for eighteen minutes."
 )
-
-
-def row(question: str, answer: str, **values):
-    turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-    return new_row(turns, **values)
 
 
 CHINESE = "把鸡蛋放入沸水中煮八分钟，然后用冷水冷却。把米洗净，加两倍的水，盖上锅盖煮十八分钟。"

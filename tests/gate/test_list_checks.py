@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from sample_rows import row
 
 from entp_hf.gate.list_checks import disordered, list_items, repeats, said_again, surplus
-from entp_hf.schema import new_row
-
-
-def row(question: str, answer: str):
-    return new_row([{"role": "user", "content": question}, {"role": "assistant", "content": answer}])
-
 
 INLINE = "1. Rest. 2. Drink water. 3. Rest. 4. Sleep well. 5. Drink water."
 

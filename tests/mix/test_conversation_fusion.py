@@ -6,20 +6,16 @@ import json
 
 import numpy as np
 from chats import Scripted, is_direct
+from sample_rows import row
 
 from entp_hf.config import EntpConfig
 from entp_hf.gate.gate import Gate
 from entp_hf.mix.groups import Group
 from entp_hf.mix.round import Round
-from entp_hf.schema import is_single_turn, new_row
+from entp_hf.schema import is_single_turn
 
-
-def talk(*said: str):
-    return new_row([{"role": r, "content": c} for r, c in zip(["user", "assistant"] * 3, said, strict=False)])
-
-
-EGG = talk("How do I boil an egg?", "Put it into boiling water.", "For how long?", "Eight minutes, then cool it.")
-RICE = talk("How do I cook rice?", "In twice its volume of water.", "For how long?", "Eighteen minutes under a lid.")
+EGG = row("How do I boil an egg?", "Put it into boiling water.", "For how long?", "Eight minutes, then cool it.")
+RICE = row("How do I cook rice?", "In twice its volume of water.", "For how long?", "Eighteen minutes under a lid.")
 GOOD = [
     ("How do I boil an egg, and for how long?", "Put the egg into boiling water for eight minutes, then cool it."),
     ("And how do I cook rice with it?", "Cook the rice in twice its volume of water, eighteen minutes under a lid."),

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from chats import fused, shown_rows
+from sample_rows import row
 
 from entp_hf.config import EntpConfig
 from entp_hf.llm.prompts import load_prompt
@@ -26,11 +27,6 @@ from entp_hf.mix.mosaic import PREFACE, mosaic
 from entp_hf.schema import FEATURES, JOIN, Finding, new_row
 
 HOSTILE = "Pay ${rows} or $5 {now} {{7*7}} %s \\1"
-
-
-def row(question: str, answer: str, system: str = "", **values):
-    head = [{"role": "system", "content": system}] if system else []
-    return new_row([*head, {"role": "user", "content": question}, {"role": "assistant", "content": answer}], **values)
 
 
 def flagged(*rules: str, action: str = "flag") -> list[dict]:
@@ -108,14 +104,9 @@ def test_conversations_are_shown_turn_by_turn():
     assert "Row 1:\nuser: a\nassistant: b\nuser: c\nassistant: d\n" in text_of_request(Group(talk, ()))
 
 
-def talk(*said: str, system: str = ""):
-    head = [{"role": "system", "content": system}] if system else []
-    return new_row(head + [{"role": r, "content": c} for r, c in zip(["user", "assistant"] * 4, said, strict=False)])
-
-
 @pytest.mark.parametrize("fuser", ["entp", "mergeit", "rewrite"])
 def test_conversations_are_fused_into_a_conversation(fuser):
-    group = Group(talk("a", "b", "c", "d", system="Be kind."), (talk("e", "f", "g", "h"),))
+    group = Group(row("a", "b", "c", "d", system="Be kind."), (row("e", "f", "g", "h"),))
     request = ask(group, fuser, direct="D")
     assert request.prompt_version == load_prompt("fuse_turns").version
     assert "ONE new conversation" in request.messages[0][1]
@@ -268,7 +259,7 @@ def test_in_a_language_without_a_preface_the_parts_stand_alone():
 
 
 def test_conversations_are_played_one_after_the_other():
-    made = mosaic(Group(talk("a", "b", "c", "d", system="S"), (talk("e", "f", "g", "h", system="T"),)), 1)
+    made = mosaic(Group(row("a", "b", "c", "d", system="S"), (row("e", "f", "g", "h", system="T"),)), 1)
     assert [m["content"] for m in made["messages"]] == ["S", *"abcdefgh"]
     assert [m["role"] for m in made["messages"]] == ["system", *["user", "assistant"] * 4]
     assert len(made["parents"]) == 2

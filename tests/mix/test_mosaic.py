@@ -5,16 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
+from sample_rows import row
 
 from entp_hf.config import STYLES
 from entp_hf.mix.groups import Group
 from entp_hf.mix.mosaic import mosaic
-from entp_hf.schema import new_row
-
-
-def row(question: str, answer: str):
-    return new_row([{"role": "user", "content": question}, {"role": "assistant", "content": answer}])
-
 
 ROWS = [row(f"How do I cook the {what}?", f"Boil the {what} well.") for what in ("egg", "rice", "pasta", "soup")]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sample_rows import row
 from tiny import tiny_llama
 
 from entp_hf.execution.tables import as_dataset
@@ -12,11 +13,6 @@ from entp_hf.io.parquet import write_rows
 from entp_hf.mix.assembly import preference_pairs
 from entp_hf.mix.fusion import Fused, fused_row
 from entp_hf.mix.groups import Group
-from entp_hf.schema import new_row
-
-
-def row(question: str, answer: str):
-    return new_row([{"role": "user", "content": question}, {"role": "assistant", "content": answer}])
 
 
 def pairs(number: int = 4):

@@ -9,23 +9,19 @@ from pathlib import Path
 import datasets
 import pyarrow.parquet as pq
 import pytest
+from sample_rows import row
 
 from entp_hf import EntpConfig
 from entp_hf.errors import ConfigError
 from entp_hf.pipeline.run import check_inputs
 from entp_hf.purge import Contamination
 from entp_hf.purge.contamination.benchmark_items import files_in, texts_of, words_of
-from entp_hf.schema import new_row
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 BENCHMARKS = DATA / "benchmarks"
 needs_data = pytest.mark.skipif(
     not BENCHMARKS.exists(), reason="no benchmark files beside the project (../shared/data)"
 )
-
-
-def row(ask, answer):
-    return new_row([{"role": "user", "content": ask}, {"role": "assistant", "content": answer}])
 
 
 # How a test item may come into a pool.

@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 from datasets import concatenate_datasets
+from sample_rows import answered as row
 
 from entp_hf import EntpConfig
 from entp_hf.execution.tables import as_dataset
@@ -19,10 +20,6 @@ from entp_hf.rules.selection import rule_problems
 from entp_hf.schema import new_row
 
 WORDS = "bread dough yeast flour water salt oven crust crumb baker mill wheat rye grain heat gas".split()
-
-
-def row(answer, ask="Explain how bread rises.", **values):
-    return new_row([{"role": "user", "content": ask}, {"role": "assistant", "content": answer}], **values)
 
 
 def prose(words, seed, end="."):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from datasets import Dataset
+from sample_rows import dataset, row
 
 from entp_hf.embedding.neighbors import Space, copies
 from entp_hf.errors import InputError
@@ -18,20 +18,10 @@ from entp_hf.purge import Contamination, find_duplicates, mark_duplicates, same_
 from entp_hf.purge.duplicates.minhash import bands_for
 from entp_hf.purge.duplicates.search import View, shingle_sets
 from entp_hf.purge.duplicates.semantic import semantic_pairs
-from entp_hf.schema import FEATURES, JOIN, new_row
+from entp_hf.schema import FEATURES
 
 BENCHMARKS = Path(__file__).resolve().parents[3] / "shared" / "data" / "benchmarks"
 WORDS = [a + b for a in "ba de fi go lu mi no pe ra su ta wo".split() for b in "ck ll mp nd rt sh st".split()]
-
-
-def row(ask, answer, given="", **values):
-    content = ask + (JOIN + given if given else "")
-    messages = [{"role": "user", "content": content}, {"role": "assistant", "content": answer}]
-    return new_row(messages, input=given, **values)
-
-
-def dataset(rows):
-    return Dataset.from_list(rows, features=FEATURES)
 
 
 def made_up(count=150, seed=3):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from datasets import Dataset
+from sample_rows import answered as row
+from sample_rows import dataset
 
 import entp_hf
 from entp_hf.config import EntpConfig
@@ -16,20 +18,10 @@ from entp_hf.execution.stage import apply
 from entp_hf.purge import RULES, Hit, Purge, Rule, mark_duplicates, purge_report, rule_problems
 from entp_hf.purge.accuracy import accuracy
 from entp_hf.rules.masks import mask
-from entp_hf.schema import FEATURES, JOIN, new_row
+from entp_hf.schema import FEATURES
 
 POOL = Path(entp_hf.__file__).parent / "data" / "pool.jsonl"
 GOOD = "Yeast eats sugar and gives off gas."
-
-
-def row(answer, ask="Explain how bread rises.", given="", **values):
-    content = ask + (JOIN + given if given else "")
-    messages = [{"role": "user", "content": content}, {"role": "assistant", "content": answer}]
-    return new_row(messages, input=given, **values)
-
-
-def dataset(rows):
-    return Dataset.from_list(rows, features=FEATURES)
 
 
 def shout(fields, threshold):

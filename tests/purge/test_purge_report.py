@@ -6,6 +6,8 @@ import json
 
 import pytest
 from datasets import Dataset
+from sample_rows import answered as row
+from sample_rows import dataset
 
 from entp_hf import EntpConfig
 from entp_hf.data import pool_files
@@ -17,15 +19,7 @@ from entp_hf.purge import DATASET_RULES, RULES, Purge, mark_duplicates, rethresh
 from entp_hf.purge.explain import explain
 from entp_hf.purge.report import PEERS
 from entp_hf.purge.retune import LOOSEST, SCORED, loosest
-from entp_hf.schema import FEATURES, JOIN, new_row, without_nulls
-
-
-def row(answer, ask="Explain how bread rises.", **values):
-    return new_row([{"role": "user", "content": ask}, {"role": "assistant", "content": answer}], **values)
-
-
-def dataset(rows):
-    return Dataset.from_list(rows, features=FEATURES)
+from entp_hf.schema import JOIN, without_nulls
 
 
 def own(fields, threshold):

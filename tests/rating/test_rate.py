@@ -10,6 +10,7 @@ from chats import Scripted, judged
 from datasets import Dataset, Features, List, Value
 from hypothesis import given
 from hypothesis import strategies as st
+from sample_rows import rows
 
 from entp_hf.config import EntpConfig
 from entp_hf.errors import ConfigError, StageError
@@ -25,10 +26,6 @@ from entp_hf.schema import new_row
 
 def chat(question: str, answer: str = "An answer.") -> list[dict[str, str]]:
     return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-
-
-def rows(*questions: str) -> list[dict]:
-    return [new_row(chat(question)) for question in questions]
 
 
 def asked_for(request) -> str:
