@@ -41,7 +41,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "engine": ("local", "ray"),
     "device": ("auto", "cpu", "cuda", "mps"),
     "embedder_dtype": ("float32", "bfloat16"),
-    "model_engine": ("auto", "transformers", "llama.cpp"),
     "model_dtype": ("auto", "float32", "bfloat16"),
 }
 STYLES = ("plain", "format", "order", "subset")  # of mosaics
@@ -166,9 +165,6 @@ class EntpConfig:
         "auto",
         "chat model: auto (the writer if it was fetched, else SmolLM2), a name of `entp models list`, Hub id, folder, "
         "file.gguf, Hub repository and file as OWNER/NAME:Q4_K_M, or the server's name for it",
-    )
-    model_engine: str = _setting(
-        "auto", "what runs the chat model in this process: transformers | llama.cpp (extra: llama) | auto: the faster"
     )
     model_dtype: str = _setting(
         "auto", "numbers the chat model computes in: float32 | bfloat16 | auto: bfloat16 where the hardware has it"

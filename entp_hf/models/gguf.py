@@ -100,7 +100,7 @@ def write_safetensors(file: Path, folder: Path) -> None:
     if not transformers_reads(name):
         raise ModelNotFound(
             f"{file.name}: transformers can't read the architecture {name!r} from GGUF. Give the model's Hub id, or "
-            "install the extra llama (pip install 'entp-hf[llama]') and set model_engine to llama.cpp"
+            "serve the file (llama-server -m FILE --port 8080) and name it with --endpoint http://127.0.0.1:8080/v1"
         )
     from .hardware import check_disk, check_memory
 

@@ -51,7 +51,7 @@ def check_memory(need: int, what: str) -> None:
     if free is not None and need > free:
         raise EntpError(
             f"{what} needs {need / GIB:.1f} GiB of memory and {free / GIB:.1f} GiB are free. Close other programs, "
-            "take a smaller model (--model), set model_engine to llama.cpp (extra: llama), or a server (--endpoint)"
+            "take a smaller model (--model), or ask a server (--endpoint): llama-server needs half as much for GGUF"
         )
 
 

@@ -50,7 +50,7 @@ OWN = frozenset(
     "input_format columns split rating_columns source_licenses raters model rater_model endpoint provider embedder "
     "embedder_dtype benchmark_files prompt_dir cache_dir engine ray_address ray_workers ray_gpus concurrency timeout "
     "batch_size device num_proc price_in price_out rater_endpoint judge_model judge_endpoint request_extras "
-    "start_timeout model_engine model_dtype".split()
+    "start_timeout model_dtype".split()
 )
 TURNS = "Column of the conversation"
 # How rows may be laid out: the words for it, and the columns it needs, each with its label and a hint.
