@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import logging
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from datasets.fingerprint import Hasher
 
 from ..config import EntpConfig
 from ..errors import ConfigError
+from ..execution.own_code import content_hash
 from ..execution.source_hash import source_hash
 from ..io.paths import EXTENSIONS, extension
 from ..llm.factory import AUTO
 from ..models.known import default_chat_model
 from ..schema import FEATURES
 
+logger = logging.getLogger(__name__)
 # `split` and `cache_dir` are load_dataset's own arguments; the pipeline's cache is set by $ENTP_CACHE here.
 _SETTINGS = [setting for setting in dataclasses.fields(EntpConfig) if setting.name not in ("split", "cache_dir")]
 RUNS = "runs"  # folder in the cache, beside the rows: what each split's run wrote
@@ -44,7 +47,7 @@ class _Base(datasets.BuilderConfig):  # type: ignore[misc]
         if values["model"] == AUTO:  # another model once the writer has been fetched
             values["model"] = default_chat_model(str(EntpConfig().cache_path()))
         files = {split: [_content(str(file)) for file in files] for split, files in (self.data_files or {}).items()}
-        return f"{self.name}-{Hasher.hash((values, files, source_hash()))}"
+        return f"{self.name}-{Hasher.hash((values, files, content_hash(values), source_hash()))}"
 
 
 def _content(file: str) -> str:
@@ -87,19 +90,22 @@ class Made(datasets.Dataset):  # type: ignore[misc]
     def push_to_hub(self, repo_id: str, *args: Any, **options: Any) -> Any:
         """Push with card, manifest, recipe, report and dropped rows, as `Result.push_to_hub` does.
 
-        As every dataset is pushed, rows alone, where `datasets`' further options are given (all but `private` and
-        `token`) or the rows were changed since.
+        Of `datasets`' options `private`, `token`, `commit_message`, `revision` and `create_pr` are taken. With others,
+        or where the rows were changed since, the rows are pushed alone, as of any dataset, and a warning says so.
         """
         from huggingface_hub import CommitInfo
 
         from ..pipeline.publish import push_folder
 
         folder = self.run_folder()
-        if folder is None or args or options.keys() - {"private", "token"}:
+        others = options.keys() - {"private", "token", "commit_message", "revision", "create_pr"}
+        if folder is None or args or others:
+            reason = f"with {', '.join(sorted(others))}" if others else "the rows are not those of the run any more"
+            logger.warning("%s: pushed without card, manifest and report: %s", repo_id, reason)
             return super().push_to_hub(repo_id, *args, **options)
         with tempfile.TemporaryDirectory(prefix="entp-push-") as copy:  # the card is written into it
             shutil.copytree(folder, copy, dirs_exist_ok=True)
-            done = push_folder(copy, repo_id, bool(options.get("private")), options.get("token"))
+            done = push_folder(copy, repo_id, private=bool(options.pop("private", False)), **options)
         return CommitInfo(f"{done.url}/commit/{done.commit}", done.tag, "", done.commit)
 
 
@@ -141,13 +147,38 @@ class Entp(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         result = run(list(files), self._settings())
         if "://" not in str(self._output_dir):
             folder = Path(self._output_dir) / RUNS / split
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
             result.write(folder)
         yield datasets.builder.Key(0, 0), result.kept.with_format("arrow")[:]
 
     def as_dataset(self, *args: Any, **options: Any) -> Any:
-        """As every builder's, but of the kind `Made`."""
-        found = super().as_dataset(*args, **options)
-        for part in found.values() if isinstance(found, dict) else [found]:
-            part.__class__ = Made
-        return found
+        """The split or splits that were asked for, each a `Made` where it is a whole one."""
+        return _each(super().as_dataset(*args, **options), _made)
+
+    def as_streaming_dataset(self, split: Any = None, **_: Any) -> Any:
+        """The rows as a stream: made and cached once, then read from the cache at each pass.
+
+        The clusters need the whole pool, so nothing could be streamed before all of it was read.
+        """
+        self.download_and_prepare()
+        found = super().as_dataset(split=split)
+        if isinstance(found, dict):
+            return datasets.IterableDatasetDict({name: part.to_iterable_dataset() for name, part in found.items()})
+        return _each(found, lambda part: part.to_iterable_dataset())
+
+
+def _each(found: Any, change: Callable[[datasets.Dataset], Any]) -> Any:
+    """Change a dataset, or each one of a list or a dictionary."""
+    if isinstance(found, dict):
+        return type(found)({name: change(part) for name, part in found.items()})
+    return [change(part) for part in found] if isinstance(found, list) else change(found)
+
+
+def _made(part: datasets.Dataset) -> Made:
+    return Made(
+        part.data,
+        info=part.info,
+        split=part.split,
+        indices_table=part._indices,
+        fingerprint=part._fingerprint,
+    )

@@ -76,3 +76,37 @@ def test_unknown_file_types_are_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(ConfigError, match=r"notes\.txt is none of \.parquet"):
         load(str(tmp_path / "notes.txt"), tmp_path)
+
+
+def test_a_list_of_splits_and_a_stream_read_twice(tmp_path: Path, runs: list[int]) -> None:
+    first, second = (
+        load_dataset("entp", data_files=pool_files()[0], split=split, cache_dir=str(tmp_path), **SETTINGS)
+        for split in (["train[:50%]", "train[50%:]"], "train")
+    )
+    assert [len(part) for part in first] == [3, 3]
+    assert [type(part).__name__ for part in first] == ["Made", "Made"]
+    assert [*first[0]["id"], *first[1]["id"]] == list(second["id"])
+    assert second.run_folder() is not None
+    assert first[0].run_folder() is None  # half the rows are not those of the run
+    stream = load(pool_files()[0], tmp_path, streaming=True)
+    assert [row["id"] for row in stream] == [row["id"] for row in stream] == list(second["id"])
+    splits = load_dataset("entp", data_files=pool_files()[0], streaming=True, cache_dir=str(tmp_path), **SETTINGS)
+    assert [row["id"] for row in splits["train"]] == list(second["id"])
+    assert len(runs) == 1
+
+
+def test_rebuilt_when_an_own_rule_or_a_prompt_is_edited(tmp_path: Path, runs: list[int], monkeypatch) -> None:
+    (tmp_path / "own_rule_of_the_builder.py").write_text("def never(fields, threshold):\n    return []\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    prompts = tmp_path / "prompts"
+    prompts.mkdir()
+    settings = {"purge_rules": ["default", "own_rule_of_the_builder:never"], "prompt_dir": str(prompts)}
+    load(pool_files()[0], tmp_path, **settings)
+    load(pool_files()[0], tmp_path, **settings)
+    assert len(runs) == 1
+    (tmp_path / "own_rule_of_the_builder.py").write_text("def never(fields, threshold):\n    return [][:1]\n")
+    load(pool_files()[0], tmp_path, **settings)
+    assert len(runs) == 2
+    (prompts / "README.md").write_text("none yet")
+    load(pool_files()[0], tmp_path, **settings)
+    assert len(runs) == 3

@@ -21,12 +21,27 @@ def push(
     name: Annotated[str, typer.Argument(metavar="USER/NAME", help="name of the dataset on the Hub")],
     private: Annotated[bool, typer.Option("--private", help="only you may see it")] = False,
     collection: Annotated[str, typer.Option(help="also put it into your collection of this title")] = "",
+    commit_message: Annotated[str, typer.Option(help="message of the commit")] = "",
+    revision: Annotated[str, typer.Option(help="branch to push to; made if it is not there")] = "",
+    create_pr: Annotated[bool, typer.Option("--create-pr", help="open a pull request instead of a commit")] = False,
+    resource_group: Annotated[str, typer.Option(help="id of the organisation's resource group, for a new one")] = "",
 ) -> None:
     """Push DIR to the Hub as a dataset, with card, manifest, recipe and report. The login is that of `hf auth`."""
     from ..pipeline.publish import push_folder
 
-    done = push_folder(folder, name, private, collection=collection)
+    done = push_folder(
+        folder,
+        name,
+        private,
+        collection=collection,
+        commit_message=commit_message,
+        revision=revision,
+        create_pr=create_pr,
+        resource_group=resource_group,
+    )
     out.print(f"[bold]{escape(done.url)}[/bold]")
+    if create_pr:
+        return
     out.print(f"This recipe's revision is {done.tag}. Anyone with access loads it with")
     out.print(f'  load_dataset("{done.repo_id}", revision="{done.tag}")', markup=False)
 

@@ -16,6 +16,7 @@ from datasets import Dataset
 from ..arrays import FloatMatrix
 from ..config import MINILM, EntpConfig
 from ..errors import ConfigError, StageError, require
+from ..execution.own_code import Fingerprinted
 from ..execution.progress import Bar
 from ..execution.ray_engine import RayEngine
 from ..execution.stage import Batch, resolve, rows_of
@@ -33,7 +34,7 @@ RAY_BLOCK = 2**18  # the same where Ray's workers embed: each time they load the
 
 
 @dataclass(frozen=True)
-class Embed:
+class Embed(Fingerprinted):
     """Embeds whole conversations. As a `datasets.map` transform it adds the column `embedding` (d floats a row).
 
     `model`: a sentence-transformers model; or by dotted path a function of one's own, from texts to an array (N, d),

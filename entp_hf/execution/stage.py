@@ -14,6 +14,7 @@ from datasets import Dataset
 from datasets.fingerprint import Hasher
 
 from ..errors import ConfigError
+from .own_code import content_hash
 from .progress import Bar
 from .ray_engine import BLOCK, RayEngine
 from .source_hash import source_hash
@@ -43,7 +44,8 @@ def apply(
     """
     if len(rows) == 0:
         return rows
-    fingerprint = Hasher.hash((rows._fingerprint, repr(stage), source_hash()))
+    named = content_hash(getattr(stage, "__dict__", {}))
+    fingerprint = Hasher.hash((rows._fingerprint, repr(stage), source_hash(), named))
     if num_proc and num_proc > 1 and len(rows) > 4 * batch_size and ray is None:
         return _mapped(rows, stage, desc, batch_size, num_proc, fingerprint)
     schema = rows.features.arrow_schema

@@ -27,16 +27,28 @@ class Prompt:
         return Template(self.text).substitute(values)
 
 
-@functools.cache
 def load_prompt(name: str, folder: str = "") -> Prompt:
-    """The prompt `name`.md of `folder` if it is there, else the built-in one.
+    """The prompt `name`.md of `folder` if it is there, else the built-in one; read again when the file was edited.
 
-    Raises ConfigError for a file that can't be read, has a placeholder that nothing fills, or leaves out the data.
+    Raises ConfigError for a file that can't be read, has a placeholder that nothing fills, or leaves out the data, and
+    for a Markdown file in `folder` that is no prompt's.
     """
+    path = Path(folder, f"{name}.md") if folder else None
+    stamp = (path.stat().st_mtime_ns, path.stat().st_size) if path is not None and path.is_file() else None
+    return _loaded(name, folder, stamp)
+
+
+@functools.cache
+def _loaded(name: str, folder: str, stamp: tuple[int, int] | None) -> Prompt:
+    """As `load_prompt`; `stamp` tells versions of the file apart."""
     text = resources.files("entp_hf.prompts").joinpath(f"{name}.md").read_text(encoding="utf-8")
     if folder:
         if not Path(folder).is_dir():
             raise ConfigError([f"prompt_dir: {folder} is not a folder"])
+        known = sorted(file.name for file in resources.files("entp_hf.prompts").iterdir() if file.name.endswith(".md"))
+        strays = sorted(file.name for file in Path(folder).glob("*.md") if file.name not in (*known, "README.md"))
+        if strays:
+            raise ConfigError([f"prompt_dir: {folder}/{strays[0]} is no prompt's; there are {', '.join(known)}"])
         path = Path(folder, f"{name}.md")
         text = _own(path, Template(text).get_identifiers()) if path.is_file() else text
     text = text.strip("\n")

@@ -1,4 +1,4 @@
-"""A run's folder on the Hub: a dataset that anyone loads, with its card, manifest, recipe and report."""
+"""Push a run's folder to the Hub as a dataset with its card, manifest, recipe and report."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from ..llm.http import retry_after, scrub
 Made = TypeVar("Made")
 FILES = ("README.md", "manifest.json", "config.yaml", "report.html", "plots/*.svg", "*/train.parquet")
 ROWS = ("data", "dropped", "preference")  # folders of a run's folder that hold rows
-TRIES = 4  # of what may go better a second time (ours)
-FIRST_WAIT = 0.5  # seconds before the second try, doubled for each further one (ours)
-LONGEST_WAIT = 60.0  # seconds; a Hub that asks for more is reported instead (ours)
+# Not in the paper:
+TRIES = 4  # of what may go better a second time
+FIRST_WAIT = 0.5  # seconds before the second try, doubled for each further one
+LONGEST_WAIT = 60.0  # seconds; a Hub that asks for more is reported instead
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/(?!.*(--|\.\.))[A-Za-z0-9][\w.-]{0,95}(?<!\.git)(?<![.-])")
 
 
@@ -42,37 +43,87 @@ def push_folder(
     private: bool = False,
     token: str | None = None,
     collection: str = "",
+    commit_message: str = "",
+    revision: str = "",
+    create_pr: bool = False,
+    resource_group: str = "",
 ) -> Published:
-    """Push the folder that `entp build` or `Result.save` wrote, as the dataset `repo_id` (owner/name).
+    """Push the folder that `entp build` or `Result.save` wrote to the Hub as a dataset.
 
     A second push of the same folder changes nothing, and one that was broken off goes on: files that are there
-    already are not sent again. `token` None takes the login of this machine. With `collection`, a title, the dataset
-    is put into the owner's collection of that title, which is made if absent. Raises InputError for a folder that is
-    no run's, HubError for everything that the Hub refuses.
+    already are not sent again. The card is checked by the Hub before a repository is made.
+
+    Args:
+        folder: the folder.
+        repo_id: OWNER/NAME; a NAME alone is put under the login's own name.
+        private: whether the dataset is private, if it has to be made.
+        token: token of the Hub; None: the login of this machine.
+        collection: title of a collection of the owner that the dataset is put into; made if absent.
+        commit_message: message of the commit; "": one of this package.
+        revision: branch to push to; "": main. Made if absent.
+        create_pr: whether to open a pull request instead of a commit.
+        resource_group: id of a resource group of an organisation, for a dataset that has to be made.
+
+    Raises InputError for a folder that is no run's, HubError for everything that the Hub refuses.
     """
     from huggingface_hub import HfApi
 
     folder = Path(folder)
-    check_name(repo_id)
     _check_folder(folder)
     api = HfApi(token=token)
     with in_words(repo_id, private):
-        url = _patiently(lambda: api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True))
-        found = _patiently(lambda: api.repo_info(repo_id, repo_type="dataset"))
-        if private and not found.private:
-            raise HubError(
-                f"{repo_id} is there already and is public, so it can't be pushed as private; make it private in its "
-                "settings, or choose another name"
-            )
+        if "/" not in repo_id:
+            repo_id = f"{_patiently(lambda: api.whoami())['name']}/{repo_id}"
+    check_name(repo_id)
+    with in_words(repo_id, private):
         write_card(folder, repo_id)
-        commit = _patiently(lambda: _upload(api, folder, repo_id)).oid
+        check_card(folder / "README.md", repo_id, token)
+        url = _repository(api, repo_id, private, resource_group)
+        if revision and not create_pr:
+            _patiently(lambda: api.create_branch(repo_id, branch=revision, repo_type="dataset", exist_ok=True))
+        commit = _patiently(lambda: _upload(api, folder, repo_id, commit_message, revision, create_pr))
         tag = f"recipe-{fingerprint(folder)}"
-        _patiently(lambda: api.create_tag(repo_id, tag=tag, revision=commit, repo_type="dataset", exist_ok=True))
+        if create_pr:
+            return Published(repo_id, str(commit.pr_url or url), commit.oid, str(commit.pr_revision or ""))
+        _patiently(lambda: api.create_tag(repo_id, tag=tag, revision=commit.oid, repo_type="dataset", exist_ok=True))
         if collection:
             owner = repo_id.split("/")[0]
             made = _patiently(lambda: _collection(api, owner, collection, private))
             _patiently(lambda: api.add_collection_item(made, repo_id, "dataset", exists_ok=True))
-    return Published(repo_id, str(url), commit, tag)
+    return Published(repo_id, url, commit.oid, tag)
+
+
+def check_card(card: Path, repo_id: str, token: str | None = None) -> None:
+    """Raise HubError with the field that the Hub's validator refuses, before anything is made there."""
+    from huggingface_hub import DatasetCard
+
+    try:
+        _patiently(lambda: DatasetCard.load(card, ignore_metadata_errors=True).validate(repo_type="dataset"))
+    except ValueError as error:
+        said = " ".join(str(error).replace("- Error:", "").split())
+        raise HubError(
+            f"{repo_id}: the Hub refuses the card's metadata: {said}. Mend the field in the settings or sources; "
+            "nothing was made on the Hub"
+        ) from error
+
+
+def _repository(api: Any, repo_id: str, private: bool, resource_group: str) -> str:
+    """Address of the dataset, which is made if it is not there: one that exists needs no right to make it."""
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        found = _patiently(lambda: api.repo_info(repo_id, repo_type="dataset"))
+    except RepositoryNotFoundError:
+        given = {"resource_group_id": resource_group} if resource_group else {}
+        return str(
+            _patiently(lambda: api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True, **given))
+        )
+    if private and not found.private:
+        raise HubError(
+            f"{repo_id} is there already and is public, so it can't be pushed as private; make it private in its "
+            "settings, or choose another name"
+        )
+    return f"{api.endpoint}/datasets/{repo_id}"
 
 
 def check_name(repo_id: str) -> None:
@@ -114,14 +165,18 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def _upload(api: Any, folder: Path, repo_id: str) -> Any:
+def _upload(
+    api: Any, folder: Path, repo_id: str, commit_message: str = "", revision: str = "", create_pr: bool = False
+) -> Any:
     return api.upload_folder(
+        revision=revision or None,
+        create_pr=create_pr,
         repo_id=repo_id,
         repo_type="dataset",
         folder_path=folder,
         allow_patterns=list(FILES),
         delete_patterns=[*(f"{part}/*" for part in ROWS), "plots/*"],  # what an earlier, other run left
-        commit_message="Push what entp-hf made",
+        commit_message=commit_message or "Dataset made with entp-hf",
     )
 
 

@@ -13,8 +13,10 @@ from typing import Any
 from datasets import Features
 
 from ..config import EntpConfig
+from ..errors import ConfigError
+from ..execution.own_code import Fingerprinted, forget_on_reload
 from ..rules.row import Fields, Hit, Rule
-from ..rules.selection import parse_thresholds, rule_name, selected, thresholds_of
+from ..rules.selection import parse_thresholds, rule_name, rule_problems, selected, thresholds_of
 from ..schema import FEATURES, JOIN, DroppedBy, Finding, Message, Origin, without_nulls
 
 Batch = dict[str, list[Any]]
@@ -37,7 +39,7 @@ class Purged:
 
 
 @dataclass(frozen=True)
-class Purge:
+class Purge(Fingerprinted):
     """Runs the rules over rows of `schema.FEATURES`, or over any rows with `messages`.
 
     `rules` empty: the default set. `drop` names rules whose flags shall drop; `thresholds` are (rule, number)
@@ -52,6 +54,24 @@ class Purge:
     drop: tuple[str, ...] = ()
     thresholds: tuple[tuple[str, float], ...] = ()
     only_pool: bool = False
+
+    def __post_init__(self) -> None:
+        """Lists become tuples; raises ConfigError for unknown rules and thresholds."""
+        problems = []
+        for name in ("rules", "off", "drop"):
+            names = getattr(self, name)
+            if isinstance(names, str):
+                problems.append(f"{name}: {names!r} is a string; give a list of names, as [{names!r}]")
+            else:
+                object.__setattr__(self, name, tuple(names))
+        pairs = self.thresholds.items() if isinstance(self.thresholds, Mapping) else self.thresholds
+        object.__setattr__(self, "thresholds", tuple((str(rule), value) for rule, value in pairs))
+        if not problems:
+            entries = [f"{rule}={value}" for rule, value in self.thresholds]
+            found = rule_problems(self.rules, self.off, self.drop, entries)
+            problems = [problem.removeprefix("purge_") for problem in found]
+        if problems:
+            raise ConfigError(problems)
 
     @classmethod
     def from_config(cls, config: EntpConfig) -> Purge:
@@ -143,6 +163,9 @@ def _plan(purge: Purge) -> _Plan:
     rules = selected(purge.rules, purge.off)
     thresholds = {rule_name(name): value for name, value in purge.thresholds}
     return _Plan(tuple(rules), thresholds_of(rules, thresholds), frozenset(map(rule_name, purge.drop)))
+
+
+forget_on_reload(_plan.cache_clear)
 
 
 class _Run:

@@ -12,6 +12,7 @@ from datasets import Features
 from pydantic import BaseModel, Field
 
 from ..errors import ConfigError
+from ..execution.own_code import Fingerprinted
 from ..execution.stage import Batch, rows_of
 from ..execution.usage import record
 from ..llm.prompts import load_prompt, shorten
@@ -33,7 +34,7 @@ class Judgement(BaseModel):
 
 
 @dataclass(frozen=True)
-class Rate:
+class Rate(Fingerprinted):
     """Appends one rating to each row's `ratings`; null, with a note, where none could be had.
 
     `llm`: the client judges each row on 1..10, compressed to 0..5 as DS2 does. `logits`: the expected digit 0..5 under
@@ -45,6 +46,11 @@ class Rate:
     method: str = "llm"
     prompt_dir: str = ""
     rate_tokens: int = RATE_TOKENS
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for an unknown method."""
+        if self.method not in ("llm", "logits"):
+            raise ConfigError([f"method: {self.method!r} is neither llm nor logits"])
 
     def __call__(self, batch: Batch) -> Batch:
         """Rate a batch that has `messages`."""

@@ -176,10 +176,46 @@ def test_a_public_dataset_is_not_taken_for_private(hub, push, folder):
     assert set(hub.dataset("ann/open").files) == {"a.txt"}
 
 
-@pytest.mark.parametrize("name", ["mixed", "ann/", "../etc/passwd", "ann/a--b", "ann/x.git", "a/b/c", "-a/b"])
+@pytest.mark.parametrize("name", ["ann/", "../etc/passwd", "ann/a--b", "ann/x.git", "a/b/c", "-a/b"])
 def test_names_are_checked_before_anything_is_sent(hub, push, folder, name):
     assert "is no name on the Hub" in push(folder, name)["error"]
     assert not hub.seen
+
+
+def test_a_card_that_the_hub_refuses_leaves_no_repository(hub, push, tmp_path):
+    kept, dropped = rows(made=2)
+    found = manifest()
+    found["config"]["source_licenses"] = ["cc-by-sa-3.0"]
+    folder = Result(kept, dropped, found).save(tmp_path / "out")
+    code = "from pathlib import Path\nfrom entp_hf.pipeline.publish import check_card\n"
+    card = tmp_path / "README.md"
+    card.write_text("---\nlanguage: [zh-CN]\n---\n# x\n")
+    code += "from entp_hf.errors import HubError\ntry:\n    check_card(Path(%r), 'ann/x')\n" % str(card)
+    code += "except HubError as error:\n    print(error)"
+    told = python(hub, tmp_path, code)
+    assert "refuses the card's metadata" in told and '"language" must be' in told and "nothing was made" in told
+    assert "tag" in push(folder, "ann/fine")
+    paths = list(hub.seen)
+    assert paths.index("POST /api/validate-yaml") < paths.index("POST /api/repos/create")
+
+
+def test_a_dataset_that_exists_needs_no_right_to_make_one(hub, push, folder):
+    push(folder, "ann/mixed")
+    hub.seen.clear()
+    assert "tag" in push(folder, "ann/mixed")
+    assert "POST /api/repos/create" not in hub.seen
+
+
+def test_branches_and_pull_requests(hub, push, folder):
+    push(folder, "ann/mixed")
+    before = dict(hub.dataset("ann/mixed").files)
+    hub.dataset("ann/mixed").commit({})  # so that there is something to change
+    done = push(folder, "ann/mixed", create_pr=True)
+    assert done["tag"] == "refs/pr/1"
+    assert hub.dataset("ann/mixed").files == {} and set(hub.dataset("ann/mixed").pulls[0]) == set(before)
+    push(folder, "ann/mixed", revision="trial", commit_message="A trial")
+    assert set(hub.dataset("ann/mixed").branches["trial"]) == set(before)
+    assert hub.dataset("ann/mixed").files == {}
 
 
 def test_what_is_no_run_is_refused(hub, push, tmp_path):
@@ -213,6 +249,7 @@ given = dict(raters=[], pool="all", fuser="none", limit=30, target_size=20)
 rows = entp_hf.load_dataset("entp", data_files=pool_files()[0], split="train", cache_dir="cache", **given)
 rows.push_to_hub("ann/made", private=True)
 rows.select(range(3)).push_to_hub("ann/plain")
+print("commit of", rows.push_to_hub("told", commit_message="with a message").oid)
 assert rows.rename_column("notes", "remarks").run_folder() is None
 result = entp_hf.run(pool_files()[0], entp_hf.EntpConfig(**given))
 print(result.push_to_hub("ann/whole", private=True).tag)
@@ -223,6 +260,7 @@ print(result.push_to_hub("ann/whole", private=True).tag)
         hub.dataset("ann/whole").files
     )
     assert hub.dataset("ann/made").tags.keys() == {tag}
+    assert "manifest.json" in hub.dataset("ann/told").files  # with a message, and without an owner in the name
     assert {name.split(".")[-1] for name in hub.dataset("ann/plain").files} <= {"parquet", "md", "gitattributes"}
 
 

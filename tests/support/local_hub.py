@@ -30,6 +30,8 @@ class Repo:
     private: bool
     commits: list[tuple[str, Files]] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
+    branches: dict[str, Files] = field(default_factory=dict)  # beside main
+    pulls: list[Files] = field(default_factory=list)
 
     def __post_init__(self):
         self.commit({})
@@ -41,6 +43,8 @@ class Repo:
 
     def at(self, revision: str) -> tuple[str, Files] | None:
         revision = self.tags.get(revision, revision)
+        if revision in self.branches:
+            return f"{len(self.commits):040x}", self.branches[revision]
         if revision in ("main", "HEAD", "refs/heads/main"):
             return self.commits[-1]
         return next((commit for commit in self.commits if commit[0] == revision), None)
@@ -329,7 +333,15 @@ class _Handler(BaseHTTPRequestHandler):
         self._json({}, 200 if oid in self.server.blobs else 404)
 
     def validate(self):
-        self._json({"errors": [], "warnings": []})
+        """As the Hub does it for the field `language`: ISO 639-1, 639-2 or 639-3, no region."""
+        asked = json.loads(self.body)
+        data = yaml.safe_load(asked["content"].split("---")[1]) or {}
+        given = data.get("language") or []
+        given = [given] if isinstance(given, str) else given
+        wrong = [code for code in given if not re.fullmatch(r"[a-z]{2,3}", str(code))]
+        text = '"language" must be a code of ISO 639-1, 639-2 or 639-3'
+        errors = [{"message": f"{text}, got {code}"} for code in wrong]
+        self._json({"errors": errors, "warnings": []}, 400 if errors else 200)
 
     def commit(self, kind, id, revision):
         repo = self._repo(kind, id, write=True)
@@ -345,15 +357,30 @@ class _Handler(BaseHTTPRequestHandler):
                 files[value["path"]] = self.server.blobs[value["oid"]]
             elif entry["key"] == "deletedFile":
                 del files[value["path"]]
-        sha = repo.commit(files)
+        if self.query.get("create_pr") == "1":
+            sha, revision = repo.commits[-1][0], "refs/pr/1"
+            repo.tags[revision] = sha
+            repo.pulls.append(files)
+        elif revision in repo.branches:
+            sha = hashlib.sha1(f"{id}{revision}{len(repo.branches)}".encode()).hexdigest()
+            repo.branches[revision] = files
+            repo.commits.insert(0, (sha, files))
+        else:
+            sha = repo.commit(files)
+        pull = f"{self.server.url}/{kind}/{id}/discussions/1" if revision == "refs/pr/1" else None
         self._json(
             {
                 "success": True,
                 "commitOid": sha,
                 "commitUrl": f"{self.server.url}/{id}/commit/{sha}",
-                "pullRequestUrl": None,
+                "pullRequestUrl": pull,
             }
         )
+
+    def branch(self, kind, id, revision):
+        if repo := self._repo(kind, id, write=True):
+            repo.branches.setdefault(revision, dict(repo.files))
+            self._json({"success": True})
 
     def tree(self, kind, id, revision, path=""):
         repo = self._repo(kind, id)
@@ -482,6 +509,7 @@ ROUTES = [
     ("GET", r"/api/(?P<kind>datasets|models|spaces)", _Handler.listing),
     ("POST", rf"/api/{REPO}/preupload/(?P<revision>.+)", _Handler.preupload),
     ("POST", rf"/api/{REPO}/commit/(?P<revision>.+)", _Handler.commit),
+    ("POST", rf"/api/{REPO}/branch/(?P<revision>.+)", _Handler.branch),
     ("POST", rf"/api/{REPO}/tag/(?P<revision>.+)", _Handler.tag),
     ("POST", rf"/api/{REPO}/paths-info/(?P<revision>.+)", _Handler.paths_info),
     ("GET", rf"/api/{REPO}/refs", _Handler.refs),
