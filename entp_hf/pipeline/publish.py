@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -100,11 +101,19 @@ def check_card(card: Path, repo_id: str, token: str | None = None) -> None:
     try:
         _patiently(lambda: DatasetCard.load(card, ignore_metadata_errors=True).validate(repo_type="dataset"))
     except ValueError as error:
-        said = " ".join(str(error).replace("- Error:", "").split())
+        said = _card_errors(str(error))
         raise HubError(
             f"{repo_id}: the Hub refuses the card's metadata: {said}. Mend the field in the settings or sources; "
             "nothing was made on the Hub"
         ) from error
+
+
+def _card_errors(text: str) -> str:
+    """The messages in the validator's answer, which the client hands over as JSON or as lines."""
+    try:
+        return "; ".join(str(entry["message"]) for entry in json.loads(text)["errors"])
+    except (ValueError, KeyError, TypeError):
+        return " ".join(text.replace("- Error:", "").split())
 
 
 def _repository(api: Any, repo_id: str, private: bool, resource_group: str) -> str:

@@ -190,7 +190,7 @@ def test_a_card_that_the_hub_refuses_leaves_no_repository(hub, push, tmp_path):
     code = "from pathlib import Path\nfrom entp_hf.pipeline.publish import check_card\n"
     card = tmp_path / "README.md"
     card.write_text("---\nlanguage: [zh-CN]\n---\n# x\n")
-    code += "from entp_hf.errors import HubError\ntry:\n    check_card(Path(%r), 'ann/x')\n" % str(card)
+    code += f"from entp_hf.errors import HubError\ntry:\n    check_card(Path({str(card)!r}), 'ann/x')\n"
     code += "except HubError as error:\n    print(error)"
     told = python(hub, tmp_path, code)
     assert "refuses the card's metadata" in told and '"language" must be' in told and "nothing was made" in told

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import yaml
+
 Files = dict[str, bytes]
 KINDS = {"": "model", "datasets/": "dataset", "spaces/": "space"}
 REPO = r"(?P<kind>datasets|models|spaces)/(?P<id>[\w.-]+/[\w.-]+)"
