@@ -6,10 +6,12 @@ marks the answers, another `order` of the answers, and a `subset` of the parts t
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from markdown_it import MarkdownIt
 
 from ..rules.selection import defects
 from ..schema import JOIN, Message, Origin, Row, response_of, without_nulls
@@ -53,7 +55,7 @@ _FORMAT = {
     "de": "Beantworte der Reihe nach jeden Punkt und kennzeichne die Antworten so: {}.",
 }
 MARKS = ("[{}]", "({})", "<{}>", "Answer {}:")  # the last one for English rows alone
-VERSION = "mosaic@2"
+VERSION = "mosaic@3"
 
 
 def mosaic(group: Group, round_: int, styles: Sequence[str] = ("plain",), seed: int = 0) -> Row | None:
@@ -125,9 +127,27 @@ def _played(parts: Sequence[Row]) -> list[Message]:
     return system + [without_nulls(m) for row in parts for m in row["messages"] if m["role"] != "system"]
 
 
+@functools.cache
+def _parser() -> MarkdownIt:
+    return MarkdownIt("commonmark", {"html": False}).enable("table").disable("inline")
+
+
+def _is_prose(text: str) -> bool:
+    """Whether Markdown reads the text as paragraphs alone: no list, code, heading, quote or table."""
+    return all(token.type in ("paragraph_open", "inline", "paragraph_close") for token in _parser().parse(text))
+
+
 def _listed(texts: Sequence[str], chosen: Sequence[int], mark: Callable[[int], str]) -> str:
-    """The chosen texts, each after its mark; further lines are indented so that a list or a fence inside a part stays
-    inside it.
+    """The chosen texts, each after its mark, so that Markdown reads each as it read it alone.
+
+    Paragraphs follow their mark in its line. Where a part has other blocks (a fence, a list, a heading), all marks
+    stand as paragraphs of their own, numbers in bold, since "1." alone would begin or go on with a list.
     """
-    parts = [re.sub(r"\n(?=[^\n])", "\n   ", texts[i].strip()) for i in chosen]
-    return JOIN.join(f"{mark(i + 1)} {part}" for i, part in zip(chosen, parts, strict=True))
+    parts = [texts[i].rstrip().strip("\n") for i in chosen]
+    marks = [mark(i + 1) for i in chosen]
+    if all(map(_is_prose, parts)):
+        inside = [" " * (len(name) + 1) if name[:-1].isdigit() else "" for name in marks]
+        pairs = zip(marks, parts, inside, strict=True)
+        return JOIN.join(f"{name} " + re.sub(r"\n(?=[^\n])", f"\n{by}", part.lstrip()) for name, part, by in pairs)
+    titles = [f"**{name}**" if name[:-1].isdigit() else name for name in marks]
+    return JOIN.join(f"{title}\n\n{part}" for title, part in zip(titles, parts, strict=True))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
+from markdown_it import MarkdownIt
 from sample_rows import row
 
 from entp_hf.config import STYLES
 from entp_hf.mix.groups import Group
-from entp_hf.mix.mosaic import mosaic
+from entp_hf.mix.mosaic import MARKS, _listed, mosaic
 
 ROWS = [row(f"How do I cook the {what}?", f"Boil the {what} well.") for what in ("egg", "rice", "pasta", "soup")]
 
@@ -87,3 +88,27 @@ def test_a_question_comes_once_with_its_best_answer():
     rated = {**again[0], "expected_score": 4.0}
     assert mosaic(Group(rated, (again[1], ROWS[1])), 1)["parents"] == [rated["id"], ROWS[1]["id"]]
     assert mosaic(Group(again[0], (again[1],)), 1) is None
+
+
+BLOCKS = [
+    "```python\nx = 1\nif x:\n    y\n```", "1. A body\n2. A mind", "# Head\n\ntext", "    code block\n    here",
+    "> quote\n> more", "- a\n- b\n  - c", "Title\n---\nbody", "Text.\n\n```\ncode\n\n  more\n```\n\nEnd.",
+    "| a | b |\n|---|---|\n| 1 | 2 |", "Plain.\n\nMore of it.", "One line.", "* * *",
+    "~~~\nx\n~~~", "3) third\n4) fourth",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("mark", ["{}.", *MARKS])
+@pytest.mark.parametrize("part", BLOCKS)
+def test_markdown_of_a_part_parses_as_it_did_alone(mark, part):
+    def blocks(text):
+        code = ("fence", "code_block")
+        tokens = MarkdownIt("commonmark").enable("table").parse(text)
+        return [(token.type, token.content if token.type in code else "") for token in tokens]
+
+    for parts in ([part, "Second."], ["First.", part], [part, part]):
+        whole, alone = blocks(_listed(parts, range(2), mark.format)), blocks(part)
+        assert any(whole[i : i + len(alone)] == alone for i in range(len(whole)))
+        assert sum(kind == "fence" for kind, _ in whole) == sum(
+            kind == "fence" for one in parts for kind, _ in blocks(one)
+        )
