@@ -48,6 +48,10 @@ class HubChat(OpenAIChat):
         """Not told by providers."""
         return 0
 
+    async def alive(self, http: Any) -> bool:
+        """Not asked of providers: a hosted service is alive when a call is lost in it."""
+        return False
+
     def failure(self, error: Exception) -> Failure | None:
         """What an exception of the hub's client means for a call; None for one that it does not raise."""
         from huggingface_hub.errors import HfHubHTTPError, InferenceTimeoutError, OfflineModeIsEnabled

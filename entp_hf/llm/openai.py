@@ -41,15 +41,18 @@ class OpenAIChat(ServerChat):
     """
 
     def connect(self, key: str) -> AbstractAsyncContextManager[Any]:
-        """An HTTP client. Its own time limits are off but for connecting: `server` watches for silence."""
-        import httpx
+        """An HTTP session. Its own time limits are off but for connecting: `server` watches for silence."""
+        import aiohttp
 
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         if key and (urlsplit(self.endpoint).hostname or "").endswith(".azure.com"):
             headers["api-key"] = key
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
-        return httpx.AsyncClient(
-            headers=headers, timeout=httpx.Timeout(None, connect=min(self.timeout, 30.0)), limits=limits
+        return aiohttp.ClientSession(
+            headers=headers,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(self.timeout, 30.0)),
+            connector=aiohttp.TCPConnector(limit=0),
+            trust_env=True,
+            read_bufsize=2**20,
         )
 
     def body(self, request: ChatRequest, level: SchemaLevel, state: ServerState, stream: bool) -> dict[str, Any]:
@@ -90,17 +93,16 @@ class OpenAIChat(ServerChat):
     ) -> ChatReply | Failure:
         """One chat completion."""
         body = self.body(request, level, state, stream=True)
-        async with http.stream("POST", route(self.endpoint), json=body) as response:
-            if response.status_code >= 400:
-                text = (await response.aread()).decode("utf-8", "replace")[:_CUT_BODY]
-                return failure_of_status(response.status_code, text, response.headers)
-            if 300 <= response.status_code:
-                where = response.headers.get("location", "")
-                said = f"HTTP {response.status_code}: the server sends calls on to {where}"
-                return Failure(said, response.status_code, fatal=True, hint="give that address as the endpoint")
+        async with http.post(route(self.endpoint), json=body, allow_redirects=False) as response:
+            if response.status >= 400:
+                text = (await response.read()).decode("utf-8", "replace")[:_CUT_BODY]
+                return failure_of_status(response.status, text, response.headers)
+            if response.status >= 300:
+                said = f"HTTP {response.status}: the server sends calls on to {response.headers.get('location', '')}"
+                return Failure(said, response.status, fatal=True, hint="give that address as the endpoint")
             if "text/event-stream" in response.headers.get("content-type", ""):
                 return await _read_stream(response, request, heard)
-            data = await response.aread()
+            data = await response.read()
         heard(0)
         return read_completion(json.loads(data), request)
 
@@ -141,51 +143,60 @@ class OpenAIChat(ServerChat):
 
         Asked of addresses without TLS alone: those are servers of one's own.
         """
-        import httpx
+        import aiohttp
 
         parts = urlsplit(self.endpoint)
         if parts.scheme != "http":
             return 0
         root = urlunsplit((parts.scheme, parts.netloc, re.sub(r"/v1(/.*)?$", "", parts.path.rstrip("/")), "", ""))
         try:
-            props = await http.get(f"{root}/props", timeout=PROBE)
-            if props.status_code == 200 and isinstance(found := props.json(), dict):
+            status, text = await _get(http, f"{root}/props")
+            if status == 200 and isinstance(found := json.loads(text), dict):
                 return int(found.get("total_slots") or 0)
-            metrics = await http.get(f"{root}/metrics", timeout=PROBE)
-            if metrics.status_code == 200:
-                return _slots_of_vllm(metrics.text)
-        except (httpx.HTTPError, ValueError, TypeError):
+            status, text = await _get(http, f"{root}/metrics")
+            if status == 200:
+                return _slots_of_vllm(text)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, TypeError):
             return 0
         return 0
 
     async def alive(self, http: Any) -> bool:
         """Asked of addresses without TLS alone: a hosted service is alive when a call is lost in it."""
-        import httpx
+        import aiohttp
 
         if urlsplit(self.endpoint).scheme != "http":
             return False
         base = route(self.endpoint).removesuffix("/chat/completions")
         for url in (f"{re.sub(r'/v1$', '', base)}/health", f"{base}/models"):
             try:
-                if (await http.get(url, timeout=PROBE)).status_code == 200:
+                status, _ = await _get(http, url)
+                if status == 200:
                     return True
-            except httpx.HTTPError:
+            except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
                 continue
         return False
 
     def failure(self, error: Exception) -> Failure | None:
-        """What an exception of httpx means for a call."""
-        import httpx
+        """What an exception of aiohttp means for a call."""
+        import aiohttp
 
-        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
             return connection_failed(f"{type(error).__name__}: {error}")
-        if isinstance(error, httpx.TimeoutException):
-            return Failure(f"no answer within {self.timeout:g} s", retryable=True, timed_out=True)
-        if isinstance(error, httpx.TransportError):
+        if isinstance(error, TimeoutError):
+            return None  # the limit on silence
+        if isinstance(error, aiohttp.ClientError | OSError):
             return Failure(f"{type(error).__name__}: {error}", retryable=True)
         if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
             return Failure(f"the server's answer is not JSON: {error}", retryable=True)
         return None
+
+
+async def _get(http: Any, url: str) -> tuple[int, str]:
+    """Status and text of a page."""
+    import aiohttp
+
+    async with http.get(url, timeout=aiohttp.ClientTimeout(total=PROBE)) as response:
+        return response.status, (await response.read()).decode("utf-8", "replace")
 
 
 _REFUSED = re.compile(
@@ -227,7 +238,8 @@ def _json_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
 async def _read_stream(response: Any, request: ChatRequest, heard: Callable[[int], None]) -> ChatReply | Failure:
     """The reply in server-sent events; `heard` is told of every token."""
     found, ended, begun = Completion(), False, False
-    async for line in response.aiter_lines():
+    async for raw in response.content:
+        line = raw.decode("utf-8", "replace").rstrip("\r\n")
         if not line.startswith("data:"):
             if line:
                 heard(0)  # a comment, to keep the connection open

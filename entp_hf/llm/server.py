@@ -419,9 +419,9 @@ class _Call:
         self.batch.open += 1
         try:
             result = await self._watched(level)
-        except TimeoutError:
+        except TimeoutError as error:
             limit = client.timeout * 2**self.timeouts
-            result = Failure(f"no answer within {limit:g} s", retryable=True, timed_out=True)
+            result = client.failure(error) or Failure(f"no answer within {limit:g} s", retryable=True, timed_out=True)
         except Exception as error:  # the clients' kinds are known; any other is a fault of ours, and goes on its way
             result = client.failure(error)
             if result is None:

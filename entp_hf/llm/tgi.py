@@ -68,6 +68,10 @@ class TGIChat(OpenAIChat):
         """Not told."""
         return 0
 
+    async def alive(self, http: Any) -> bool:
+        """Asked by plain HTTP alone."""
+        return not self._native and await super().alive(http)
+
     async def send(
         self, http: Any, request: ChatRequest, level: SchemaLevel, state: ServerState, heard: Callable[[int], None]
     ) -> ChatReply | Failure:
@@ -83,10 +87,11 @@ class TGIChat(OpenAIChat):
         else:
             parameters = {**form, "details": True, **({"grammar": grammar} if grammar else {}), **self.extras}
             url = self.endpoint.rstrip("/") + "/generate"
-            response = await http.post(url, json={"inputs": text, "parameters": parameters})
-            if response.status_code >= 400:
-                return failure_of_status(response.status_code, response.text, response.headers)
-            out = json.loads(response.content, object_hook=lambda found: SimpleNamespace(**found))
+            async with http.post(url, json={"inputs": text, "parameters": parameters}) as response:
+                data = await response.read()
+                if response.status >= 400:
+                    return failure_of_status(response.status, data.decode("utf-8", "replace"), response.headers)
+            out = json.loads(data, object_hook=lambda found: SimpleNamespace(**found))
         heard(0)
         return _read(out, known)
 
