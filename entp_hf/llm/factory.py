@@ -35,7 +35,14 @@ def settled(config: EntpConfig) -> EntpConfig:
 
 def local_chat(config: EntpConfig, model: str) -> LocalChat:
     """The model in this process, as the configuration wants it run."""
-    return LocalChat(model, config.device, config.batch_size, str(config.cache_path()), config.model_dtype)
+    return LocalChat(
+        model,
+        device=config.device,
+        batch_size=config.batch_size,
+        cache_dir=str(config.cache_path()),
+        dtype=config.model_dtype,
+        thinking=config.thinking,
+    )
 
 
 def model_of(config: EntpConfig, role: Role = "fusion") -> tuple[str, str]:

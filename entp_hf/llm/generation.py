@@ -33,11 +33,15 @@ class Engine:
         """The tokenizer for grammars; made at the first request with a schema."""
         return guide(self.tokenizer, self.model.get_output_embeddings().weight.shape[0])
 
-    def prompt_ids(self, request: ChatRequest) -> tuple[list[int], str]:
-        """Token ids of the chat-formatted prompt and "", or [] and why the request can't be answered."""
+    def prompt_ids(self, request: ChatRequest, thinking: str = "auto") -> tuple[list[int], str]:
+        """Token ids of the chat-formatted prompt and "", or [] and why the request can't be answered.
+
+        `thinking` off: told to the chat template in the words of Qwen3 and of DeepSeek; others leave them unread.
+        """
+        options: dict[str, Any] = {"enable_thinking": False, "thinking": False} if thinking == "off" else {}
         try:
             ids = self.tokenizer.apply_chat_template(
-                request.as_messages(), add_generation_prompt=True, tokenize=True, return_dict=True
+                request.as_messages(), add_generation_prompt=True, tokenize=True, return_dict=True, **options
             )["input_ids"]
         except jinja2.TemplateError as error:  # a template may refuse a role or an order of roles
             return [], f"the model's chat template refuses the messages: {error}"

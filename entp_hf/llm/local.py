@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from ..errors import EntpError, memory_advice
 from ..execution.progress import Bar
 from ..models.loading import fingerprint
+from ..text.reasoning import split_reasoning
 from .budget import Claim, current
 from .generation import Engine, digit_ids, generate, load, next_token, prefill, shared_count, shared_prefix
 from .protocol import BUDGET, ChatReply, ChatRequest
+from .server_state import reply_limit
 
 BATCH_TOKENS = 16_384  # most tokens in one forward pass, padding included: bounds memory for long prompts (ours)
 LEAST_MASS = 1e-4  # with less probability on all digits together the expectation is noise: NaN (ours)
@@ -35,6 +37,7 @@ class LocalChat:
         cache_dir: the cache folder, where fetched and converted models are
         dtype: auto, float32 or bfloat16. In bfloat16 rounding is coarse enough to change words of a greedy reply from
             batch to batch; ratings of small models are computed in float32 all the same
+        thinking: auto, or off where the chat template can tell the model not to think
     """
 
     model: str
@@ -42,11 +45,12 @@ class LocalChat:
     batch_size: int = 16
     cache_dir: str = ""
     dtype: str = "auto"
+    thinking: str = "auto"
 
     @property
     def name(self) -> str:
         """`local:` and the model; a folder by its last part and a hash of its files, so that new weights show."""
-        return fingerprint(self.model)
+        return fingerprint(self.model) + ("#thinking=off" if self.thinking == "off" else "")
 
     def chat(self, requests: Sequence[ChatRequest], desc: str = "") -> list[ChatReply]:
         """Answer all requests, in order. A prompt too long for the model is a reply with `error`, never cut."""
@@ -63,7 +67,7 @@ class LocalChat:
         prompts: dict[int, list[int]] = {}
         with Bar(len(requests), desc or "Asking", "call") as bar:
             for i, request in enumerate(requests):
-                ids, problem = engine.prompt_ids(request)
+                ids, problem = engine.prompt_ids(request, self.thinking)
                 if problem:
                     bar.update()
                     yield i, ChatReply(finish_reason="error", error=problem)
@@ -81,7 +85,7 @@ class LocalChat:
                 asked = [prompts[i] for i in batch], [requests[i] for i in batch]
                 for i, ids, done in generate(engine, *asked, bar.doing, prefix):
                     bar.update()
-                    reply = _reply(engine, len(prompts[batch[i]]), ids, done)
+                    reply = _reply(engine, requests[batch[i]], len(prompts[batch[i]]), ids, done)
                     current().settle(claims[batch[i]], reply)
                     yield batch[i], reply
 
@@ -179,9 +183,11 @@ def _batches(lengths: dict[int, int], batch_size: int, sizes: dict[int, int]) ->
     return batches
 
 
-def _reply(engine: Engine, prompt_tokens: int, ids: list[int], done: bool) -> ChatReply:
+def _reply(engine: Engine, request: ChatRequest, prompt_tokens: int, ids: list[int], done: bool) -> ChatReply:
     """`ids` are all tokens that were drawn; the end token counts as one of the reply's tokens."""
     text = engine.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    if not done and (split := split_reasoning(text)) is not None and not split.closed:
+        return ChatReply("", "length", prompt_tokens, len(ids), reply_limit(request), cut_in_thoughts=True)
     reason, error = ("stop", "") if done else ("length", "")
     if done and not text.strip():
         reason, error = "error", "the model gave an empty answer"

@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tiny import tiny_llama
 
 from entp_hf.config import SMOLLM2, EntpConfig
 from entp_hf.errors import EntpError
-from entp_hf.llm.generation import shared_prefix
-from entp_hf.llm.local import BATCH_TOKENS, LocalChat, _batches
+from entp_hf.llm.generation import Engine, shared_prefix
+from entp_hf.llm.local import BATCH_TOKENS, LocalChat, _batches, _reply
 from entp_hf.llm.protocol import ChatRequest
 from entp_hf.llm.reply_cache import CachedChat
 
@@ -228,3 +229,21 @@ def test_batches_are_by_length_and_bounded():
     huge = dict.fromkeys(range(2), 2 * BATCH_TOKENS)
     assert _batches(huge, 16, huge) == [[0], [1]]
     assert _batches({}, 16, {}) == []
+
+
+def test_thinking_is_switched_off_in_the_template_and_a_cut_in_thoughts_is_named(tmp_path):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama(tmp_path))
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+        "{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}"
+    )
+    engine = Engine(None, tokenizer, frozenset(), None)
+    request = ask("hello", max_tokens=8, prompt_version="rate@1")
+    texts = [tokenizer.decode(engine.prompt_ids(request, thinking)[0]) for thinking in ("auto", "off")]
+    assert "think" not in texts[0] and "think" in texts[1]
+    cut = _reply(engine, request, 5, tokenizer("<think>I weigh")["input_ids"], False)
+    assert cut.cut_in_thoughts and "8 tokens; set thinking to off, or raise rate_tokens" in cut.error
+    assert not _reply(engine, request, 5, tokenizer("An answer")["input_ids"], False).error
+    assert LocalChat(SMOLLM2, thinking="off").name != LocalChat(SMOLLM2).name
