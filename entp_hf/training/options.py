@@ -43,6 +43,8 @@ class SFTOptions:
         "linear", "learning rate schedule of transformers: linear, cosine, constant, ...", "lr_scheduler_type"
     )
     max_length: int = _setting(512, "longest row in tokens; longer rows are cut, and their count is reported")
+    train_on_reasoning: bool = _setting(True, "train on the reasoning of the turns, not on their answers alone")
+    refused_roles: str = _setting("fold", "rows whose roles the chat template refuses: fold (join turns) | skip")
     packing: bool = _setting(False, "put several short rows into one sequence")
     lora_r: int = _setting(8, "rank of the LoRA matrices")
     lora_alpha: int = _setting(16, "LoRA's scale is lora_alpha / lora_r")
@@ -100,6 +102,8 @@ class SFTOptions:
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 found.append(f"{name}: {value} is out of range; it must be above 0")
+        if self.refused_roles not in ("fold", "skip"):
+            found.append(f"refused_roles: {self.refused_roles!r} is neither fold nor skip")
         if self.push_to and self.push_to.count("/") != 1:
             found.append(f"push_to: {self.push_to!r} is not OWNER/NAME")
         if self.full and self.merge:

@@ -25,7 +25,7 @@ from ..evaluation.evaluate import heldout_loss
 from ..models.chat_template import given_template, training_template
 from ..models.loading import new_causal_lm, new_tokenizer, pick_device, pick_dtype, resolve
 from .artifacts import push, write_record
-from .data import check_lengths, load_rows, messages_only
+from .data import load_rows, messages_only, tokenized
 from .options import SFTOptions
 
 if TYPE_CHECKING:
@@ -72,8 +72,10 @@ def train(
     if options.chat_template:
         tokenizer.chat_template = given_template(options.chat_template)
     own_template, tokenizer.chat_template = tokenizer.chat_template, training_template(tokenizer)
-    lengths = check_lengths(rows, tokenizer, options.max_length)
-    trainer = _trainer(options, rows, eval_rows, path, tokenizer, callbacks)
+    how = {"train_on_reasoning": options.train_on_reasoning, "fold": options.refused_roles == "fold"}
+    tokens, lengths = tokenized(rows, tokenizer, options.max_length, **how)
+    eval_tokens = None if eval_rows is None else tokenized(eval_rows, tokenizer, options.max_length, **how)[0]
+    trainer = _trainer(options, tokens, eval_tokens, path, tokenizer, callbacks)
     trainable = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
     if options.overwrite and not options.resume and trainer.is_world_process_zero():
         _remove_earlier(Path(options.output_dir))
