@@ -286,7 +286,7 @@ def outcomes(folder: Path) -> Iterator[Outcome] | None:
     if how.startswith("entp build input.jsonl"):
         return by_build(folder, expect)
     if how == "server" and "parse" in expect:
-        return parsed(folder, expect["parse"])
+        return parsed(folder, expect["parse"]["replies"])
     return None
 
 

@@ -263,7 +263,7 @@ def _sft_config(options: SFTOptions, device: str) -> Any:
         warmup_steps=options.warmup_steps,
         max_length=options.max_length,
         packing=options.packing,
-        assistant_only_loss=True,
+        assistant_only_loss=False,  # the rows come as tokens with labels
         seed=options.seed,
         logging_steps=options.logging_steps,
         logging_nan_inf_filter=False,  # or a NaN is shown as the mean of the rest
