@@ -17,11 +17,14 @@ _NUMBERS = re.compile(
     r"\d|\bnumber|\bdigit|\bcalculat|\bcompute|\bsequence|\bseries|\bconvert|\bmultipl|\bsum\b|\badd\b|\bdates?\b"
     r"|\bdata|\btimes?\b|\btimeline|\bprice|\bequation|\bmath|\bfraction|\bbinary|\bphone|\bsolve|\barithmetic"
     r"|\bhow (?:many|much|long|old|far)|\bpercent|\baverage|\bmedian|\bprime|\bfactor|\bstatistic|\bscore|\bbudget"
-    r"|\bpopulation|\bcensus|\byears?\b|\bpasswords?\b|\brandom|\bcoordinates|\bpi\b|\broman|\baddress|\bcode|数|日期"
+    r"|\bpopulation|\bcensus|\byears?\b|\bpasswords?\b|\brandom|\bdumps?\b|\bhex|\blogs?\b|\bbytes?\b"
+    r"|\btraces?\b|\bfiles?\b|\bcoordinates|\bpi\b|\broman|\baddress|\bcode|数|日期"
 )
 _CAPITALS = re.compile(
-    r"\bupper|\bcapital|\bcaps\b|\bacronym|\babbreviat|\bheadline|\btitle|\bslogan|\bsign\b|\bposter|\bbanner|\blicen[cs]e"
-    r"|\bmorse|\bdna\b|\brna\b|\bsequence|\bsymbols?\b|\btickers?\b|\bgrade|\bshout|\bloud|\bcrossword|\bpuzzle|\belements?\b"
+    r"\bupper|\bcapital|\bcaps\b|\bacronym|\babbreviat|\bheadline|\btitle|\bslogan|\bsign\b|\bposter|\bbanner"
+    r"|\blicen[cs]e"
+    r"|\bmorse|\bdna\b|\brna\b|\bsequence|\bsymbols?\b|\btickers?\b|\bgrade|\bshout|\bloud|\bcrossword|\bpuzzle"
+    r"|\belements?\b"
     r"|\bcurrenc|\bcountr|\bairports?\b|\bstock|\boutline|\bschema|\btables?\b|\bredact|\bmultiple.choice|\btruth"
     r"|\bboolean|\blogic|\bcit(?:e|ation)|\bproto|\bdatabase"
 )
@@ -30,9 +33,12 @@ _PROSE = re.compile(
     r"|blog post|product description|summary|summari[sz]e)\b"
 )
 _NO_PROSE = re.compile(
-    r"\blist|\bbullet|\bsteps?\b|\boutline|\bpoints?\b|\bideas?\b|\btips?\b|\btopics?\b|\btitles?\b|\bheadlines?\b|\bways?\b"
-    r"|\bkey\b|\bquestions?\b|\bnames?\b|\bplot\b|\bexamples?\b|\bcharacters?\b|\bitems?\b|\bsubject|\bphrases?\b|\bwords?\b"
-    r"|\bsentences?\b|\btable\b|\bplan\b|\bclassif|\bcategor|\bidentif|\bfeatures?\b|\badvantages?\b|\breasons?\b|\bfacts?\b"
+    r"\blist|\bbullet|\bsteps?\b|\boutline|\bpoints?\b|\bideas?\b|\btips?\b|\btopics?\b|\btitles?\b"
+    r"|\bheadlines?\b|\bways?\b"
+    r"|\bkey\b|\bquestions?\b|\bnames?\b|\bplot\b|\bexamples?\b|\bcharacters?\b|\bitems?\b|\bsubject"
+    r"|\bphrases?\b|\bwords?\b"
+    r"|\bsentences?\b|\btable\b|\bplan\b|\bclassif|\bcategor|\bidentif|\bfeatures?\b|\badvantages?\b"
+    r"|\breasons?\b|\bfacts?\b"
     r"|\b(?:two|three|four|five|six|\d+|top)\b|\bstrateg|\bhighlight|\bextract|\balternative|\bgive\b"
     r"|\binstructions?\b|\brecipe|\bsuggest|\benhance|\bimprove|\bhow to\b"
     r"|\banaly|\bbenefits?\b|\bkeywords?\b|\bsections?\b|\bthings?\b|\bmain\b|\bsources?\b"
@@ -40,7 +46,8 @@ _NO_PROSE = re.compile(
 _ROMAN = re.compile(r"[IVXLC]+[.):]?")
 _DOTS = re.compile(r"\bdots?\b|\bnovel|\bstory|\bellips|\.\.\.|…|\bblank|\bfill|\bcomplete|\bsuspens|\bdialog|\bpoem")
 _DRAWN = re.compile(
-    r"\btables?\b|\btree\b|\bdiagram|\bchart|\bgraph|\bmap\b|\btruth|\bequation|\bexpression|\bformula|\blogic|\bschedule|\btimeline|\boutline|\bmelod|\bchords?\b"
+    r"\btables?\b|\btree\b|\bdiagram|\bchart|\bgraph|\bmap\b|\btruth|\bequation|\bexpression|\bformula|\blogic"
+    r"|\bschedule|\btimeline|\boutline|\bmelod|\bchords?\b"
 )
 _BULLET = re.compile(r"(?m)^[ \t]*(?:[-*+•·▪‣]|\d{1,3}[.)])\s")
 

@@ -153,12 +153,30 @@ def invisible_chars(row: Fields, threshold: float) -> Iterator[Hit]:
                 break
 
 
+_ABOUT_ICONS = re.compile(
+    r"\bicons?\b|\bglyphs?\b|\bfonts?\b|\bsymbols?\b|private.use|powerline|\bemoji|\bsigns?\b|\bpua\b"
+    r"|symbole?n?\b|icono|icône|图标"
+)
+
+
+def _are_icons(text: str, found: list[re.Match[str]]) -> bool:
+    """Whether three private characters or more stand alone, as the icons of a font do."""
+
+    def alone(place: int) -> bool:
+        char = text[place : place + 1] if place >= 0 else ""
+        return not char.isalpha() and not "\ue000" <= char <= "\uf8ff"
+
+    return len(found) >= 3 and all(alone(m.start() - 1) and alone(m.end()) for m in found)
+
+
 def replacement_chars(row: Fields, threshold: float) -> Iterator[Hit]:
     """Characters lost for good (U+FFFD, private use, boxes): 5 of them over a share of `threshold` drop the row."""
     if row.ascii:
         return
     for part in row.prose_parts:
         found = list(_LOST.finditer(part.prose))
+        if found and (_ABOUT_ICONS.search(row.question_before(part)) or _are_icons(part.prose, found)):
+            found = [m for m in found if m.group()[0] in "\ufffd□"]
         if not found:
             continue
         share = len(found) / len(part.text)

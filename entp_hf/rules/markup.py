@@ -68,7 +68,6 @@ def html_tags(row: Fields, threshold: float) -> Iterator[Hit]:
 
 
 _CODE_SHOWN = re.compile(r"\bhtml\b|\btags?\b|\bcode\b|\bmarkup\b|\bbalises?\b|\betiquetas?\b|标签|タグ")
-_VOID = re.compile(r"</?(?:br|hr)\b", re.I)
 _PAIRED = re.compile(r"<(/?)(b|i|u|em|strong|a|span|h[1-6]|table|ul|ol|font|center)\b[^<>]*>", re.I)
 
 
@@ -82,7 +81,7 @@ def _explains_tags(text: str) -> bool:
     found = list(_TAG.finditer(text))
     if any(is_named(text, *m.span()) for m in found[:50]):
         return True
-    if any(_VOID.match(m.group()) and _is_word(text, m) for m in found[:50]):
+    if any(_is_word(text, m) for m in found[:50]):
         return True
     opened = {m[2].lower() for m in _PAIRED.finditer(text) if not m[1]}
     closed = {m[2].lower() for m in _PAIRED.finditer(text) if m[1]}
@@ -90,7 +89,7 @@ def _explains_tags(text: str) -> bool:
 
 
 def _is_word(text: str, tag: re.Match[str]) -> bool:
-    """Whether a tag without content stands as a word inside a sentence, where a line break would part the sentence."""
+    """Whether a tag stands as a word inside a sentence, blanks around it: markup has its text at its tags."""
     before = text[: tag.start()].rstrip(" \t")[-1:]
     return text[tag.start() - 1 : tag.start()] == " " and before.isalpha() and is_isolated(text, *tag.span())
 
@@ -157,8 +156,8 @@ def _left_behind(text: str, found: list[re.Match[str]]) -> list[re.Match[str]]:
         last = at
         while last + 1 < len(found) and not text[found[last].end() : found[last + 1].start()].strip():
             last += 1
-        spoken_of = is_named if found[at].group() in ("<unk>", "<pad>") else is_spoken_of
-        if not spoken_of(text, found[at].start(), found[last].end()):
+        lost_word = found[at].group() in ("<unk>", "<pad>")
+        if not is_spoken_of(text, found[at].start(), found[last].end(), strict=lost_word):
             left += found[at : last + 1]
         at = last + 1
     return left

@@ -70,8 +70,15 @@ def is_named(text: str, start: int, end: int) -> bool:
     return _names_after(after, "tag tags token tokens element elements entity entities escape balise etiqueta".split())
 
 
-def is_spoken_of(text: str, start: int, end: int) -> bool:
-    """Whether a sentence goes on around the token at [start, end), or names it."""
+def is_spoken_of(text: str, start: int, end: int, strict: bool = False) -> bool:
+    """Whether a sentence goes on around the token at [start, end), or names it.
+
+    Args:
+        text: what the token stands in.
+        start: its first character.
+        end: the character after it.
+        strict: do not count that a sentence merely goes on, as it does around a word that was lost (<unk>).
+    """
     if is_named(text, start, end):
         return True
     before, after = _line(text, start, end)
@@ -88,7 +95,7 @@ def is_spoken_of(text: str, start: int, end: int) -> bool:
     if before.rstrip()[-1] in "=→,|" or (before.rstrip()[-1] == ":" and not after.strip(" .,;)")):
         return True
     # In the middle of a sentence: a word before that ends none, and the sentence goes on.
-    return before.rstrip()[-1] not in _SENTENCE_END and _names_after(after, _NAMED)
+    return not strict and before.rstrip()[-1] not in _SENTENCE_END and _names_after(after, _NAMED)
 
 
 def _names_after(after: str, words: frozenset[str] | list[str]) -> bool:

@@ -38,9 +38,30 @@ def repetition(row: Fields, threshold: float) -> Iterator[Hit]:
         question = row.question_before(part)
         lines = [line for line in part.prose.split("\n") if line.strip()]
         listed = len(lines) >= 4 and len(set(lines)) == len(lines)
-        verse = VERSE.search(question) is not None
+        if _DUMP.search(question):
+            continue
+        verse = VERSE.search(question) is not None or _is_verse(part.prose)
         easy = listed or LISTS.search(question) or CODE.search(question) or part.prose.count("|") > 8 or part.codelike
         yield from _check(part, units, threshold * (3 if verse or easy else 1), not verse)
+
+
+# Tables, logs and memory as they stand repeat themselves; so does a song with a refrain.
+_DUMP = re.compile(
+    r"\bdumps?\b|\bhex|\blogs?\b|\bbytes?\b|\bbinary\b|\btraces?\b|\bmemory\b|\bblocks? of\b|\braw\b|\bprotokoll|日志"
+)
+
+
+def _is_verse(text: str) -> bool:
+    """Whether short lines in stanzas come back with others between them: a refrain, not a loop.
+
+    In three stanzas or more, at least a third of the lines are different, and no line comes three times running.
+    """
+    stanzas = [part.split("\n") for part in re.split(r"\n[ \t]*\n", text.strip()) if part.strip()]
+    lines = [line.strip() for stanza in stanzas for line in stanza]
+    if len(stanzas) < 3 or len(lines) < 8 or max(map(len, stanzas)) < 2 or sum(map(len, lines)) > 60 * len(lines):
+        return False
+    running = any(a == b == c for a, b, c in zip(lines, lines[1:], lines[2:], strict=False))
+    return not running and 3 * len(set(lines)) >= len(lines) and len({tuple(stanza) for stanza in stanzas}) > 1
 
 
 def _check(part: Part, units: Sequence[str], scale: float, cuttable: bool) -> Iterator[Hit]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from ..schema import JOIN, Message
-from ..text.prompt_intent import COPYING, EDITING, FILLER_WANTED, SYMBOLS
+from ..text.prompt_intent import COPYING, EDITING, ELABORATE, FILLER_WANTED, SYMBOLS
 from .masks import FILLER
 from .row import Fields, Hit, Part, has_any, shown
 
@@ -21,7 +21,7 @@ _LOREM = re.compile(
     r"|\b(blah)(?:,? \2){2,}|\bfoo bar baz\b",
     re.I,
 )
-_RULES_BELOW = re.compile(r"(?:\s|^[#*_/\\=-]+[ \t]*$)+\Z", re.M)  # what parted the records
+_RULES_BELOW = re.compile(r"(?:\s|^[#*_/\\=-]+[ \t]*$)+\Z", re.M)  # separator between two records
 _FILLER_CUES = ("lorem", "dolor sit", "asdf", "qwer", "hjkl", "test test", "blah", "foo bar", "adipiscing")
 _RECORD = re.compile(
     r"(?m)^[ \t]*(?:#{1,4}[ \t]*(?:\d{1,2}\.[ \t]*)?(?:Instruction|Input|Output|Response)[ \t]*:"
@@ -49,9 +49,25 @@ def empty_answer(row: Fields, threshold: float) -> Iterator[Hit]:
     text = part.text.strip()
     if part.field != "response" or len(text) > 40 or not says_nothing(text):
         return
-    wanted = text.lower() in row.prompt if any(c.isalnum() for c in text) else text and row.asks(SYMBOLS)
-    if not wanted:
-        yield Hit(part, 0, len(part.text), shown(text) or "nothing", action="drop")
+    spelled = any(c.isalnum() for c in text)
+    wanted = text.lower() in row.prompt if spelled else text and row.asks(SYMBOLS)
+    if wanted or (spelled and _is_value(row.question_before(part))):
+        return
+    yield Hit(part, 0, len(part.text), shown(text) or "nothing", action="drop")
+
+
+# Questions whose right answer may be a word for nothing: a value, a field, a case in which there is none.
+_VALUE = re.compile(
+    r"\b(?:return(?:s|ed)?|print(?:s|ed)?|values?|fields?|columns?|cells?|box|sheet|missing|empty|unknown|none|no\b"
+    r"|does not apply|not apply|absent|blank|undefined|query|function|json|sql|yaml|variable|parameter|default"
+    r"|0/0|enter"
+    r"|fill(?:ed)? in|left open|without|placeholder|stands? for|wert|feld|valor|campo|valeur|champ)\b|值|字段|値"
+)
+
+
+def _is_value(question: str) -> bool:
+    """Whether a value is asked for, not a text to write."""
+    return _VALUE.search(question) is not None and not ELABORATE.search(question)
 
 
 def broken_roles(row: Fields, threshold: float) -> Iterator[Hit]:
@@ -179,7 +195,8 @@ def _widened(text: str, long: str, edge: int, at: int) -> int:
 
 _OWN_WORDS = re.compile(
     r"\bsummar|\bown words|\bexplain|\bdescribe|\bdiscuss|\banaly[sz]e|\binterpret|\bcompose"
-    r"|\bwrite\b|\bcreate\b|\bgenerate\b|总结|概括|解释|描述|写|\bresum|\brésum|zusammen|erklär|\bexplic|\bexpliqu|要約|説明|요약|설명|кратко|объясн|опиши|لخص|اشرح"
+    r"|\bwrite\b|\bcreate\b|\bgenerate\b|总结|概括|解释|描述|写|\bresum|\brésum|zusammen|erklär|\bexplic"
+    r"|\bexpliqu|要約|説明|요약|설명|кратко|объясн|опиши|لخص|اشرح"
 )
 _SAY = re.compile(r"\b(?:repeat|copy|echo|say|verbatim|print|correct|translat\w*|proof ?read)\b|重复|翻译")
 
