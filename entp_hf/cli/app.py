@@ -122,6 +122,8 @@ def quiet() -> None:
 def main() -> None:
     """Run the command line; errors that we expect are printed in words, without a traceback."""
     quiet()
+    if os.getcwd() not in sys.path:  # last: own rules and raters, module:attr, are found, and shadow nothing
+        sys.path.append(os.getcwd())
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing half-written is left
     try:
         status = app(standalone_mode=False) or 0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
@@ -198,3 +199,44 @@ def test_heldout_rows(tmp_path):
     file.write_text("{")
     with pytest.raises(InputError, match="line 1: is no JSON"):
         evals.heldout_rows(str(file))
+
+
+def test_the_file_says_what_was_run_and_other_settings_are_not_compared(tiny, quiz, tmp_path):
+    from entp_hf.evaluation.suite import differing, differing_settings, harness_results, read_measured
+
+    suite = EvaluationSuite(["entp_quiz", "heldout"], limit=3, device="cpu", files={"entp_quiz": quiz})
+    found = measure(tiny, None, suite)
+    settings = found.settings
+    assert (settings["model"], settings["adapter"], settings["limit"]) == (tiny, "", 3)
+    assert settings["seeds"]["fewshot"] == 1234 and settings["versions"]["lm-eval"] and settings["date"]
+    assert set(found.task_hashes) == {"entp_quiz", "heldout"}
+    file = tmp_path / "base.json"
+    file.write_text(json.dumps(dataclasses.asdict(found)))
+    before = read_measured(file)
+    assert before == found
+    assert differing_settings(before, suite) == [] and differing(before, measure(tiny, None, suite)) == []
+    other = dataclasses.replace(suite, limit=2)
+    assert differing_settings(before, other) == ["limit: 3 there, 2 here"]
+    items = [{**item, "question": item["question"] + "?"} for item in QUIZ]
+    edited = tmp_path / "edited.jsonl"
+    edited.write_text("".join(json.dumps(item) + "\n" for item in items))
+    changed = measure(tiny, None, dataclasses.replace(suite, files={"entp_quiz": str(edited)}))
+    assert differing(before, changed) == ["task entp_quiz: the items or prompts are not the same"]
+    file.write_text(json.dumps({"metrics": found.metrics, "items": found.items}))  # of an earlier release
+    assert differing_settings(read_measured(file), other) == []
+    harness = json.loads(json.dumps(harness_results(found)))
+    assert harness["results"]["entp_quiz"]["acc,none"] == found.metrics["entp_quiz"]["acc"]
+    assert harness["config"]["model_args"] == f"pretrained={tiny}"
+    assert {"configs", "versions", "n-shot", "n-samples", "task_hashes", "date"} <= harness.keys()
+
+
+def test_lm_evals_function_is_put_back(tiny, quiz):
+    from lm_eval import evaluator
+
+    own = evaluator.get_git_commit_hash
+    evals.evaluate(tiny, files={"entp_quiz": quiz}, limit=1, device="cpu")
+    assert evaluator.get_git_commit_hash is own
+    with pytest.raises(KeyError), evals.no_git_hash():
+        assert evaluator.get_git_commit_hash is not own
+        raise KeyError("x")
+    assert evaluator.get_git_commit_hash is own
