@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import inspect
 import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import datasets
+import datasets.exceptions
 import pyarrow as pa
 from datasets.fingerprint import Hasher
 
 from ..config import EntpConfig
-from ..errors import ConfigError
+from ..errors import ConfigError, EntpError
 from ..execution.own_code import content_hash
 from ..execution.source_hash import source_hash
 from ..io.paths import EXTENSIONS, extension
@@ -113,6 +116,26 @@ class Entp(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     """Each split of `data_files` is a pool of its own; its rows are the hybrid dataset made of it."""
 
     BUILDER_CONFIG_CLASS = EntpBuilderConfig
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """As every builder; raises ConfigError for settings that there are not, with the nearest name."""
+        known = {field.name for field in dataclasses.fields(EntpBuilderConfig)}
+        known |= inspect.signature(datasets.DatasetBuilder.__init__).parameters.keys()
+        if wrong := [name for name in options if name not in known]:
+            near = {name: get_close_matches(name, [setting.name for setting in _SETTINGS], n=1) for name in wrong}
+            raise ConfigError(
+                [f"{name}: no such setting" + (f"; did you mean {n[0]}?" if n else "") for name, n in near.items()]
+            )
+        super().__init__(*args, **options)
+
+    def download_and_prepare(self, *args: Any, **options: Any) -> Any:
+        """As every builder's, but an error of this package comes as it is, not as a DatasetGenerationError."""
+        try:
+            return super().download_and_prepare(*args, **options)
+        except datasets.exceptions.DatasetGenerationError as error:
+            if isinstance(error.__cause__, EntpError):
+                raise error.__cause__ from None
+            raise
 
     def _settings(self) -> EntpConfig:
         return EntpConfig.from_dict({setting.name: getattr(self.config, setting.name) for setting in _SETTINGS})

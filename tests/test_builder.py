@@ -9,7 +9,7 @@ from entp_hf.builders import registration
 
 import entp_hf
 from entp_hf.data import pool_files
-from entp_hf.errors import ConfigError
+from entp_hf.errors import ConfigError, EntpError
 from entp_hf.execution import source_hash
 
 SETTINGS = {"raters": [], "pool": "all", "fuser": "mosaic", "target_size": 6, "limit": 120}
@@ -110,3 +110,11 @@ def test_rebuilt_when_an_own_rule_or_a_prompt_is_edited(tmp_path: Path, runs: li
     (prompts / "README.md").write_text("none yet")
     load(pool_files()[0], tmp_path, **settings)
     assert len(runs) == 3
+
+
+def test_unknown_settings_and_wrong_columns_are_told_as_everywhere(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="targetsize: no such setting; did you mean target_size"):
+        load(pool_files()[0], tmp_path, targetsize=3)
+    with pytest.raises(EntpError, match="grade") as error:
+        load(pool_files()[0], tmp_path, raters=["column"], rating_columns=["grade"])
+    assert "generating the dataset" not in str(error.value)
