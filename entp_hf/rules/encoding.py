@@ -110,7 +110,7 @@ def _outside(part: Part, change: Any) -> str:
 _ABOUT_CONTROLS = re.compile(
     r"separator|form feed|line feed|control|escape|\bbell\b|backspace|\bnull?\b|\bnul\b|character|\bbytes?\b|delimiter"
     r"|\bascii\b|vertical tab|page break|terminal|\bcolou?r|\bdelete\b|\bcarriage|\bparted\b|\bsign\b|\bcode\b"
-    r"|\b(?:us|rs|gs|fs|ff|vt|esc|del|bel|eot|stx|etx|ack|nak|nel)\b|zeichen|trenn|carácter|separador|caractère"
+    r"|\b(?:esc|bel|eot|stx|etx|nel)\b|zeichen|trenn|carácter|separador|caractère"
     r"|séparateur|символ|разделител|字符|控制|分隔|文字"
 )
 
@@ -290,6 +290,11 @@ _MEANS = re.compile(
     r"|steht|es"
     r"|da|est|donne)\b"
 )
+
+
+def _is_named_entity(text: str, match: re.Match[str]) -> bool:
+    """Whether the text names an entity; a quote mark in brackets is one that was escaped, and is seen when mended."""
+    return is_named(text, *match.span(), in_quotes=match.group() not in ("&#39;", "&quot;"))
 
 
 def _lists_entities(text: str, match: re.Match[str]) -> bool:

@@ -40,11 +40,11 @@ _NAMED = frozenset(
     "é são означает это является и или".split()
 )
 _QUOTES = "\"'“”‘’«»„`´「」『』"
-_WORD_BEFORE = re.compile(r"([^\W\d_]+)[:,]?[ \t]*[\"'“‘«„(\[]?\Z")
+_WORD_BEFORE = re.compile(r"([^\W\d_]+)[:,]?[ \t]+[\"'“‘«„(\[]?\Z")  # a blank, since "print(" is a call
 _WORD_AFTER = re.compile(r"[\"'”’»“)\]]?,?[ \t]+([^\W\d_]+)")
 _ENTRY = re.compile(r"\s*(?:[-*+•·|]|\d{1,3}[.)])?\s*\Z")  # nothing before but the mark of a list or table
 _ENTRY_AFTER = re.compile(r"\s*(?:[:=|–—-]|->|→|：|\Z)")
-_EASTERN_BEFORE = re.compile(r"[用写入加以为叫是和或、寫鍵]\s*\Z|(?:标签|标记|符号|token)\s*\Z")
+_EASTERN_BEFORE = re.compile(r"(?:用|写|(?<!无)输入|键入|插入|写作|叫做|称为|标签|标记|符号|token)\s*\Z")
 _EASTERN_AFTER = re.compile(r"\s*(?:标签|标记|符号|是|表示|和|或|、|来|を|は|で|が|と|という|タグ|태그|는|은|을|를)")
 _SENTENCE_END = ".!?…。！？:;)]}\"'”’»"
 
@@ -57,10 +57,13 @@ def _line(text: str, start: int, end: int) -> tuple[str, str]:
     return text[max(0, start - _REACH) : start].rpartition("\n")[2], text[end : end + _REACH].partition("\n")[0]
 
 
-def is_named(text: str, start: int, end: int) -> bool:
-    """Whether the text names the piece of markup at [start, end): a verb or noun of markup, quotes, a list entry."""
+def is_named(text: str, start: int, end: int, in_quotes: bool = True) -> bool:
+    """Whether the text names the piece of markup at [start, end): a verb or noun of markup, or quotes around it.
+
+    `in_quotes`: whether quotes or brackets around it are enough.
+    """
     before, after = _line(text, start, end)
-    if before[-1:] and before[-1] in _QUOTES + "([" and after[:1] and after[0] in _QUOTES + ")],.":
+    if in_quotes and before[-1:] and before[-1] in _QUOTES + "([" and after[:1] and after[0] in _QUOTES + ")],.":
         return True
     word = _WORD_BEFORE.search(before[-40:])
     if word and word.group(1).lower() in _NAMING and before[-1:] in (" ", "\t", *_QUOTES, "("):
