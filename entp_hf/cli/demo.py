@@ -30,7 +30,16 @@ from .console import err, out, show_summary, shown, table
 DEMO = EntpConfig(
     model=SMOLLM2, max_groups=12, rounds=2, retries=1, max_new_tokens=192, direct_answer=True, emit_preference=True
 )
-WRITES: dict[str, Any] = {"model": WRITER, "rater_model": SMOLLM2, "max_new_tokens": 320, "batch_size": 16}
+# With the writer, meant for ten minutes on two cores with bf16: one round, its groups in one batch, no direct answers
+# (most of them would be cut at their token limit, and so not be used).
+WRITES: dict[str, Any] = {
+    "model": WRITER,
+    "rater_model": SMOLLM2,
+    "max_groups": 14,
+    "rounds": 1,
+    "max_new_tokens": 256,
+    "direct_answer": False,
+}
 TRAINING = SFTOptions(max_steps=20, batch_size=4, max_length=256, learning_rate=1e-4, logging_steps=5)
 
 
