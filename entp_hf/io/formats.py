@@ -109,7 +109,8 @@ def form_of_row(row: Mapping[str, Any], form: str) -> str:
     """
     if fills(row, form):
         return form
-    return next((name for name in FORMS if name != form and fills(row, name)), form)
+    others = (name for name in FORMS if name != form and not missing_columns(name, list(row)))
+    return next((name for name in others if fills(row, name)), form)
 
 
 def _needs(form: str, names: Iterable[str]) -> tuple[tuple[str, ...], ...]:

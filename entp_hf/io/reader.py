@@ -203,7 +203,7 @@ class Reader:
             self.marked[row["dropped_by"]] += 1
             self.first_mark = self.first_mark or f"{place}: {row['notes']}"
             if row["dropped_by"] == DroppedBy.unreadable("unknown_role"):
-                self.unknown_roles[row["notes"].rpartition("role ")[2]] += 1
+                self.unknown_roles[row["notes"].partition("role ")[2].partition(";")[0]] += 1
         return row
 
     def _count_unused(self, known: _Known, row: Mapping[str, Any], form: str) -> None:
