@@ -20,8 +20,8 @@ AUTO = "auto"
 def settled(config: EntpConfig) -> EntpConfig:
     """The configuration with models named where it says auto, so that a run's record says which they were.
 
-    The chat model is the writer where it has been fetched, else SmolLM2; the rater `logits` reads SmolLM2, which is
-    many times as fast.
+    The chat model is the writer where it has been fetched, else SmolLM2; the rater `logits` reads SmolLM2, which
+    rates as well as the writer in less than half the time (docs/llm.md).
     """
     if config.model != AUTO:
         return config
