@@ -138,6 +138,11 @@ def _parsed(text: Any, kind: Any) -> Any:
     if typing.get_origin(kind) is list:
         parts = [part.strip() for part in text.split(",") if part.strip()]
         return parts if typing.get_args(kind)[0] is str else [_plain(part) for part in parts]
+    if typing.get_origin(kind) is dict:
+        try:
+            return yaml.safe_load(text)
+        except yaml.YAMLError:
+            return text
     return _plain(text)
 
 
