@@ -40,7 +40,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "on_reject": ("mosaic", "passthrough"),
     "engine": ("local", "ray"),
     "device": ("auto", "cpu", "cuda", "mps"),
-    "embedder_dtype": ("float32", "bfloat16"),
+    "embedder_dtype": ("float32", "bfloat16", "float64"),
     "model_dtype": ("auto", "float32", "bfloat16"),
 }
 STYLES = ("plain", "format", "order", "subset")  # of mosaics
@@ -152,7 +152,8 @@ class EntpConfig:
     # Embed, cluster, representatives
     embedder: str = _setting(MINILM, "sentence-transformers model: Hub id or folder; or package.module:attr")
     embedder_dtype: str = _setting(
-        "float32", "float32 | bfloat16: twice as fast on GPUs and on CPUs that have it (ours)"
+        "float32",
+        "float32 | bfloat16: twice as fast on GPUs and on CPUs that have it | float64: the same on every processor",
     )
     cluster_counts: list[int] = _setting(
         [], "numbers of clusters to try; empty: a grid fitted to the pool's size (ours)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..arrays import Float64, FloatMatrix, Ints
+from ..embedding.exact import fine
 from ..llm.local import LocalChat
 from ..schema import instruction_of
 from .base import Picked, Pool, Settings, best_first
@@ -82,11 +83,12 @@ def graded(pool: Pool, complexity_model: str, quality_model: str) -> Float64:
 def diverse(vectors: FloatMatrix, order: Ints, n: int, tau: float) -> Ints:
     """Rows in `order`, each taken unless its cosine similarity to one taken before is over `tau`; at most n."""
     taken: list[int] = []
-    kept = np.empty((min(n, len(order)), vectors.shape[1]), np.float32)
+    kept = np.empty((min(n, len(order)), vectors.shape[1]), np.float64)
     for row in order:
         if len(taken) == len(kept):
             break
-        if not taken or float((kept[: len(taken)] @ vectors[row]).max()) <= tau:
-            kept[len(taken)] = vectors[row]
+        vector = fine(vectors[row])
+        if not taken or float((kept[: len(taken)] @ vector).max()) <= tau:
+            kept[len(taken)] = vector
             taken.append(int(row))
     return np.array(taken, dtype=np.int64)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..arrays import Float64, FloatMatrix, Ints
 from ..config import EntpConfig
+from ..embedding.exact import fine
 from ..models.chat_template import encode, training_template
 from ..models.loading import fingerprint, load_causal_lm, load_tokenizer, resolve
 from ..models.losses import Tokens, scored_on_disk
@@ -25,7 +26,7 @@ def rds(pool: Pool, n: int, settings: Settings) -> Picked:
     longest = int(settings["max_length"])
     mine = representations(pool.listed, pool.config, longest)
     wanted = representations(target, pool.config, longest)
-    similarity = (wanted @ mine.T).astype(float)
+    similarity = fine(wanted) @ fine(mine).T
     order = turns(similarity, n)
     return Picked(order, similarity.max(axis=0)[order])
 

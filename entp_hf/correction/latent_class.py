@@ -17,6 +17,7 @@ from scipy.optimize import linear_sum_assignment
 from ..arrays import Float64
 
 TINY = 1e-12
+DIGITS = 8  # decimals that a fit keeps: processors differ in the last digits of exp, log and sums (not in the paper)
 SLOPES = (1.5, 0.7)  # how fast mistakes fall with distance in the two starts (ours); the likelier fit is kept
 
 
@@ -82,9 +83,9 @@ def best(
     most: int = 3000,
     failing: Sequence[int] = (),
 ) -> Latent:
-    """The likeliest of the fits from each start in `begin`."""
+    """The likeliest of the fits from each start in `begin`; the first of those that came to the same maximum."""
     fits = (fit(blocks, start, tolerance, most, failing) for start in begin)
-    return max(fits, key=lambda model: model.likelihood)
+    return max(fits, key=lambda model: round(model.likelihood, 6))
 
 
 def fit(
@@ -162,11 +163,13 @@ def align(model: Latent) -> Latent:
     levels, k = model.transition.shape[1:]
     mean = model.transition.mean(axis=0)
     if levels == k:
-        _, column = linear_sum_assignment(-np.sqrt(model.prior)[:, None] * mean)
+        _, column = linear_sum_assignment(-np.round(np.sqrt(model.prior)[:, None] * mean, DIGITS))
         order = np.argsort(column)
     else:
-        order = np.argsort(mean @ np.arange(k), kind="stable")
-    return replace(model, prior=model.prior[order], transition=model.transition[:, order])
+        order = np.argsort(np.round(mean @ np.arange(k), DIGITS), kind="stable")
+    return replace(
+        model, prior=np.round(model.prior[order], DIGITS), transition=np.round(model.transition[:, order], DIGITS)
+    )
 
 
 def distance(a: Latent, b: Latent, raters: int) -> float:
@@ -193,7 +196,7 @@ def with_all_votes(model: Latent, own: NDArray[np.int64], ballots: Float64, tole
         before, prior, counts = likelihood, share.mean(axis=0), share.T @ mark
         rows = counts.sum(axis=1, keepdims=True)
         transition = np.where(rows > TINY * len(share), counts / np.maximum(rows, TINY), transition)
-    return replace(model, prior=prior, transition=transition[None])
+    return replace(model, prior=np.round(prior, DIGITS), transition=np.round(transition[None], DIGITS))
 
 
 def posterior(logits: Float64) -> Float64:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Float64, FloatMatrix, Ints
-from ..embedding.neighbors import Neighbors, unit
+from ..embedding.exact import fine
+from ..embedding.neighbors import Neighbors
 from ..schema import LEVELS
 from . import latent_class as latent
 from .latent_class import Latent
@@ -139,8 +140,9 @@ def predict(
     used = np.zeros(len(whole), bool)
     used[rows] = True
 
-    def scaled(part: slice) -> NDArray[Any]:
-        return unit(embeddings[part]) * np.float32(np.sqrt(embeddings.shape[1]))
+    def scaled(part: slice) -> Float64:
+        rows: Float64 = fine(embeddings[part]) * np.sqrt(embeddings.shape[1])
+        return rows
 
     first = _ridge(scaled, embeddings.shape[1], target, fold, used)
     columns = [first, *_neighbors_means(near, target, rated(whole)).T]
@@ -202,8 +204,8 @@ def _ridge(
             mine = np.flatnonzero(fold[part] == f)
             guess[:, part.start + mine] = weights[:, f] @ wide[mine].T
     wrong = ((guess - target) ** 2)[:, used].mean(axis=1)
-    best: Float64 = guess[wrong.argmin()]
-    return best
+    best: Float64 = guess[np.round(wrong, 9).argmin()]
+    return np.round(best, 6)  # so that no bin's edge hangs on the last digits
 
 
 def _with_one(columns: NDArray[Any]) -> NDArray[Any]:

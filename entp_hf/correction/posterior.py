@@ -190,6 +190,7 @@ def decide(
 ) -> CorrectedRatings:
     """Replace ratings outside the band of a level that is likely enough; never into a level that isn't identified."""
     rated, before = task.rated, scale.reference(task.ratings, task.whole)
+    probability = np.round(probability, 9)  # so that equally likely levels stay so: the lowest is taken
     best = np.where(identified[None] | ~identified.any(), probability, -1).argmax(axis=1)
     confidence = probability[np.arange(len(best)), best]
     low, high = bands[best, 0], bands[best, 1]

@@ -145,6 +145,7 @@ def _rounds(pool: Pool, model: Latent, share: Float64, n: int, seed: int) -> tup
         ballots[people, own] += 1 - (2 * distance[:, 0] - second)
         ballots = np.maximum(ballots, 0)  # opposite rows weigh less than nothing, and have no logarithm
         disagreement = -np.log(ballots[people, own] / np.linalg.norm(ballots, axis=1).clip(latent.TINY) + 1e-8)
+        disagreement, ballots = np.round(disagreement, 9), np.round(ballots, 9)  # logarithms differ in the last digit
         guess = ballots.argmax(axis=1)
         hit = np.zeros(len(rows), bool)
         for label in np.unique(own):

@@ -34,7 +34,7 @@ class CorrectedRatings:
         rated = self.score >= 0
 
         def none_if(values: Float64) -> list[float | None]:
-            return [float(v) if r and np.isfinite(v) else None for v, r in zip(values, rated, strict=True)]
+            return [round(float(v), 6) if r and np.isfinite(v) else None for v, r in zip(values, rated, strict=True)]
 
         columns: dict[str, list[Any]] = {
             "score": [int(v) if r else None for v, r in zip(self.score, rated, strict=True)],

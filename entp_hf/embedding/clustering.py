@@ -7,19 +7,23 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from datasets.utils import tqdm
+from scipy.sparse import csr_array
 from sklearn.cluster import kmeans_plusplus
-from sklearn.metrics import silhouette_score
+from sklearn.metrics import silhouette_samples
+from sklearn.utils.extmath import svd_flip
 
-from ..arrays import FloatMatrix, Ints, Vectors
+from ..arrays import Float64, FloatMatrix, Ints, Vectors
 from ..io.manifest import MapPoint
+from .exact import STEPS, fine, on_grid
 
-SEEDING_ROWS = 20_000  # most rows that k-means++ picks the first centroids from (ours)
-TRIED_POINTS, TRIED_ITERATIONS = 64, 10  # rows a centroid and iterations, while k is sought (ours)
-POINTS, ITERATIONS = 256, 15  # and for the k that was found (ours; faiss's defaults are 256 and 25)
-BLOCK = 8192  # rows assigned at once
-MAP_POINTS = 1500  # most points of the cluster map in the manifest (ours)
-COLLAPSED_SHARE = 0.5  # a cluster with more of the pool than this is warned of (ours)
-LOW_SILHOUETTE = 0.02  # so is a mean silhouette below this (ours)
+# Not in the paper:
+SEEDING_ROWS = 20_000  # most rows that k-means++ picks the first centroids from
+TRIED_POINTS, TRIED_ITERATIONS = 64, 10  # rows a centroid and iterations, while k is sought
+POINTS, ITERATIONS = 256, 15  # and for the k that was found (faiss's defaults are 256 and 25)
+BLOCK = 4096  # rows assigned and added up at once: a sum of so many coordinates of at most 4,000 is exact
+MAP_POINTS = 1500  # most points of the cluster map in the manifest
+COLLAPSED_SHARE = 0.5  # a cluster with more of the pool than this is warned of
+LOW_SILHOUETTE = 0.02  # so is a mean silhouette below this
 
 
 @dataclass(frozen=True)
@@ -65,9 +69,15 @@ def default_grid(rows: int) -> list[int]:
 def cluster(embeddings: FloatMatrix, counts: Sequence[int] = (), sample: int = 5000, seed: int = 0) -> Clusters:
     """Spherical k-means with the k of the highest average silhouette (cosine) over a grid.
 
-    `embeddings` (n, d), unit length. Each k is tried on `TRIED_POINTS` rows a centroid, and its silhouette computed on
-    a seeded sample of at most `sample` rows; the best is fitted again on more. By faiss, or sklearn where that is
-    missing. Fewer than four rows are one cluster.
+    Each k is tried on `TRIED_POINTS` rows a centroid; the best is fitted again on more. Rows and centroids lie on a
+    grid on which products are exact (see `exact`), so that every processor finds the same clusters; faiss's and
+    scikit-learn's k-means round as they add, and a row between two centroids goes to either.
+
+    Args:
+        embeddings: (n, d), unit length. Fewer than four rows are one cluster.
+        counts: the numbers of clusters to try; by default `default_grid`.
+        sample: most rows that silhouettes are computed on, drawn by `seed`.
+        seed: of the samples and the first centroids.
     """
     n = len(embeddings)
     grid = [k for k in (counts or default_grid(n)) if 2 <= k < n]
@@ -75,8 +85,8 @@ def cluster(embeddings: FloatMatrix, counts: Sequence[int] = (), sample: int = 5
         centre = embeddings.mean(axis=0, keepdims=True) if n else np.zeros((1, 1), np.float32)
         return Clusters(np.zeros(n, np.int64), centre.astype(np.float32), 0.0)
     picked = np.random.default_rng(seed).permutation(n)[:sample]
-    points = embeddings[picked]
-    apart = np.clip(1 - points @ points.T, 0, 2)
+    points = on_grid(embeddings[picked])
+    apart = np.maximum(np.float32(STEPS**2) - points @ points.T, 0)
     np.fill_diagonal(apart, 0)
     begin = _seeds(embeddings, max(grid), seed)
     best: tuple[float, FloatMatrix] | None = None
@@ -89,66 +99,65 @@ def cluster(embeddings: FloatMatrix, counts: Sequence[int] = (), sample: int = 5
             best = mean, centroid
     assert best is not None
     centroid = _kmeans(embeddings, best[1], POINTS, ITERATIONS, seed)
-    label = _label(embeddings, centroid)
-    return Clusters(*_by_size(label, centroid), _silhouette(apart, label[picked]), curve)
+    label = np.concatenate(
+        [_label(on_grid(embeddings[start : start + BLOCK]), centroid) for start in range(0, n, BLOCK)]
+    )
+    return Clusters(*_by_size(label, fine(centroid).astype(np.float32)), _silhouette(apart, label[picked]), curve)
 
 
 def _silhouette(apart: FloatMatrix, label: Ints) -> float:
     """Mean silhouette of points at the distances `apart`; -1 where they are all in one cluster, or each in its own."""
     if not 2 <= len(np.unique(label)) < len(label):
         return -1.0
-    return float(silhouette_score(apart, label, metric="precomputed"))
+    each = silhouette_samples(apart, label, metric="precomputed")
+    return round(float(np.mean(each, dtype=np.float64)), 6)  # so that two k of equal worth stay equal
 
 
 def _seeds(embeddings: FloatMatrix, most: int, seed: int) -> FloatMatrix:
-    """First centroids by k-means++: the first k of them are those for k clusters.
+    """First centroids by k-means++, on the grid: the first k of them are those for k clusters.
 
-    Random starts end in poor optima that hide the right k even where clusters are far apart.
+    Random starts end in poor optima that hide the right k even where clusters are far apart. Whole numbers, so that
+    scikit-learn's squared distances and their sums are exact in double precision.
     """
     n = len(embeddings)
     sample = embeddings[np.sort(np.random.default_rng(seed).permutation(n)[: max(SEEDING_ROWS, 2 * most)])]
-    wide = sample.astype(np.float64)  # of single precision, sklearn widens a copy at every step: five times slower
+    wide = on_grid(sample).astype(np.float64)  # of single precision, sklearn widens a copy at every step
     picked: FloatMatrix = kmeans_plusplus(wide, most, random_state=seed)[0].astype(np.float32)
     return picked
 
 
 def _kmeans(embeddings: FloatMatrix, begin: FloatMatrix, points: int, iterations: int, seed: int) -> FloatMatrix:
-    """Centroids (k, d) of unit length after so many iterations over at most `points` rows for each."""
-    try:
-        import faiss
-    except ImportError:
-        return _kmeans_by_sklearn(embeddings, begin, points, iterations, seed)
-    model = faiss.Kmeans(
-        embeddings.shape[1],
-        len(begin),
-        niter=iterations,
-        spherical=True,
-        seed=seed % 2**31,
-        min_points_per_centroid=1,
-        max_points_per_centroid=points,
-    )
-    model.train(np.ascontiguousarray(embeddings, dtype=np.float32), init_centroids=begin)
-    assert model.centroids is not None
-    return model.centroids
+    """Centroids (k, d) on the grid after at most so many iterations over at most `points` rows for each.
 
-
-def _kmeans_by_sklearn(
-    embeddings: FloatMatrix, begin: FloatMatrix, points: int, iterations: int, seed: int
-) -> FloatMatrix:
-    """The same where faiss is missing; slower, and spherical by the means' lengths alone."""
-    from sklearn.cluster import KMeans
-
+    A centroid that no row is nearest to stays where it is.
+    """
     rows = np.sort(np.random.default_rng(seed).permutation(len(embeddings))[: points * len(begin)])
-    means = KMeans(len(begin), init=begin, n_init=1, max_iter=iterations).fit(embeddings[rows]).cluster_centers_
-    out: FloatMatrix = (means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)).astype(np.float32)
-    return out
+    sample = np.concatenate([on_grid(embeddings[part]) for part in _blocks(rows)])
+    centroid, before = begin, None
+    for _ in range(iterations):
+        label = _label(sample, centroid)
+        if before is not None and np.array_equal(label, before):
+            break
+        total = _sums(sample, label, len(begin))
+        filled = np.bincount(label, minlength=len(begin)) > 0
+        centroid, before = centroid.copy(), label
+        centroid[filled] = on_grid(total[filled])
+    return centroid
 
 
-def _label(embeddings: FloatMatrix, centroid: FloatMatrix) -> Ints:
-    """The nearest centroid of each row, (n,)."""
-    parts = [
-        (embeddings[start : start + BLOCK] @ centroid.T).argmax(axis=1) for start in range(0, len(embeddings), BLOCK)
-    ]
+def _sums(grid: FloatMatrix, label: Ints, k: int) -> Float64:
+    """Sum (k, d) of the rows of each cluster: exact in each block, and of blocks."""
+    total = np.zeros((k, grid.shape[1]))
+    for start in range(0, len(grid), BLOCK):
+        part = label[start : start + BLOCK]
+        member = csr_array((np.ones(len(part), np.float32), (part, np.arange(len(part)))), shape=(k, len(part)))
+        total += member @ grid[start : start + BLOCK]
+    return total
+
+
+def _label(grid: FloatMatrix, centroid: FloatMatrix) -> Ints:
+    """The nearest centroid of each row, (n,), the first of equally near ones; both on the grid."""
+    parts = [(grid[start : start + BLOCK] @ centroid.T).argmax(axis=1) for start in range(0, len(grid), BLOCK)]
     return np.concatenate(parts)
 
 
@@ -159,6 +168,11 @@ def _by_size(label: Ints, centroid: FloatMatrix) -> tuple[Ints, FloatMatrix]:
     rank = np.zeros(len(centroid), dtype=np.int64)
     rank[order] = np.arange(len(order))
     return rank[label], centroid[order]
+
+
+def _blocks(rows: Ints) -> list[Ints]:
+    """The row numbers in blocks."""
+    return [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
 
 
 def representatives(
@@ -176,8 +190,10 @@ def representatives(
     for rows, number in zip(members, wanted, strict=True):
         if not number:
             continue
-        points = embeddings[rows]
-        first = int((points @ points.mean(axis=0)).argmax())
+        points = on_grid(embeddings[rows])
+        mean = fine(np.sum([fine(embeddings[part]).sum(axis=0) for part in _blocks(rows)], axis=0))
+        central = np.concatenate([fine(embeddings[part]) @ mean for part in _blocks(rows)])
+        first = int(np.round(central, 7).argmax())
         picks, nearest = [first], points @ points[first]
         while len(picks) < number:
             nearest[picks] = np.inf
@@ -226,7 +242,7 @@ def map_of(
     rest = [int(i) for i in np.random.default_rng(seed).permutation(n) if i not in marked]
     keep = sorted([*sorted(marked)[:MAP_POINTS], *rest[: max(0, MAP_POINTS - len(marked))]])
     centred = embeddings[keep] - embeddings[keep].mean(axis=0)
-    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    axes = svd_flip(*np.linalg.svd(centred, full_matrices=False)[::2], u_based_decision=False)[1]
     flat = centred @ axes[:2].T
     return [
         {

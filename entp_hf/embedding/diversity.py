@@ -9,6 +9,7 @@ import numpy as np
 from ..arrays import FloatMatrix, Ints
 from ..errors import StageError
 from ..io.manifest import DiversitySection
+from .exact import fine, on_grid
 from .neighbors import check_embeddings, nearest
 
 BLOCK = 1024  # rows of a distance matrix held at once
@@ -37,10 +38,10 @@ def novelsum(
     factor = density**-beta
     weight = np.arange(1, len(vectors), dtype=float) ** -alpha
     weight /= weight.sum()
-    total = 0.0
+    total, exact = 0.0, fine(vectors)
     for start in range(0, len(vectors), BLOCK):
         rows = np.arange(start, min(start + BLOCK, len(vectors)))
-        distance = np.clip(1 - vectors[rows] @ vectors.T, 0, 2).astype(float)
+        distance = np.clip(1 - fine(vectors[rows]) @ exact.T, 0, 2)
         distance[np.arange(len(rows)), rows] = -1  # self comes first, and is left out
         order = np.argsort(distance, axis=1, kind="stable")[:, 1:]
         total += float((np.take_along_axis(distance * factor, order, axis=1) @ weight).sum())
@@ -79,7 +80,7 @@ def cluster_coverage(vectors: FloatMatrix, centroids: FloatMatrix) -> float:
     """Share of the pool's clusters (centroids (k, d), unit length) that at least one row is nearest to."""
     if not len(vectors):
         return 0.0
-    reached = np.unique((vectors @ centroids.T).argmax(axis=1))
+    reached = np.unique((on_grid(vectors) @ on_grid(centroids).T).argmax(axis=1))
     return len(reached) / len(centroids)
 
 
@@ -91,8 +92,9 @@ def knn_coverage(vectors: FloatMatrix, pool: FloatMatrix, k: int = 5) -> float:
     if not len(vectors):
         return 0.0
     radius = nearest(pool, k).distance[:, -1]
+    rows = fine(vectors).T
     near = np.concatenate(
-        [(1 - pool[start : start + BLOCK] @ vectors.T).min(axis=1) for start in range(0, len(pool), BLOCK)]
+        [(1 - fine(pool[start : start + BLOCK]) @ rows).min(axis=1) for start in range(0, len(pool), BLOCK)]
     )
     return float((near <= radius + 1e-6).mean())
 

@@ -24,10 +24,11 @@ from ..execution.tables import each, gathered, matrix, take
 from ..models.hardware import has_bfloat16
 from ..models.loading import find, load_encoder, pick_device
 from ..schema import Row, text_of
-from .neighbors import check_embeddings
+from .neighbors import check_embeddings, unit
 
 BATCH_TOKENS = 2048  # tokens, padding included, in one pass of the model on the CPU: more don't fit its cache (ours)
 GPU_TOKENS = 32_768  # on another device (ours; not measured)
+ROUNDED = 2.0**20  # steps a unit of a float64 embedder's results: far wider than its error, 1e-15 (not in the paper)
 CHUNK = 1024  # texts between two writes to the cache
 BLOCK = 8192  # rows whose texts are held at once, sorted by length (ours)
 RAY_BLOCK = 2**18  # the same where Ray's workers embed: each time they load the model (ours)
@@ -45,7 +46,7 @@ class Embed(Fingerprinted):
     device: str = "auto"
     cache_dir: str = ""  # "": no cache
     ray: RayEngine | None = None  # whose workers embed; the cache stays with this process
-    dtype: str = "float32"  # of the products in the model: float32, or bfloat16; results are float32
+    dtype: str = "float32"  # of the products in the model: float32, bfloat16 or float64; results are float32
 
     @classmethod
     def from_config(cls, config: EntpConfig) -> Embed:
@@ -68,6 +69,11 @@ class Embed(Fingerprinted):
         """Products are in bfloat16."""
         return self.dtype == "bfloat16"
 
+    @property
+    def double(self) -> bool:
+        """Products are in float64, and results rounded to 20 binary places: the same digits on every processor."""
+        return self.dtype == "float64"
+
     def check(self) -> None:
         """Raise ModelNotFound, MissingExtra or ConfigError now where the model can't be had; nothing is loaded."""
         if self.own:
@@ -75,7 +81,7 @@ class Embed(Fingerprinted):
             return
         require("sentence_transformers", "models", f"the embedder {self.model}")
         find(self.model)
-        if self.ray is None and self.half:  # workers may have what this machine lacks
+        if self.ray is None and (self.half or self.double):  # workers may have what this machine lacks
             self._check_dtype(pick_device(self.device))
 
     def __call__(self, batch: Batch) -> Batch:
@@ -151,14 +157,14 @@ class Embed(Fingerprinted):
         require("sentence_transformers", "models", f"the embedder {self.model}")
         import torch
 
-        encoder = load_encoder(self.model, self.device, self.cache_dir)
+        encoder = load_encoder(self.model, self.device, self.cache_dir, self.double)
         lengths = [0] * len(texts)  # of a static encoder, which pads nothing
         if callable(encoder.tokenizer):
             lengths = [len(ids) for ids in encoder.tokenizer(texts, truncation=True)["input_ids"]]
         unread = unreadable(texts, encoder.tokenizer)
         order = sorted(range(len(texts)), key=lambda i: -lengths[i])  # by tokens: hardly any padding
         budget = BATCH_TOKENS * (1 + self.half) if encoder.device.type == "cpu" else GPU_TOKENS
-        if self.half:
+        if self.half or self.double:
             self._check_dtype(encoder.device.type)
         out: FloatMatrix | None = None
         while order:
@@ -169,7 +175,7 @@ class Embed(Fingerprinted):
                     [texts[i] for i in some], batch_size=size, normalize_embeddings=True, show_progress_bar=False
                 )
             out = np.empty((len(texts), part.shape[1]), np.float32) if out is None else out
-            out[some] = part
+            out[some] = np.rint(part * ROUNDED) / ROUNDED if self.double else part
         assert out is not None
         for i in unread:
             out[i] = stand_in(texts[i], out.shape[1])
@@ -184,12 +190,12 @@ class Embed(Fingerprinted):
                 "texts; it must be (texts, width)",
             )
         check_embeddings(matrix, "embed")
-        unit: FloatMatrix = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
-        return unit
+        return unit(matrix)
 
-    @staticmethod
-    def _check_dtype(device: str) -> None:
-        if not has_bfloat16(device):
+    def _check_dtype(self, device: str) -> None:
+        if self.double and device == "mps":
+            raise ConfigError(["embedder_dtype: mps has no float64; set device to cpu, or embedder_dtype to float32"])
+        if self.half and not has_bfloat16(device):
             raise ConfigError(
                 [
                     f"embedder_dtype: this {device} has no instructions for bfloat16, and would be many "
@@ -198,7 +204,7 @@ class Embed(Fingerprinted):
             )
 
     def _key(self, text: str) -> str:
-        model = f"{self.model} in {self.dtype}" if self.half else self.model
+        model = self.model if self.dtype == "float32" else f"{self.model} in {self.dtype}"
         model += "" if text.isascii() else ", unreadable texts apart"  # vectors of older versions are not read
         return hashlib.blake2b(f"{model}\x1f{text}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 

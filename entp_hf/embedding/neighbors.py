@@ -10,17 +10,21 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from ..arrays import FloatMatrix, Ints
+from ..arrays import Float64, FloatMatrix, Ints
 from ..errors import StageError
-from ..execution.tables import each, gathered
+from ..execution.tables import each, gathered, matrix
 from ..schema import text_of
 from ..text.words import digest_of
+from .exact import COARSE, STEPS, fine, on_grid
 
 EXACT_ROWS = 60_000  # rows up to which the search is exact: 50,000 x 384 take 12 s, 300,000 would take 7 min (ours)
 RECALL = 0.95  # share of the true neighbors that the approximate search must find (ours)
 PROBED = 400  # rows on which its recall is measured
 COMPARED = (8, 32)  # rows compared exactly for each asked for; more where rows lie so close that codes are one (ours)
 BATCH = 8192  # rows searched at a time
+EXTRA = 10  # candidates of the coarse grid beyond those asked for (not in the paper)
+COMPARED_AT_ONCE = 1024
+RANKED = 64  # rows whose candidates' vectors are gathered at once
 LONG_TAIL = 10  # neighbors of the long-tail score (DS2)
 
 
@@ -34,7 +38,7 @@ class Neighbors:
 
     def long_tail(self) -> FloatMatrix:
         """Mean cosine distance to the 10 nearest rows, shape (N,) (DS2's long-tail score, with 10 true neighbors)."""
-        mean: FloatMatrix = self.distance[:, :LONG_TAIL].mean(axis=1)
+        mean: FloatMatrix = self.distance[:, :LONG_TAIL].mean(axis=1, dtype=np.float64).astype(np.float32)
         return mean
 
     def of(self, rows: Ints, back: Ints) -> Neighbors:
@@ -81,45 +85,99 @@ def copies(embeddings: FloatMatrix) -> Ints:
 
 
 def nearest(embeddings: FloatMatrix, k: int, exact_rows: int = EXACT_ROWS) -> Neighbors:
-    """The k nearest rows of every row of `embeddings` (N, d); fewer where there are fewer other rows.
+    """The k nearest rows of every row; fewer where there are fewer other rows.
 
-    Exact up to `exact_rows` rows; beyond, cells of an inverted file are probed until at least 95% of the true
-    neighbors of a sample are found, and `recall` says how many were. Self is removed by index, not by position: exact
-    copies tie with it. Held in memory: the vectors where the search is exact, else codes of a sixteenth of their size.
+    Up to `exact_rows` rows the search is exact, and the same on every processor: products are exact (see `exact`), and
+    equally near rows come in order of their numbers. Beyond, cells of an inverted file are probed until at least 95%
+    of the true neighbors of a sample are found; its cells and codes are made in single precision, so that another
+    processor may find others. Self is removed by index, not by position: exact copies tie with it. Held in memory: the
+    vectors where the search is exact, else codes of a sixteenth of their size.
+
+    Args:
+        embeddings: (N, d), of any lengths but 0.
+        k: neighbors of each row.
+        exact_rows: rows up to which every row is compared with every other.
     """
     k = min(k, len(embeddings) - 1)
-    flat = len(embeddings) <= exact_rows
-    index, recall = (_flat(embeddings), 1.0) if flat else _inverted(embeddings, k)
-    found = np.empty((len(embeddings), k), dtype=np.int64)
+    index: Any = _Flat.of(embeddings) if len(embeddings) <= exact_rows else None
+    recall = 1.0
+    if index is None:
+        index, recall = _inverted(embeddings, k)
+    matches = np.empty((len(embeddings), k), dtype=np.int64)
     distance = np.empty((len(embeddings), k), dtype=np.float32)
     short = []
     for start in range(0, len(embeddings), BATCH):
         rows = np.arange(start, min(start + BATCH, len(embeddings)))
-        found[rows], distance[rows] = _search(index, embeddings, rows, k)
-        short += (start + np.flatnonzero((found[rows] < 0).any(axis=1))).tolist()
+        matches[rows], distance[rows] = _search(index, embeddings, rows, k)
+        short += (start + np.flatnonzero((matches[rows] < 0).any(axis=1))).tolist()
     if short:  # the cells probed held fewer than k rows
         rows = np.array(short)
-        found[rows], distance[rows] = _exact(embeddings, rows, k)
-    return Neighbors(found, distance, recall)
+        matches[rows], distance[rows] = _exact(embeddings, rows, k)
+    return Neighbors(matches, distance, recall)
 
 
 def unit(vectors: FloatMatrix) -> FloatMatrix:
     """Rows of unit length, float32, as a new array."""
-    part = np.array(vectors, dtype=np.float32, order="C")
-    part /= np.linalg.norm(part, axis=1, keepdims=True)
-    return part
+    part = np.asarray(vectors, dtype=np.float64)
+    scaled: FloatMatrix = (part / np.sqrt(np.add.reduce(part * part, axis=1))[:, None]).astype(np.float32)
+    return np.ascontiguousarray(scaled)
 
 
-def _filled(index: Any, embeddings: FloatMatrix) -> Any:
-    for start in range(0, len(embeddings), BATCH):
-        index.add(unit(embeddings[start : start + BATCH]))
-    return index
+@dataclass(frozen=True)
+class _Flat:
+    """Every row on the coarse grid of exact products, to propose candidates, and on the fine one, to rank them."""
+
+    index: Any
+    rows: FloatMatrix  # (N, d), in a temporary file
+
+    @classmethod
+    def of(cls, embeddings: FloatMatrix) -> _Flat:
+        import faiss
+
+        index, rows = faiss.IndexFlatIP(embeddings.shape[1]), matrix(*embeddings.shape)
+        for start in range(0, len(embeddings), BATCH):
+            part = embeddings[start : start + BATCH]
+            index.add(on_grid(part))
+            rows[start : start + BATCH] = fine(part)
+        return cls(index, rows)
+
+    def search(self, asked: FloatMatrix, k: int) -> tuple[Float64, Ints]:
+        """As faiss's: cosine similarities (M, k) and row numbers (M, k), best first, equal ones by number."""
+        target = fine(asked)
+        product, matches = self.index.search(on_grid(asked), min(k + EXTRA, len(self.rows)))
+        cosine, best = self._ranked(target, matches, k)
+        if matches.shape[1] < len(self.rows):
+            unsure = np.flatnonzero(product[:, -1] / STEPS**2 + COARSE >= cosine[:, -1])
+            if len(unsure):
+                cosine[unsure], best[unsure] = _by_comparison(self.rows, target[unsure], k, True)
+        return cosine, best
+
+    def _ranked(self, asked: Float64, matches: Ints, k: int) -> tuple[Float64, Ints]:
+        """The k best of `matches` (M, at least k)."""
+        cosine = np.empty(matches.shape)
+        for start in range(0, len(matches), RANKED):
+            part = slice(start, start + RANKED)
+            cosine[part] = np.einsum("mkd,md->mk", self.rows[matches[part]], asked[part], dtype=np.float64)
+        order = np.lexsort((matches, -cosine), axis=1)[:, :k]
+        return np.take_along_axis(cosine, order, 1), np.take_along_axis(matches, order, 1)
 
 
-def _flat(embeddings: FloatMatrix) -> Any:
-    import faiss
-
-    return _filled(faiss.IndexFlatIP(embeddings.shape[1]), embeddings)
+def _by_comparison(vectors: FloatMatrix, asked: Float64, k: int, on_fine_grid: bool = False) -> tuple[Float64, Ints]:
+    """The k nearest of `vectors` (N, d) to each of `asked` (M, d, on the fine grid), compared with all of them."""
+    cosine, best = np.full((len(asked), k), -np.inf), np.full((len(asked), k), len(vectors))
+    for start in range(0, len(vectors), BATCH):
+        block = vectors[start : start + BATCH]
+        part = block.astype(np.float64).T if on_fine_grid else fine(block).T
+        for at in (slice(begin, begin + COMPARED_AT_ONCE) for begin in range(0, len(asked), COMPARED_AT_ONCE)):
+            product = np.concatenate([cosine[at], asked[at] @ part], axis=1)
+            least = -np.partition(-product, k - 1, axis=1)[:, k - 1]
+            row, column = np.nonzero(product >= least[:, None])  # k of each row, and all that tie with the last
+            number = np.where(column < k, best[at][row, np.minimum(column, k - 1)], start + column - k)
+            order = np.lexsort((number, -product[row, column], row))
+            order = order[(np.arange(len(row)) - np.searchsorted(row, row)) < k]
+            cosine[at] = product[row[order], column[order]].reshape(-1, k)
+            best[at] = number[order].reshape(-1, k)
+    return cosine, best
 
 
 @dataclass
@@ -139,6 +197,7 @@ class _Codes:
         """As faiss's: cosine similarities (M, k) and row numbers (M, k), best first, -1 where there are no more."""
         import faiss
 
+        asked = unit(asked)
         _, found = self.index.search(asked, k * self.compared)
         similarity: FloatMatrix = np.full(found.shape, -np.inf, np.float32)
         products = faiss.fvec_inner_products_by_idx  # type: ignore[attr-defined]
@@ -158,7 +217,8 @@ def _inverted(embeddings: FloatMatrix, k: int) -> tuple[_Codes, float]:
     pad = f"Pad{even}," if even > d else ""
     index = faiss.index_factory(d, f"{pad}IVF{cells},PQ{even // 2}x4fsr", faiss.METRIC_INNER_PRODUCT)
     index.train(unit(embeddings[:: max(1, n // (40 * cells))]))
-    _filled(index, embeddings)
+    for start in range(0, n, BATCH):
+        index.add(unit(embeddings[start : start + BATCH]))
     blocks = (embeddings[start : start + BATCH] for start in range(0, n, BATCH))
     length = np.concatenate([np.linalg.norm(block, axis=1) for block in blocks]).astype(np.float32)
     codes = _Codes(index, np.ascontiguousarray(embeddings, dtype=np.float32), length)
@@ -175,30 +235,21 @@ def _inverted(embeddings: FloatMatrix, k: int) -> tuple[_Codes, float]:
 
 
 def _search(index: Any, embeddings: FloatMatrix, rows: Ints, k: int) -> tuple[Ints, FloatMatrix]:
-    similarity, found = index.search(unit(embeddings[rows]), k + 1)
-    return _without_self(similarity, found, rows, k)
+    similarity, matches = index.search(embeddings[rows], k + 1)
+    return _without_self(similarity, matches, rows, k)
 
 
 def _exact(embeddings: FloatMatrix, rows: Ints, k: int) -> tuple[Ints, FloatMatrix]:
     """Neighbors of a few rows among all, without an index."""
-    import faiss
-
-    asked = unit(embeddings[rows])
-    heap = faiss.ResultHeap(len(rows), k + 1, keep_max=True)
-    for start in range(0, len(embeddings), BATCH):
-        part = unit(embeddings[start : start + BATCH])
-        near, index = faiss.knn(asked, part, min(k + 1, len(part)), metric=faiss.METRIC_INNER_PRODUCT)
-        heap.add_result(near, index + start)
-    heap.finalize()
-    return _without_self(heap.D, heap.I, rows, k)
+    return _without_self(*_by_comparison(embeddings, fine(embeddings[rows]), k + 1), rows, k)
 
 
-def _without_self(similarity: FloatMatrix, found: Ints, rows: Ints, k: int) -> tuple[Ints, FloatMatrix]:
-    keep = found != rows[:, None]
+def _without_self(similarity: Float64, matches: Ints, rows: Ints, k: int) -> tuple[Ints, FloatMatrix]:
+    keep = matches != rows[:, None]
     keep[keep.all(axis=1), -1] = False  # more than k exact copies: self did not make the list
     shape = (len(rows), k)
     distance = np.clip(1 - similarity[keep], 0, 2).reshape(shape).astype(np.float32)
-    return found[keep].reshape(shape), distance
+    return matches[keep].reshape(shape), distance
 
 
 def nearest_distinct(embeddings: FloatMatrix, copy_of: Ints, k: int) -> Neighbors:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..arrays import FloatMatrix
+from ..arrays import Float64, FloatMatrix
 from ..config import EntpConfig
 from ..embedding.embed import Embed
+from ..embedding.exact import fine
 from ..execution.stage import Batch, rows_of
 from ..purge.contamination.index import Contamination
 from ..purge.purge import Purge
@@ -40,7 +41,7 @@ class Verdict:
 class Vectors:
     """Embeddings (m, d) of the sentences of a row, question first; `answer` is where the answer's begin."""
 
-    sentences: FloatMatrix
+    sentences: Float64
     answer: int
     lengths: tuple[int, ...]
 
@@ -50,7 +51,7 @@ def sentence_coverage(parent: Vectors, made: Vectors) -> float:
     return float((parent.sentences @ made.sentences.T).max(axis=1).mean())
 
 
-def strangest_sentence(made: Vectors, parents: Sequence[Vectors], whole: FloatMatrix) -> float:
+def strangest_sentence(made: Vectors, parents: Sequence[Vectors], whole: Float64) -> float:
     """Least cosine of a sentence of the made answer to the nearest thing that its parents or its own question say.
 
     `whole` (n, d) are the parents as wholes. 1.0 where all sentences are too short to tell.
@@ -113,23 +114,26 @@ class Gate:
             return [], accepted
         purged = self._purged(made)
         vectors = self.embed.encode([text_of(row) for row in purged], "gate: embed")
+        exact = fine(vectors)  # so that the figures do not depend on the processor
         flat = [row for rows in parents for row in rows]
-        known = self.embed.encode([text_of(row) for row in flat]) if flat else np.zeros((0, 1), np.float32)
+        known = fine(self.embed.encode([text_of(row) for row in flat])) if flat else np.zeros((0, 1))
         by_sentence = self._by_sentence(purged, parents)
         verdicts, at = [], 0
         before = len(accepted) if accepted.size else 0
-        kept = np.empty((before + len(purged), vectors.shape[1]), np.float32)
+        kept = np.zeros((before + len(purged), vectors.shape[1]), np.float32)
         kept[:before] = accepted[:before]
+        kept_exact = fine(kept)
         count = before
-        for row, vector, mine in zip(purged, vectors, parents, strict=True):
+        for row, vector, mine in zip(purged, exact, parents, strict=True):
             near = known[at : at + len(mine)]
             at += len(mine)
             figures, left_out = self._figures(row, vector, mine, near, by_sentence)
-            figures["duplicate"] = round(float((kept[:count] @ vector).max(initial=-1.0)), 4)
+            figures["duplicate"] = round(float((kept_exact[:count] @ vector).max(initial=-1.0)), 4)
             reason = next(self._reasons(row, mine, figures, left_out), "")
             figures["margin"] = self._margin(figures, reason, row["origin"] != Origin.MOSAIC)
             if not reason:
-                kept[count], count = vector, count + 1
+                kept[count] = kept_exact[count] = vector
+                count += 1
             verdicts.append(Verdict({**row, "gate": json.dumps(figures)}, reason, figures))
         return verdicts, kept[:count] if count else accepted
 
@@ -145,14 +149,14 @@ class Gate:
                 rows |= {one["id"]: one for one in (row, *mine)}
         parts = {key: (_turns(row, False), _turns(row, True)) for key, row in rows.items()}
         texts = list(dict.fromkeys(text for asked, said in parts.values() for text in (*asked, *said)))
-        at = dict(zip(texts, self.embed.encode(texts), strict=True)) if texts else {}
+        at = dict(zip(texts, fine(self.embed.encode(texts)), strict=True)) if texts else {}
         return {
             key: Vectors(np.stack([at[t] for t in (*asked, *said)]), len(asked), tuple(map(len, (*asked, *said))))
             for key, (asked, said) in parts.items()
         }
 
     def _figures(
-        self, row: Row, vector: FloatMatrix, parents: Sequence[Row], near: FloatMatrix, by_sentence: dict[str, Vectors]
+        self, row: Row, vector: Float64, parents: Sequence[Row], near: Float64, by_sentence: dict[str, Vectors]
     ) -> tuple[dict[str, float], int]:
         """The figures of a row, and which of its parents it covers least (from 0)."""
         centre = near.mean(axis=0)

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Ints, Vectors
+from ..embedding.exact import fine
 from ..schema import Row, instruction_of, is_single_turn, response_of
 from ..text.language import language_of, script_of
 
-BLOCK = 2048  # rows compared at once: bounds memory
+BLOCK = 1024  # rows compared at once: bounds memory
 
 
 class Rows(Protocol):
@@ -64,7 +65,7 @@ def has_neighbor(embeddings: Vectors, label: Ints, kinds: Sequence[str], least: 
     """Mask (n,): rows with another row of their cluster and kind at a cosine similarity of `least` or more."""
     found = np.zeros(len(label), bool)
     for rows in together(label, kinds).values():
-        points = embeddings[rows]
+        points = fine(embeddings[rows])
         for start in range(0, len(rows), BLOCK):
             near = points[start : start + BLOCK] @ points.T
             near[np.arange(len(near)), np.arange(start, start + len(near))] = -1
@@ -94,7 +95,7 @@ def build_groups(
     for seed in seeds:
         candidates = alike.get((int(label[seed]), kinds[seed]), np.zeros(0, np.int64))
         candidates = candidates[free[candidates]]
-        near = embeddings[candidates] @ embeddings[seed]
+        near = fine(embeddings[candidates]) @ fine(embeddings[seed])
         order = candidates[np.argsort(-near, kind="stable")][: min(neighbors, int((near >= least).sum()))]
         free[order] = False
         groups.append(Group(corpus[seed], tuple(corpus[int(i)] for i in order)))

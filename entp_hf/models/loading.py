@@ -250,16 +250,20 @@ def load_tokenizer(path: str) -> Any:
     return new_tokenizer(path)
 
 
-def load_encoder(name: str, device: str = "auto", cache_dir: str = "") -> SentenceTransformer:
-    """The sentence-transformers model, loaded once a process. `cache_dir` as in `resolve`."""
+def load_encoder(name: str, device: str = "auto", cache_dir: str = "", double: bool = False) -> SentenceTransformer:
+    """The sentence-transformers model, loaded once a process; `double`: with weights and products in float64.
+
+    `cache_dir` as in `resolve`.
+    """
     require("sentence_transformers", "models", f"the embedder {name}")
     set_threads()
-    return _shared_encoder(resolve(name, cache_dir), pick_device(device))
+    return _shared_encoder(resolve(name, cache_dir), pick_device(device), double)
 
 
 @functools.cache
-def _shared_encoder(path: str, device: str) -> SentenceTransformer:
+def _shared_encoder(path: str, device: str, double: bool) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
 
     with quiet_transformers():
-        return SentenceTransformer(path, device=device)
+        encoder = SentenceTransformer(path, device=device)
+    return encoder.double() if double else encoder

@@ -76,14 +76,17 @@ def off_topic(rows: Dataset, threshold: float, config: EntpConfig) -> Found:
 
     The question is the instruction with its input. The score is the percentile. Needs the embedder.
     """
-    from ..embedding.embed import Embed
+    from ..embedding.embed import BLOCK, Embed
+    from ..embedding.exact import fine
 
     if not len(rows) or len(rows) * threshold < 100:
         return
     embed = Embed.from_config(config)
     asked = embed.encode_rows(rows, "questions", _question)
     told = embed.encode_rows(rows, "answers", response_of)
-    cosines = np.einsum("ij,ij->i", asked, told).astype(float)
+    cosines = np.empty(len(rows))
+    for part in (slice(start, start + BLOCK) for start in range(0, len(rows), BLOCK)):
+        cosines[part] = np.einsum("ij,ij->i", fine(asked[part]), fine(told[part]))
     ranks = 100 * np.argsort(np.argsort(cosines, kind="stable"), kind="stable") / len(rows)
     turns = _answers(rows)
     for i in np.flatnonzero(ranks < threshold).tolist():

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...embedding.exact import COARSE, STEPS, fine, on_grid
 from ...embedding.neighbors import Among
 
 Array = npt.NDArray[Any]
@@ -42,7 +43,7 @@ def semantic_pairs(
         mine = [rival for rival in rivals.get(index, ()) if rival not in found]
         mine += [other for other in standing if index in crowded]
         if mine:
-            cosine = embeddings[mine] @ embeddings[index]
+            cosine = fine(embeddings[mine]) @ fine(embeddings[index])
             best = max(range(len(mine)), key=lambda i: (cosine[i], -place[mine[i]]))
             if cosine[best] >= least:
                 found[index] = mine[best], float(cosine[best])
@@ -70,28 +71,35 @@ def _rivals(place: Mapping[int, int], heads: Mapping[int, int], near: Among, lea
 
 
 def _all_pairs(order: Sequence[int], embeddings: Array, least: float) -> dict[int, tuple[int, float]]:
-    """Greedy, best rows first: a row goes if a row that stays is at least as near. Blocks of faiss searches."""
+    """Greedy, best rows first: a row goes if a row that stays is at least as near.
+
+    Blocks of exact searches on the coarse grid (`embedding.exact`) propose pairs, the fine grid decides.
+    """
     import faiss
 
-    vectors = np.ascontiguousarray(embeddings[np.asarray(order)], np.float32)
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    stay: list[int] = []
+    places = np.asarray(order)
+    index = faiss.IndexFlatIP(embeddings.shape[1])
+    stay = np.zeros(0, np.int64)
     found: dict[int, tuple[int, float]] = {}
-    for begin in range(0, len(vectors), BLOCK):
-        block = vectors[begin : begin + BLOCK]
-        keeper, score = np.full(len(block), -1), np.zeros(len(block), np.float32)
-        if stay:
-            cosines, nearest = index.search(block, 1)
-            keeper = np.where(cosines[:, 0] >= least, np.asarray(stay)[nearest[:, 0]], -1)
-            score = cosines[:, 0]
-        inside = block @ block.T
+    bound = (least - COARSE) * STEPS**2
+    for begin in range(0, len(places), BLOCK):
+        block = embeddings[places[begin : begin + BLOCK]]
+        grid, near = on_grid(block), fine(block)
+        limits, _, matches = index.range_search(grid, bound)
+        inside = grid @ grid.T >= bound
+        kept = np.ones(len(block), bool)
         for row in range(len(block)):
-            rivals = np.flatnonzero((inside[row, :row] >= least) & (keeper[:row] < 0))
-            if keeper[row] < 0 and len(rivals):
-                keeper[row], score[row] = begin + int(rivals[0]), inside[row, rivals[0]]
-        for row in np.flatnonzero(keeper >= 0).tolist():
-            found[order[begin + row]] = order[int(keeper[row])], float(score[row])
-        kept = np.flatnonzero(keeper < 0)
-        stay += (begin + kept).tolist()
-        index.add(np.ascontiguousarray(block[kept]))
+            for rivals, vectors in (
+                (stay[np.sort(matches[limits[row] : limits[row + 1]])], None),
+                (begin + np.flatnonzero(inside[row, :row] & kept[:row]), near),
+            ):
+                if kept[row] and len(rivals):
+                    other = fine(embeddings[places[rivals]]) if vectors is None else vectors[rivals - begin]
+                    cosine = other @ near[row]
+                    best = int(cosine.argmax())
+                    if cosine[best] >= least:
+                        kept[row] = False
+                        found[order[begin + row]] = order[int(rivals[best])], float(cosine[best])
+        stay = np.r_[stay, begin + np.flatnonzero(kept)]
+        index.add(grid[kept])
     return found
