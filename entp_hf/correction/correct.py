@@ -2,7 +2,8 @@
 
 Method: ENTP section "rating correction" after DS2 (arXiv 2410.10877). Where DS2 fits T by gradient descent on
 consensus counts and re-ranks by votes, the default here fits the same model by EM and applies Bayes' rule:
-P(s | ...) ~ P(s | surroundings) prod_r T_r[s, own rating of r], see `surroundings` for the first factor (ours).
+P(s | ...) ~ P(s | neighbors, features) prod_r T_r[s, own rating of r]; `local_prior` has the first factor, which is
+not in the paper.
 """
 
 from __future__ import annotations
@@ -40,23 +41,40 @@ def correct_ratings(
     seed: int = 0,
     paper_compat: bool = False,
 ) -> CorrectedRatings:
-    """Correct `ratings` (N,) or (N, R) on 0..5, NaN where a rater gave none.
+    """Correct noisy ratings: each row's posterior of its true score, from its own ratings and its neighbors'.
 
-    `embeddings` (N, d) are needed for fewer than three raters, whose missing votes the neighbors lend, and help any
-    number. `copy_of` (N,) names the first row of each set of exact copies, by default rows of the same embedding:
-    copies count once and get one score. `features` (N, F): what else may bear on quality, see `surroundings.lengths`.
-    `gold` (N,): trusted scores, NaN where there are none; 30 or more calibrate. `neighbor_table`: those of an earlier
-    result on the same rows, or your own index's; else they are searched for, once. `levels` 0: the most, up to 6, on
-    which split halves agree. `damping` < 0: the weight of neighbors, their number and the use of predictions under
-    which the rows' own ratings are most likely; else the plain posterior with that weight. `paper_compat`: simifeat
-    doubles every row, as DS2's code does. Raises StageError for ratings off the scale, fewer than three distinct rated
-    rows, or embeddings that are not finite.
+    Fewer than three raters need `embeddings`, for neighbors lend the missing votes; with more they help. The model is
+    derived in docs/correction.md.
+
+    Args:
+        ratings: (N,) or (N, R), on 0..5; NaN where a rater gave none.
+        embeddings: (N, d), of any lengths but 0.
+        copy_of: (N,) the number of the first row of each set of exact copies, by default rows of the same embedding.
+            Copies count once and get one score.
+        features: (N, F) what else may bear on quality, finite; see `lengths`.
+        gold: (N,) trusted scores on 0..5, NaN where there are none; 30 or more calibrate the posterior.
+        neighbor_table: neighbors of an earlier result on the same rows, or of your own index; by default they are
+            searched for, once.
+        method: "posterior"; "simifeat", the paper's vote and rank; or "none", the ratings as they came.
+        neighbors: neighbors that lend votes where `damping` is set, and to the fit of T.
+        damping: weight of the neighbors' votes, 0..1; below 0, the weight, number and use of predictions under which
+            the rows' own ratings are most likely.
+        levels: latent levels, 2..6; 0: the most on which split halves agree.
+        change_confidence: posterior probability from which a rating is replaced.
+        seed: of splits, folds, bootstraps and draws.
+        paper_compat: `simifeat` enters every row twice, as DS2's code does.
+
+    Raises:
+        StageError: for ratings off the scale, arguments of unequal length, fewer than three distinct rated rows,
+            embeddings or features that are not finite, or embeddings that the method needs and were not given.
     """
     ratings = np.asarray(ratings, dtype=float)
     ratings = ratings[:, None] if ratings.ndim == 1 else ratings
     whole = scale.as_levels(ratings)
-    given = {"embeddings": embeddings, "features": features, "gold": gold, "copy_of": copy_of}
-    _check(len(ratings), {**given, "neighbor_table": None if neighbor_table is None else neighbor_table.index}, method)
+    inputs = {"embeddings": embeddings, "features": features, "gold": gold, "copy_of": copy_of}
+    _check(
+        len(ratings), {**inputs, "neighbor_table": None if neighbor_table is None else neighbor_table.index}, method
+    )
     if copy_of is None:
         copy_of = np.arange(len(ratings)) if embeddings is None else copies(embeddings)
     originals, back = np.unique(copy_of, return_inverse=True)
@@ -67,16 +85,16 @@ def correct_ratings(
     distinct = scale.one_per_text(ratings, originals, back)
     truth = np.full((len(ratings), 1), np.nan) if gold is None else np.asarray(gold, dtype=float)[:, None]
     task = Task(
-        distinct,
-        scale.as_levels(distinct),
-        near,
-        None if embeddings is None else gathered(embeddings, originals),
-        None if features is None else np.asarray(features, dtype=float)[originals],
-        scale.one_per_text(truth, originals, back)[:, 0],
-        seed,
+        ratings=distinct,
+        whole=scale.as_levels(distinct),
+        near=near,
+        embeddings=None if embeddings is None else gathered(embeddings, originals),
+        features=None if features is None else np.asarray(features, dtype=float)[originals],
+        gold=scale.one_per_text(truth, originals, back)[:, 0],
+        seed=seed,
     )
-    found = _run(task, method, CorrectionSettings(neighbors, damping, levels, change_confidence), paper_compat)
-    return _to_rows(found, ratings, whole, near, originals, back)
+    result = _run(task, method, CorrectionSettings(neighbors, damping, levels, change_confidence), paper_compat)
+    return _to_rows(result, ratings, whole, near, originals, back)
 
 
 def _run(task: Task, method: str, settings: CorrectionSettings, paper_compat: bool) -> CorrectedRatings:
@@ -99,38 +117,38 @@ def _run(task: Task, method: str, settings: CorrectionSettings, paper_compat: bo
 
 
 def _to_rows(
-    found: CorrectedRatings, ratings: Float64, whole: Ints, near: Neighbors | None, originals: Ints, back: Ints
+    result: CorrectedRatings, ratings: Float64, whole: Ints, near: Neighbors | None, originals: Ints, back: Ints
 ) -> CorrectedRatings:
     """From distinct texts to rows: a copy gets its original's result, unless it was not rated at all."""
     rated = (whole >= 0).any(axis=1)
-    score = np.where(rated, found.score[back], -1)
+    score = np.where(rated, result.score[back], -1)
     raw = scale.reference(ratings, whole) if len(originals) < len(back) else None
-    changed = found.changed[back] if raw is None else (score != raw) & rated
+    changed = result.changed[back] if raw is None else (score != raw) & rated
     return CorrectedRatings(
-        score,
-        np.where(rated, found.expected[back], np.nan),
-        np.where(rated, found.confidence[back], np.nan),
-        changed & rated,
-        None if near is None else near.long_tail()[back],
-        found.info if near is None else found.info | _searched(near, found.info),
-        None if found.posterior is None else found.posterior[back],
-        near if near is None or len(originals) == len(back) else near.of(originals, back),
+        score=score,
+        expected=np.where(rated, result.expected[back], np.nan),
+        confidence=np.where(rated, result.confidence[back], np.nan),
+        changed=changed & rated,
+        long_tail=None if near is None else near.long_tail()[back],
+        info=result.info if near is None else result.info | _searched(near, result.info),
+        posterior=None if result.posterior is None else result.posterior[back],
+        neighbors=near if near is None or len(originals) == len(back) else near.of(originals, back),
     )
 
 
 def _searched(near: Neighbors, info: dict[str, Any]) -> dict[str, Any]:
     """How many of the true neighbors were found, and in words where not all were."""
-    said = f"The search among many rows found {near.recall:.1%} of the nearest (aim {RECALL:.0%})."
-    return {"neighbour_recall": near.recall, "notes": info["notes"] + [said] * (near.recall < 1)}
+    note = f"The search among many rows found {near.recall:.1%} of the nearest (aim {RECALL:.0%})."
+    return {"neighbour_recall": near.recall, "notes": info["notes"] + [note] * (near.recall < 1)}
 
 
-def _check(rows: int, given: Mapping[str, NDArray[Any] | None], method: str) -> None:
+def _check(rows: int, inputs: Mapping[str, NDArray[Any] | None], method: str) -> None:
     if method not in METHODS:
         raise StageError("correct", f"method {method!r} is none of {', '.join(METHODS)}")
-    for name, values in given.items():
+    for name, values in inputs.items():
         if values is not None and len(values) != rows:
             raise StageError("correct", f"{len(values)} rows of {name} for {rows} rows of ratings")
-    embeddings, features, gold = given["embeddings"], given["features"], given["gold"]
+    embeddings, features, gold = inputs["embeddings"], inputs["features"], inputs["gold"]
     if embeddings is not None:
         check_embeddings(embeddings, "correct")
     if features is not None and not np.isfinite(features).all():

@@ -1,4 +1,4 @@
-"""What the ratings can tell: counted patterns for the fit, how many levels repeat, whether neighbors agree."""
+"""Diagnostics of the ratings: how many levels are reproducible, and whether neighbors and raters agree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from . import latent_class as latent
 from .latent_class import Latent
 from .patterns import COUNTED, blocks_of, unique_rows, views
 
-SPLITS = 2  # random halvings that the stability of a number of levels is averaged over (ours)
+SPLITS = 2  # random halvings that the stability of a number of levels is averaged over (not in the paper)
 
 
 def choose_levels(
@@ -45,8 +45,8 @@ def agreement(whole: Ints, near: Neighbors, rows: Ints, seed: int) -> dict[str, 
     """How often a row's rating (the first rater's) is that of other rows: four shares, and `z`.
 
     `near`: of its nearest row; `far`: of the farthest of its neighbors; `shuffled`: of the nearest row of some other
-    row, as if features were shuffled; `chance`: of a random row. `z`: by how many standard errors the ten nearest
-    agree more often than random rows do, or vary together with the row, whichever is more.
+    row, as if features were shuffled; `chance`: of a random row. `z`: the larger of two z-scores of the ten nearest,
+    for agreement above chance and for covariance with the row.
     """
     own = whole[rows, 0]
     rated = own >= 0
@@ -77,8 +77,10 @@ def _errors_above_zero(excess: Float64) -> float:
 
 
 def rater_agreement(whole: Ints) -> tuple[float, float]:
-    """Share of equal ratings over pairs of raters; and by how many standard errors they are equal more often than by
-    chance, or vary together, whichever is more: raters of different severity seldom agree, and still say the same.
+    """Share of equal ratings over pairs of raters, and the z-score of inter-rater agreement.
+
+    The larger of two z-scores, for agreement above chance and for covariance: raters of different severity seldom give
+    the same rating, and may still rank rows alike.
     """
     equal, excess, pairs, together = 0.0, np.zeros(len(whole)), np.zeros(len(whole)), np.zeros(len(whole))
     for a in range(whole.shape[1]):

@@ -18,12 +18,15 @@ from ..arrays import Float64
 
 TINY = 1e-12
 DIGITS = 8  # decimals that a fit keeps: processors differ in the last digits of exp, log and sums (not in the paper)
-SLOPES = (1.5, 0.7)  # how fast mistakes fall with distance in the two starts (ours); the likelier fit is kept
+SLOPES = (1.5, 0.7)  # decay of mistakes with distance in the two starts; the likelier fit is kept (not in the paper)
 
 
 @dataclass(frozen=True)
 class Block:
-    """Counted patterns of ratings: `ratings` (M, V), -1 where missing; `weight` (M,); `raters` (V,): whose each is."""
+    """Counted patterns of ratings.
+
+    `ratings` (M, V), -1 where missing; `weight` (M,) rows of each pattern; `raters` (V,): the rater of each view.
+    """
 
     ratings: NDArray[np.int64]
     weight: Float64
@@ -44,7 +47,7 @@ class Latent:
     failed: Float64 | None = None
 
     def seen(self) -> NDArray[np.bool_]:
-        """Levels that any row is in, (L,); the rows of T of the others are where EM began, and mean nothing."""
+        """Levels that hold rows, (L,); rows of T for empty levels keep their initial values and are meaningless."""
         seen: NDArray[np.bool_] = self.prior > 1e-9
         return seen
 

@@ -1,9 +1,9 @@
-"""What is known of a row's level before its own rating is looked at: a local prior from neighbors and features.
+"""Prior over a row's quality level, from its neighbors and features; its own rating is not used.
 
-Two sources, and their product: neighbors' votes, prod_j T[l, r_j]^(d w_j), which is Bayes' rule where neighbors
-share a level; and a regression of ratings on embeddings, neighbors' means and features, which needs no such thing
-(ours). Which, how many neighbors, and how damped is chosen by the likelihood of the rows' own ratings: no other
-rater is needed, and no truth.
+The product of two sources: neighbors' votes, prod_j T[l, r_j]^(d w_j), which is Bayes' rule where neighbors share a
+level; and a regression of ratings on embeddings, neighbors' means and features, which assumes no such thing (neither
+the regression nor the damping is in the paper). Use of the regression, number of neighbors and damping are chosen by
+the likelihood of the rows' own ratings: neither other raters nor trusted scores are needed.
 """
 
 from __future__ import annotations
@@ -24,22 +24,26 @@ from .latent_class import Latent
 from .patterns import unique_rows
 from .rating_scale import rated
 
-NUM_NEIGHBORS = 30  # neighbors searched for, of which fewer may vote (ours)
+# Not in the paper:
+NUM_NEIGHBORS = 30  # neighbors searched for, of which fewer may vote
 DAMPINGS = (1.0, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.0)
-MIN_LOG_LIKELIHOOD_GAIN = 1e-4  # nats a row by which a later option must be likelier than an earlier one (ours)
+MIN_LOG_LIKELIHOOD_GAIN = 1e-4  # log-likelihood gain per row (nats) needed to prefer a more complex option
 COUNTS = (5, 10, 20, 30)  # neighbors that vote
 SHARPNESS = (0.0, 10.0)  # weight of neighbor j: exp(-sharpness * (distance_j - distance_1))
 FOLDS = 5
 RIDGES = (30.0, 300.0, 3000.0, 30000.0)
 SAMPLE = 20_000  # rows on which the choice is made
-MIN_ROWS = 250  # rows for one bin of predictions; with fewer than two bins there is no regression (ours)
+MIN_ROWS = 250  # rows for one bin of predictions; with fewer than two bins there is no regression
 MOST_BINS = 40
 BLOCK = 8192  # rows of embeddings that the regression holds at once
 
 
 @dataclass(frozen=True)
 class Choice:
-    """How the surroundings speak; `gain`: mean log-likelihood of a row's own ratings over not looking around, nats."""
+    """Form of the local prior.
+
+    `gain`: mean log-likelihood of a row's own ratings beyond that under the global prior, in nats.
+    """
 
     predicted: bool = False  # begin with the regression's prior, else with the model's
     votes: int = 10
@@ -54,7 +58,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class LocalPrior:
-    """Ratings (N, R) and neighbors of N distinct rows, the model, and the regression's log prior (N, L) or None."""
+    """The local prior of N distinct rows.
+
+    `whole`: ratings (N, R), -1 where missing. `near`: neighbors. `model`: fitted prior and T. `predicted`: the
+    regression's log prior (N, L), or None.
+    """
 
     whole: Ints
     near: Neighbors
@@ -96,7 +104,12 @@ class LocalPrior:
         return np.exp(sum(latent.log_votes(self.whole[rows, r], self.model.transition[r]) for r in raters))
 
     def choose(self, rows: Ints, target: Float64) -> Choice:
-        """The choice under which `target` (n, L), the likelihood of what is known of `rows`, is most likely."""
+        """The form of the local prior under which the own ratings are most likely.
+
+        Args:
+            rows: (n,) numbers of the rows.
+            target: (n, L) likelihood of each row's own ratings at each level.
+        """
         reach = self.near.index.shape[1]
         counts = sorted({min(count, reach) for count in COUNTS})
         options = [Choice(predicted, counts[0]) for predicted in sorted({False, self.predicted is not None})]
@@ -176,8 +189,11 @@ def _standard(columns: Float64) -> Float64:
 def _ridge(
     columns: Callable[[slice], NDArray[Any]], width: int, target: Float64, fold: Ints, used: NDArray[np.bool_]
 ) -> Float64:
-    """Cross-fitted predictions, (N,), from `columns` (N, width), a block of rows at a time; the penalty is the one
-    that predicts best.
+    """Cross-fitted ridge predictions, (N,); of `RIDGES`, the penalty that predicts best.
+
+    `columns` gives rows of the design matrix (N, width), a block at a time, so that it need not be in memory. The five
+    folds' Gram matrices are formed once and subtracted: scikit-learn's RidgeCV and cross_val_predict come to the same
+    predictions in four times the time, with the whole matrix in memory.
     """
     grams, sides = np.zeros((FOLDS, width + 1, width + 1)), np.zeros((FOLDS, width + 1))
     parts = [slice(start, start + BLOCK) for start in range(0, len(target), BLOCK)]

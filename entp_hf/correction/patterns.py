@@ -1,4 +1,4 @@
-"""Rating patterns of rows and their neighbors, counted: what EM is fitted on."""
+"""Counts of rating patterns of rows and their neighbors, the sufficient statistics of EM."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..schema import LEVELS
 from . import latent_class as latent
 from .latent_class import Block
 
-COUNTED = 2**16  # rows whose patterns are counted at once (ours)
+COUNTED = 2**16  # rows whose patterns are counted at once (not in the paper)
 
 
 def blocks_of(whole: Ints, near: Neighbors | None, rows: Ints) -> list[Block]:

@@ -1,4 +1,4 @@
-"""The posterior correction: fit T, choose what the surroundings say, apply Bayes' rule, replace what is wrong."""
+"""The posterior correction: fit T, choose the local prior, apply Bayes' rule, replace improbable ratings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..embedding.neighbors import Neighbors
 from ..schema import LEVELS
 from . import calibration as gold
 from . import latent_class as latent
-from . import local_prior as surroundings
+from . import local_prior
 from . import rating_scale as scale
 from .calibration import Tuned
 from .diagnostics import agreement, choose_levels, rater_agreement, same_level
@@ -23,11 +23,12 @@ from .patterns import blocks_of, views
 from .summary import MIN_ROWS, Fit, describe
 from .task import CorrectedRatings, CorrectionSettings, Task, as_they_came
 
-STABLE = 0.08  # largest split-half distance of T at which a number of levels counts as supported (ours)
-LOOSEST = 0.5  # largest standard error of a row of T (sum over its cells) at which it counts as known (ours)
+# Not in the paper:
+STABLE = 0.08  # largest split-half distance of T at which a number of levels counts as supported
+LOOSEST = 0.5  # largest standard error of a row of T (sum over its cells) at which it counts as known
 BOOTSTRAPS = 50
-SURE = 3.0  # standard errors by which votes must agree more often than by chance, to correct anything at all (ours)
-LEAST = 0.5  # damping from which T is fitted again with all votes at once (ours)
+SURE = 3.0  # standard errors by which votes must agree more often than by chance, to correct anything at all
+LEAST = 0.5  # damping from which T is fitted again with all votes at once
 CHUNK = 20_000
 
 
@@ -47,7 +48,7 @@ def correct(task: Task, settings: CorrectionSettings) -> CorrectedRatings:
         votes = "neighbors" if by_neighbors else "raters"
         note = (
             f"Nothing was corrected: {votes} agree hardly more often than by chance ({z:g} standard errors, at least "
-            f"{SURE:g} are needed), so nothing can be told of the ratings' noise."
+            f"{SURE:g} are needed), so the noise of the ratings cannot be estimated."
         )
         return as_they_came(task, [note], "posterior", agreement=found)
     fitted = fit(task, settings, share, rows)
@@ -58,7 +59,7 @@ def correct(task: Task, settings: CorrectionSettings) -> CorrectedRatings:
     if fixed:
         choice = Choice(votes=settings.neighbors, damping=settings.damping if near is not None else 0.0)
     else:
-        some = surroundings.sample(rows, task.seed)
+        some = local_prior.sample(rows, task.seed)
         choice = around.choose(some, around.own_likelihood(some)) if near is not None else Choice()
         if raters == 1 and choice.damping >= LEAST:
             fitted, around = refined(fitted, around, choice)
@@ -149,16 +150,16 @@ def failing_raters(model: Latent, share: Float64, whole: Ints) -> list[int]:
 
 
 def surround(task: Task, fitted: Fit, rows: Ints) -> LocalPrior:
-    """What the surroundings can say under the fitted model."""
+    """The local prior under the fitted model."""
     near, whole, model = task.near, task.whole, fitted.model
     if near is None:
         nobody = np.zeros((len(whole), 1))
         return LocalPrior(whole, Neighbors(nobody.astype(np.int64), nobody.astype(np.float32)), model, None)
     failing = np.zeros(whole.shape[1]) if model.failed is None else model.failed[: whole.shape[1]]
-    told = np.where((failing > 0)[None] & (whole == 0), -1, whole)  # a failed rating is nothing to learn from
+    usable = np.where((failing > 0)[None] & (whole == 0), -1, whole)  # a failed rating is nothing to learn from
     unit = task.embeddings
-    guess = None if unit is None else surroundings.predict(told, near, unit, task.features, rows, task.seed)
-    local = None if guess is None else surroundings.levels_given(*guess, whole, rows, model)
+    guess = None if unit is None else local_prior.predict(usable, near, unit, task.features, rows, task.seed)
+    local = None if guess is None else local_prior.levels_given(*guess, whole, rows, model)
     return LocalPrior(whole, near, model, local)
 
 
@@ -200,5 +201,11 @@ def decide(
     expected = np.where(rated, probability @ scores, np.nan)
     changed = (score != before) & rated
     return CorrectedRatings(
-        score, expected, np.where(rated, confidence, np.nan), changed, None, info, posterior=probability
+        score=score,
+        expected=expected,
+        confidence=np.where(rated, confidence, np.nan),
+        changed=changed,
+        long_tail=None,
+        info=info,
+        posterior=probability,
     )

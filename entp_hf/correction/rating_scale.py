@@ -1,4 +1,4 @@
-"""Ratings on 0..5: read, averaged over raters, and the scores on that scale that latent levels stand for."""
+"""Ratings on 0..5: checks, means over raters, and the score on that scale of each latent level."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..schema import LEVELS
 from . import latent_class as latent
 from .latent_class import Latent
 
-FAIR = 1 / 3  # share of a rating's rows that makes it agree with a level (ours)
+FAIR = 1 / 3  # share of a rating's rows that makes it agree with a level (not in the paper)
 
 
 def as_levels(ratings: Float64) -> Ints:
@@ -65,7 +65,7 @@ def reference(ratings: Float64, whole: Ints) -> Ints:
     """The rating that a row has before correction, (N,); -1 where none rated.
 
     One rater: its own. Several: their mean, carried to the distribution of single ratings by rank, because means crowd
-    in the middle of the scale (ours).
+    in the middle of the scale (not in the paper).
     """
     if whole.shape[1] == 1:
         return whole[:, 0]
@@ -82,8 +82,8 @@ def scale(model: Latent, share: Float64) -> tuple[Float64, Ints]:
     """Each level's score on 0..5 and the lowest and highest rating that agree with it, shapes (L,) and (L, 2).
 
     Levels take the ratings' distribution `share` (K,) in order, quantile by quantile, so that corrected scores keep
-    the scale of the raw ones (a level's own expected rating would be drawn to the middle by the noise) (ours). A
-    rating that straddles levels agrees with each of which it has its fair share.
+    the scale of the raw ones (a level's own expected rating would be drawn to the middle by the noise; not in the
+    paper). A rating that straddles levels agrees with each of which it has its fair share.
     """
     levels, k = model.transition.shape[1:]
     if levels == k:

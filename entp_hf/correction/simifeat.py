@@ -1,4 +1,4 @@
-"""The paper's way of correcting: SimiFeat's vote and rank (Zhu et al., arXiv 2110.06283), as DS2 uses it."""
+"""The paper's own correction: SimiFeat's vote and rank (Zhu et al., arXiv 2110.06283), as DS2 uses it."""
 
 from __future__ import annotations
 
@@ -70,7 +70,14 @@ def vote(task: Task, settings: CorrectionSettings, doubled: bool) -> CorrectedRa
     }
     score = np.where(changed, suggestion, reference)
     shown = np.where(changed, confidence, 1 - confidence)  # of the score that the row has
-    return CorrectedRatings(score, np.where(rated, score, np.nan), np.where(rated, shown, np.nan), changed, None, info)
+    return CorrectedRatings(
+        score=score,
+        expected=np.where(rated, score, np.nan),
+        confidence=np.where(rated, shown, np.nan),
+        changed=changed,
+        long_tail=None,
+        info=info,
+    )
 
 
 def _pool(task: Task, reference: Ints, doubled: bool) -> Pool:

@@ -35,7 +35,7 @@ def correct(rows: Dataset, space: Space | None, names: Sequence[str], config: En
     if not names:
         return rows, {}
     ratings = np.array([[np.nan if v is None else v for v in r] for r in column(rows, "ratings")], dtype=float)
-    found = correct_ratings(
+    result = correct_ratings(
         ratings,
         None if space is None else space.vectors,
         copy_of=copies_of(rows) if space is None else space.copy_of,
@@ -56,13 +56,13 @@ def correct(rows: Dataset, space: Space | None, names: Sequence[str], config: En
         "names": list(names),
         "raw": [_counts(ratings[seen[:, r], r]) for r in range(ratings.shape[1])],
         "unrated": (~seen).sum(axis=0).tolist(),
-        "corrected": _counts(found.score[found.score >= 0]),
-        "changed": int(found.changed.sum()),
-        "mean_confidence": round(float(np.nanmean(found.confidence)), 4)
-        if np.isfinite(found.confidence).any()
+        "corrected": _counts(result.score[result.score >= 0]),
+        "changed": int(result.changed.sum()),
+        "mean_confidence": round(float(np.nanmean(result.confidence)), 4)
+        if np.isfinite(result.confidence).any()
         else None,
     }
-    return set_columns(rows, found.columns()), {"ratings": summary, "correction": cast(CorrectionSection, found.info)}
+    return set_columns(rows, result.columns()), {"ratings": summary, "correction": cast(CorrectionSection, result.info)}
 
 
 def trusted(rows: Dataset, name: str) -> NDArray[np.float64] | None:

@@ -1,4 +1,4 @@
-"""What a correction rests on, in figures and in words: the manifest's `correction`."""
+"""The manifest's `correction`: the fitted model, its standard errors, and notes in words."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..schema import LEVELS
 from .calibration import Tuned
 from .latent_class import Latent
 
-MIN_ROWS = 20  # least expected rows in a level that ratings may be corrected into (ours)
+MIN_ROWS = 20  # least expected rows in a level that ratings may be corrected into (not in the paper)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted model of a task, with what is known of its trustworthiness."""
+    """A fitted model with its standard errors and stability."""
 
     model: Latent
     spread: Float64  # (R, L, K) standard errors
@@ -55,7 +55,7 @@ def describe(
 
 
 def notes(fitted: Fit, tuned: Tuned, trusted: dict[str, Any], found: dict[str, Any]) -> list[str]:
-    """What the correction rests on, in words."""
+    """Assumptions and limits of the correction, in words."""
     out, choice = [], tuned.choice
     if fitted.by_neighbors:
         out.append(

@@ -49,7 +49,7 @@ class CorrectedRatings:
 
 @dataclass(frozen=True)
 class Task:
-    """What there is to correct: M distinct texts, and how the rows map on them."""
+    """Input of a correction method: ratings, neighbors and features of M distinct texts."""
 
     ratings: Float64  # (M, R), NaN: missing
     whole: Ints  # (M, R), -1: missing
@@ -81,10 +81,10 @@ def as_they_came(task: Task, notes: list[str], method: str, **more: Any) -> Corr
     info: dict[str, Any] = {"method": method, "basis": "none", "notes": notes, **more}
     expected = np.where(rated, scale.mean_rating(task.ratings), np.nan)
     return CorrectedRatings(
-        scale.reference(task.ratings, task.whole),
-        expected,
-        np.full(len(rated), np.nan),
-        np.zeros(len(rated), bool),
-        None,
-        info,
+        score=scale.reference(task.ratings, task.whole),
+        expected=expected,
+        confidence=np.full(len(rated), np.nan),
+        changed=np.zeros(len(rated), bool),
+        long_tail=None,
+        info=info,
     )
