@@ -62,7 +62,10 @@ def correct(rows: Dataset, space: Space | None, names: Sequence[str], config: En
         if np.isfinite(result.confidence).any()
         else None,
     }
-    return set_columns(rows, result.columns()), {"ratings": summary, "correction": cast(CorrectionSection, result.info)}
+    return set_columns(rows, result.columns()), {
+        "ratings": summary,
+        "correction": cast(CorrectionSection, result.info),
+    }
 
 
 def trusted(rows: Dataset, name: str) -> NDArray[np.float64] | None:
