@@ -1,4 +1,4 @@
-"""What every selector is given: the rows of a pool, and what can be known of them, computed once and shared."""
+"""The input of every selector: the rows of a pool, with ratings, scores and embeddings computed once and shared."""
 
 from __future__ import annotations
 

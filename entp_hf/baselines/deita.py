@@ -29,7 +29,7 @@ def deita(pool: Pool, n: int, settings: Settings) -> Picked:
     similarity to one taken before is over `tau` (0.9). `complexity_model` and `quality_model` name the released
     scorers (hkust-nlp/deita-complexity-scorer, hkust-nlp/deita-quality-scorer) or others: the expected grade 1..6
     under their next-token probabilities. Without them a stand-in is used, and the notes say so: quality is the raw
-    rating plus 1, complexity the instruction's length in six equal shares of the pool (ours).
+    rating plus 1, complexity the instruction's length in six equal shares of the pool (not in the paper).
     """
     names = str(settings["complexity_model"]), str(settings["quality_model"])
     notes = []

@@ -28,7 +28,7 @@ def random(pool: Pool, n: int, settings: Settings) -> Picked:
 def length(pool: Pool, n: int, settings: Settings) -> Picked:
     """The longest completions (Zhao et al., Long Is More for Alignment, arXiv 2402.04833).
 
-    Length is that of the last assistant turn in characters (ours; the paper counts one model's tokens).
+    Length is that of the last assistant turn in characters (not in the paper, which counts one model's tokens).
     """
     return best_first(np.array([len(response_of(row)) for row in pool.listed], float), n, pool.config.seed)
 
@@ -52,8 +52,8 @@ def alpagasus(pool: Pool, n: int, settings: Settings) -> Picked:
     picked = best_first(pool.raw_score, n, pool.config.seed)
     assert picked.score is not None
     under = int((picked.score < float(settings["threshold"])).sum())
-    told = f"{under:,} of {len(picked.index):,} rows are rated under AlpaGasus's threshold {settings['threshold']}"
-    return Picked(picked.index, picked.score, [*picked.notes, told] if under else picked.notes)
+    note = f"{under:,} of {len(picked.index):,} rows are rated under AlpaGasus's threshold {settings['threshold']}"
+    return Picked(picked.index, picked.score, [*picked.notes, note] if under else picked.notes)
 
 
 def ds2_raw(pool: Pool, n: int, settings: Settings) -> Picked:

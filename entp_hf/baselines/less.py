@@ -1,4 +1,4 @@
-"""LESS: rows whose gradients point where a target set's gradients point, by LoRA gradients after a warm-up."""
+"""LESS: rows whose LoRA gradients, after a warm-up, are similar to those of a target set."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..models.losses import Tokens, scored_on_disk
 from .base import Picked, Pool, Settings, best_first
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam
-BLOCK = 65_536  # gradient entries projected at a time: bounds memory for the signs (ours)
+BLOCK = 65_536  # gradient entries projected at a time: bounds memory for the signs (not in the paper)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Selectors by a causal LM's losses on answers: perplexity and IFD. Losses are kept on disk, so a run goes on."""
+"""Selectors by a causal LM's losses on answers: perplexity and IFD. Losses are kept on disk."""
 
 from __future__ import annotations
 
@@ -38,5 +38,5 @@ def ifd(pool: Pool, n: int, settings: Settings) -> Picked:
     ratio = found[:, 0] / found[:, 1]
     picked = best_first(np.where(ratio < 1, ratio, np.nan), n, pool.config.seed)
     useless = int((ratio >= 1).sum())
-    told = [f"{useless:,} of {len(pool):,} rows have an IFD of 1 or more: the instruction does not help"]
-    return Picked(picked.index, picked.score, told if useless else [])
+    notes = [f"{useless:,} of {len(pool):,} rows have an IFD of 1 or more: the instruction does not help"]
+    return Picked(picked.index, picked.score, notes if useless else [])

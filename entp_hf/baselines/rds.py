@@ -1,4 +1,4 @@
-"""RDS+: rows whose representation in the model is like that of a target set's rows."""
+"""RDS+: rows whose hidden states in the model are similar to those of a target set."""
 
 from __future__ import annotations
 

@@ -82,8 +82,8 @@ def select(pool: Pool, method: str, n: int, settings: Settings | None = None) ->
         raise ConfigError(problems)
     picked = chosen.pick(pool, n, values)
     if len(picked.index) < n and method not in ("base", "full"):
-        told = f"{method} gave {len(picked.index):,} rows, {n:,} were asked for; the pool has {len(pool):,}"
-        return replace(picked, notes=[*picked.notes, told])
+        note = f"{method} gave {len(picked.index):,} rows, {n:,} were asked for; the pool has {len(pool):,}"
+        return replace(picked, notes=[*picked.notes, note])
     return picked
 
 

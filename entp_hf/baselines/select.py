@@ -1,4 +1,4 @@
-"""From files to a selected dataset: what `entp select` does."""
+"""`entp select`: read files, run a selector, return the selected dataset."""
 
 from __future__ import annotations
 

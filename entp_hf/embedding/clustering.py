@@ -61,7 +61,7 @@ class Clusters:
 
 
 def default_grid(rows: int) -> list[int]:
-    """Eight numbers of clusters from sqrt(n)/4 to 2 sqrt(n), evenly in ratio (ours)."""
+    """Eight numbers of clusters from sqrt(n)/4 to 2 sqrt(n), evenly in ratio (not in the paper)."""
     low, high = max(2.0, rows**0.5 / 4), max(2.0, min(rows / 3, 2 * rows**0.5))
     return sorted({int(round(k)) for k in np.geomspace(low, max(low, high), 8) if 2 <= round(k) < rows})
 

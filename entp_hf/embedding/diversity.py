@@ -1,4 +1,4 @@
-"""How varied a set of rows is, and how much of a pool it covers, from embeddings of unit length."""
+"""Diversity of a set of rows and its coverage of a pool, from embeddings of unit length."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from .exact import fine, on_grid
 from .neighbors import check_embeddings, nearest
 
 BLOCK = 1024  # rows of a distance matrix held at once
-SIDE = 1000  # rows of each side of a comparison (ours)
-LEAST = 20  # rows of a side, below which nothing is said (ours)
+# Not in the paper:
+SIDE = 1000  # rows of each side of a comparison
+LEAST = 20  # rows of a side, below which nothing is reported
 
 
 def novelsum(

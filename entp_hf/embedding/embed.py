@@ -26,12 +26,13 @@ from ..models.loading import find, load_encoder, pick_device
 from ..schema import Row, text_of
 from .neighbors import check_embeddings, unit
 
-BATCH_TOKENS = 2048  # tokens, padding included, in one pass of the model on the CPU: more don't fit its cache (ours)
-GPU_TOKENS = 32_768  # on another device (ours; not measured)
-ROUNDED = 2.0**20  # steps a unit of a float64 embedder's results: far wider than its error, 1e-15 (not in the paper)
+# Not in the paper:
+BATCH_TOKENS = 2048  # tokens, padding included, in one pass of the model on the CPU: more don't fit its cache
+GPU_TOKENS = 32_768  # on another device (not measured)
+ROUNDED = 2.0**20  # steps a unit of a float64 embedder's results: far wider than its error, 1e-15
 CHUNK = 1024  # texts between two writes to the cache
-BLOCK = 8192  # rows whose texts are held at once, sorted by length (ours)
-RAY_BLOCK = 2**18  # the same where Ray's workers embed: each time they load the model (ours)
+BLOCK = 8192  # rows whose texts are held at once, sorted by length
+RAY_BLOCK = 2**18  # the same where Ray's workers embed: each time they load the model
 
 
 @dataclass(frozen=True)

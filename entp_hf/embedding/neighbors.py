@@ -17,12 +17,13 @@ from ..schema import text_of
 from ..text.words import digest_of
 from .exact import COARSE, STEPS, fine, on_grid
 
-EXACT_ROWS = 60_000  # rows up to which the search is exact: 50,000 x 384 take 12 s, 300,000 would take 7 min (ours)
-RECALL = 0.95  # share of the true neighbors that the approximate search must find (ours)
+# Not in the paper:
+EXACT_ROWS = 60_000  # rows up to which the search is exact: 50,000 x 384 take 12 s, 300,000 would take 7 min
+RECALL = 0.95  # share of the true neighbors that the approximate search must find
 PROBED = 400  # rows on which its recall is measured
-COMPARED = (8, 32)  # rows compared exactly for each asked for; more where rows lie so close that codes are one (ours)
+COMPARED = (8, 32)  # rows compared exactly for each asked for; more where rows lie so close that codes are one
 BATCH = 8192  # rows searched at a time
-EXTRA = 10  # candidates of the coarse grid beyond those asked for (not in the paper)
+EXTRA = 10  # candidates of the coarse grid beyond those asked for
 COMPARED_AT_ONCE = 1024
 RANKED = 64  # rows whose candidates' vectors are gathered at once
 LONG_TAIL = 10  # neighbors of the long-tail score (DS2)

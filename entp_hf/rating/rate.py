@@ -19,7 +19,7 @@ from ..llm.prompts import load_prompt, shorten
 from ..llm.protocol import ChatClient, ChatReply, ChatRequest
 from ..schema import FEATURES, LEVELS, Row, instruction_of, response_of
 
-MOST_CHARS = {"instruction": 500, "response": 700}  # of a row that the logits rater reads (ours)
+MOST_CHARS = {"instruction": 500, "response": 700}  # of a row that the logits rater reads (not in the paper)
 RATE_TOKENS = 160  # longest judgement
 
 
@@ -144,7 +144,10 @@ def compress(overall: float) -> float:
 
 
 def to_levels(values: Sequence[float | None]) -> list[float | None]:
-    """Expected digits as levels 0..5 with equal shares of the run's rows, ties together; null stays null (ours)."""
+    """Expected digits as levels 0..5 with equal shares of the run's rows (not in the paper).
+
+    Equal values get one level; null stays null.
+    """
     known = np.array([value for value in values if value is not None])
     if not len(known):
         return list(values)

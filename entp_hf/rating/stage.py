@@ -18,8 +18,9 @@ from ..llm.factory import make_client
 from ..schema import LEVELS, DroppedBy, row_id
 from .rate import Rate, to_levels
 
-RATED = 4096  # rows rated at once; a server's calls end together at the end of each such block (ours)
-RAY_RATED = 2**16  # rows rated at once where the model is in Ray's workers: each time they may have to load it (ours)
+# Not in the paper:
+RATED = 4096  # rows rated at once; a server's calls end together at the end of each such block
+RAY_RATED = 2**16  # rows rated at once where the model is in Ray's workers: each time they may have to load it
 
 
 def mark_unrated(rows: Dataset) -> Dataset:
@@ -34,7 +35,7 @@ def mark_unrated(rows: Dataset) -> Dataset:
 def rate_rows(rows: Dataset, config: EntpConfig) -> tuple[Dataset, list[str]]:
     """Run every rater of the configuration; returns rows with `ratings` (one entry a rater) and the raters' names.
 
-    The rater `column` was read at the door: one entry for each rating column. A rater of one's own, given by dotted
+    The rater `column` was read with the rows: one entry for each rating column. A rater of one's own, given by dotted
     path, takes rows (list of dict) and returns as many numbers 0..5 or None; it gets `RATED` rows at a time.
     """
     names = list(config.rating_columns)

@@ -38,23 +38,23 @@ def _surely(a: dict[str, Any], b: dict[str, Any], measure: str) -> str:
 
 def extremes(lines: Lines, keys: Sequence[str]) -> str:
     """For each measure the lines that have most and least of it, and whether another seed might undo it."""
-    told = []
+    finding = []
     for measure in MEASURES:
         known = [line for line in lines if line.get(measure) is not None]
         if len(known) < 2:
             continue
         high, low = max(known, key=lambda x: x[measure]), min(known, key=lambda x: x[measure])
         if high[measure] == low[measure]:
-            told.append(f"{measure} is {high[measure]:g} everywhere")
+            finding.append(f"{measure} is {high[measure]:g} everywhere")
         else:
             why = f", there by {high['defects']}" if measure == "defective" and high.get("defects") else ""
-            told.append(
+            finding.append(
                 f"{measure} runs from {low[measure]:.4g} ({_name(low, keys)}) to {high[measure]:.4g} "
                 f"({_name(high, keys)}{why}){_surely(low, high, measure)}"
             )
-    if not told:
+    if not finding:
         return "No measure could be computed."
-    return "; ".join(told) + "." + provisos(lines)
+    return "; ".join(finding) + "." + provisos(lines)
 
 
 def provisos(lines: Lines) -> str:
@@ -66,23 +66,23 @@ def provisos(lines: Lines) -> str:
 
 def purge_vs_neural(lines: Lines) -> str:
     """Defects left and diversity of each arm."""
-    told = "Of neither, rules, fusion and both: " + extremes(lines, ["arm"])
+    finding = "Of neither, rules, fusion and both: " + extremes(lines, ["arm"])
     sizes = {line["rows"] for line in lines}
     if len(sizes) > 1:
-        told += " The arms differ in rows, with which vendi and knn_coverage grow."
-    return told
+        finding += " The arms differ in rows, with which vendi and knn_coverage grow."
+    return finding
 
 
 def clusters_fusion(lines: Lines) -> str:
     """Diversity against depth over the grid."""
     known = [line for line in lines if line.get("novelsum") is not None]
     depth, width = ([line[name] for line in known] for name in ("answer_words", "novelsum"))
-    told = "Over the grid, " + extremes(lines, ["clusters", "fusion_ratio"])
+    finding = "Over the grid, " + extremes(lines, ["clusters", "fusion_ratio"])
     if len(known) > 2 and len(set(depth)) > 1 and len(set(width)) > 1:
         r = correlation(depth, width)
         sense = "a trade-off" if r < -0.5 else "no trade-off" if r > 0.5 else "neither a clear trade-off nor a gain"
-        told += f" Depth (answer_words) and diversity (novelsum) correlate at {r:+.2f} over it: {sense}."
-    return told
+        finding += f" Depth (answer_words) and diversity (novelsum) correlate at {r:+.2f} over it: {sense}."
+    return finding
 
 
 def correlation(a: Sequence[float], b: Sequence[float]) -> float:
@@ -109,31 +109,31 @@ def convergence(lines: Lines) -> str:
         return "No round was run: there was nothing to fuse."
     steps = [f"round {x['round']}: {x['groups']:.4g} groups, mean novelty {_given(x['novelty'])}" for x in lines]
     ended = " / ".join(dict.fromkeys(line["stopped_by"] for line in lines if line["stopped_by"]))
-    told = f"{len(lines)} rounds ({'; '.join(steps)}); the run ended by: {ended}."
+    finding = f"{len(lines)} rounds ({'; '.join(steps)}); the run ended by: {ended}."
     runs = max(line.get("seeds", 1) for line in lines)  # a round may have made nothing, or not be there in all seeds
     known = [line for line in lines if line["novelty"] is not None and line.get("seeds", 1) == runs]
     if len(known) > 1:
         change = known[-1]["novelty"] - known[0]["novelty"]
         which = "the last round" if known[-1] is lines[-1] else f"round {known[-1]['round']}, the last of all seeds"
-        told += f" Novelty {'fell' if change < 0 else 'rose'} by {abs(change):.3f} from the first to {which}"
-        told += f"{_surely(known[0], known[-1], 'novelty')}."
+        finding += f" Novelty {'fell' if change < 0 else 'rose'} by {abs(change):.3f} from the first to {which}"
+        finding += f"{_surely(known[0], known[-1], 'novelty')}."
     if all(not line["fused"] for line in lines):
-        told += " All rows were composed without a model (mosaic), and compositions are not fused again, so these "
-        told += "figures say nothing of how a fusing model converges."
-    return told
+        finding += " All rows were composed without a model (mosaic), and compositions are not fused again, so these "
+        finding += "figures say nothing of how a fusing model converges."
+    return finding
 
 
 def sensitivity(lines: Lines) -> str:
     """The settings that move each measure most, against the default."""
     default = next(line for line in lines if line["setting"] == "all")
-    told = []
+    finding = []
     for measure in ("rows", *MEASURES):
         start = default.get(measure)
         if not start:
             continue
         moved = [(abs(line[measure] - start) / abs(start), line) for line in lines if line.get(measure) is not None]
         most, line = max(moved, key=lambda pair: pair[0])
-        told.append(
+        finding.append(
             f"{measure} ({start:g}) moves most by {line['setting']} = {line['value']}: to {line[measure]:g}"
             f"{_surely(default, line, measure)}"
             if most
@@ -142,7 +142,7 @@ def sensitivity(lines: Lines) -> str:
     still = sorted({line["setting"] for line in lines if line is not default and _same(line, default)})
     unmoved = [name for name in still if all(_same(x, default) for x in lines if x["setting"] == name)]
     tail = f" Without any effect here: {', '.join(unmoved)}." if unmoved else ""
-    return "; ".join(told) + "." + tail + provisos(lines)
+    return "; ".join(finding) + "." + tail + provisos(lines)
 
 
 def _same(line: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -152,7 +152,7 @@ def _same(line: dict[str, Any], other: dict[str, Any]) -> bool:
 def rules(lines: Lines) -> str:
     """The rules whose absence keeps most rows, and those whose absence changes nothing."""
     default, others = lines[0], lines[1:]
-    told = f"All rules keep {default['kept']:,g} rows and drop {default['dropped']:,g}. "
+    finding = f"All rules keep {default['kept']:,g} rows and drop {default['dropped']:,g}. "
     words = {
         "rows_saved": "Rows more if one rule is left out",
         "repairs_lost": "Repairs less",
@@ -161,8 +161,8 @@ def rules(lines: Lines) -> str:
     for measure, start in words.items():
         most = sorted((line for line in others if line[measure] > 0), key=lambda line: -line[measure])[:5]
         if most:
-            told += f"{start}: " + ", ".join(f"{line['without']} ({line[measure]:g})" for line in most) + ". "
+            finding += f"{start}: " + ", ".join(f"{line['without']} ({line[measure]:g})" for line in most) + ". "
     idle = [line["without"] for line in others if not any(line[measure] for measure in words)]
-    told += f"{len(others) - len(idle)} rules change something in this pool; {len(idle)} have nothing to do in it "
-    told += "that no other rule does" if idle else ""
-    return told.strip() + (f": {', '.join(idle)}." if idle else ".")
+    finding += f"{len(others) - len(idle)} rules change something in this pool; {len(idle)} have nothing to do in it "
+    finding += "that no other rule does" if idle else ""
+    return finding.strip() + (f": {', '.join(idle)}." if idle else ".")

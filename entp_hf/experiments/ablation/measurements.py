@@ -1,4 +1,4 @@
-"""What is measured of a variant: the dataset's size, depth, defects, diversity and coverage of the pool."""
+"""Measurements of a variant: the dataset's size, depth, defects, diversity and coverage of the pool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study leaves in its folder: the figures as JSON and CSV, the table as Markdown, and a page with plots."""
+"""Output of a study: figures as JSON and CSV, the table as Markdown, and a page with plots."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def cell(line: dict[str, Any], key: str, missing: str = "-") -> str:
 
 def legend(lines: Lines, seeds: int) -> list[str]:
     """What the columns mean, and what stands behind ±."""
-    told = [f"{key}: {MEANING[key]}" for key in columns(lines) if key in MEANING]
+    meanings = [f"{key}: {MEANING[key]}" for key in columns(lines) if key in MEANING]
     over = (
         f"Means over {seeds} seeds; ± is the standard deviation between them, that of one run."
         if seeds > 1
         else ("One seed: how much another would change is not known; --seeds 3 shows it.")
     )
-    return [over, *told]
+    return [over, *meanings]
 
 
 def markdown(lines: Lines) -> str:
@@ -58,8 +58,8 @@ def write(result: dict[str, Any], plotted: Sequence[str], folder: Path) -> None:
     """study.json, table.md, table.csv and report.html."""
     lines = result["lines"]
     (folder / "study.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    told = "".join(f"- {text}\n" for text in legend(lines, result["seeds"]))
-    (folder / "table.md").write_text(f"{result['finding']}\n\n{markdown(lines)}\n{told}", encoding="utf-8")
+    notes = "".join(f"- {text}\n" for text in legend(lines, result["seeds"]))
+    (folder / "table.md").write_text(f"{result['finding']}\n\n{markdown(lines)}\n{notes}", encoding="utf-8")
     with (folder / "table.csv").open("w", encoding="utf-8", newline="") as stream:
         names = [key for key in dict.fromkeys(key for line in lines for key in line) if not key.endswith(RUNS)]
         writer = csv.DictWriter(stream, names, extrasaction="ignore")

@@ -1,4 +1,4 @@
-"""What each study varies: the configurations it runs, and the names under which its table shows them."""
+"""The variants of each study: configurations, and their names in its table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Variant:
     settings: dict[str, Any]
 
 
-# Around each default, nearest values below and above that are in use (ours).
+# Around each default, nearest values below and above that are in use (not in the paper).
 AROUND: dict[str, tuple[float, ...]] = {
     "group_neighbors": (1, 2, 5),
     "group_similarity": (0.2, 0.5),

@@ -1,4 +1,4 @@
-"""What an experiment compares: pool, arms, sizes, seeds, models, recipe and benchmarks, from a YAML file."""
+"""An experiment file: pool, arms, sizes, seeds, models, recipe and benchmarks, from a YAML file."""
 
 from __future__ import annotations
 

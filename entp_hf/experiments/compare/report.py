@@ -1,4 +1,4 @@
-"""What `entp compare` leaves in its folder: table, report with plots, and all figures as JSON."""
+"""Output of `entp compare`: table, report with plots, and all figures as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every arm through selection, fine-tuning and evaluation; what is finished is on disk and is not done again."""
+"""Run every arm: selection, fine-tuning, evaluation. Finished parts are read from disk, so a stopped run resumes."""
 
 from __future__ import annotations
 
@@ -229,16 +229,16 @@ class Runner:
     def _evaluate(self, run: Run, folder: Path, model: Any) -> Evaluation:
         experiment = self.experiment
         what = EvaluationSuite(
-            experiment.tasks,
-            experiment.limit or None,
-            experiment.place(experiment.benchmark_dir),
-            experiment.eval_batch_size,
-            experiment.recipe.get("device", "auto"),
-            experiment.data.get("cache_dir", ""),
-            experiment.place(experiment.heldout),
-            dict(experiment.num_fewshot),
-            dict(experiment.limits),
-            experiment.gen_kwargs or None,
+            tasks=experiment.tasks,
+            limit=experiment.limit or None,
+            benchmark_dir=experiment.place(experiment.benchmark_dir),
+            batch_size=experiment.eval_batch_size,
+            device=experiment.recipe.get("device", "auto"),
+            cache_dir=experiment.data.get("cache_dir", ""),
+            heldout=experiment.place(experiment.heldout),
+            num_fewshot=dict(experiment.num_fewshot),
+            limits=dict(experiment.limits),
+            gen_kwargs=experiment.gen_kwargs or None,
         )
         if model is not None:
             from ...models.loading import load_tokenizer, resolve
