@@ -261,9 +261,8 @@ def unreadable(texts: Sequence[str], tokenizer: Any) -> list[int]:
 def stand_in(text: str, width: int) -> FloatMatrix:
     """A unit vector (width,) drawn by the text's hash, for a text that can't be read: near to no other text's."""
     seed = int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
-    drawn = np.random.default_rng(seed).standard_normal(width).astype(np.float32)
-    unit: FloatMatrix = drawn / np.linalg.norm(drawn)
-    return unit
+    drawn: FloatMatrix = unit(np.random.default_rng(seed).standard_normal((1, width)))[0]
+    return drawn
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def nearest(embeddings: FloatMatrix, k: int, exact_rows: int = EXACT_ROWS) -> Ne
     return Neighbors(matches, distance, recall)
 
 
-def unit(vectors: FloatMatrix) -> FloatMatrix:
+def unit(vectors: FloatMatrix | Float64) -> FloatMatrix:
     """Rows of unit length, float32, as a new array."""
     part = np.asarray(vectors, dtype=np.float64)
     scaled: FloatMatrix = (part / np.sqrt(np.add.reduce(part * part, axis=1))[:, None]).astype(np.float32)
