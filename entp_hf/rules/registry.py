@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import encoding as text
-from . import grounding as claims
-from . import language_mismatch as languages
-from . import markup as form
-from . import non_prose as leftovers
-from . import pii as private
-from . import refusal_and_persona as voice
-from . import truncation as endings
-from . import unusable as drops
+from . import (
+    encoding,
+    grounding,
+    language_mismatch,
+    markup,
+    non_prose,
+    pii,
+    refusal_and_persona,
+    truncation,
+    unusable,
+)
 from .arithmetic import arithmetic
 from .character_ratios import character_ratios
 from .list_numbering import list_numbering
@@ -115,67 +117,75 @@ def _repair(name: str, code: str, check: Check, description: str, threshold: flo
 
 
 RULES: dict[str, Rule] = {
-    "mojibake": _repair("mojibake", "R1", text.mojibake, "text decoded with the wrong encoding", 1.0),
-    "control_chars": _repair("control_chars", "R2", text.control_chars, "control characters and terminal escapes"),
+    "mojibake": _repair("mojibake", "R1", encoding.mojibake, "text decoded with the wrong encoding", 1.0),
+    "control_chars": _repair("control_chars", "R2", encoding.control_chars, "control characters and terminal escapes"),
     "invisible_chars": _repair(
-        "invisible_chars", "R3", text.invisible_chars, "zero-width, soft-hyphen, bidi characters"
+        "invisible_chars", "R3", encoding.invisible_chars, "zero-width, soft-hyphen, bidi characters"
     ),
     "replacement_chars": Rule(
-        "replacement_chars", "R4", "flag", text.replacement_chars, "characters lost for good", 0.005
+        "replacement_chars", "R4", "flag", encoding.replacement_chars, "characters lost for good", 0.005
     ),
-    "blank_runs": _repair("blank_runs", "R5", text.blank_runs, "carriage returns and runs of blank lines"),
-    "double_escaped": _repair("double_escaped", "R6", text.double_escaped, "literal \\n in place of line breaks", 2.0),
-    "html_entities": _repair("html_entities", "R7", text.html_entities, "HTML entities in prose"),
-    "html_tags": _repair("html_tags", "R8", form.html_tags, "HTML tags in prose", 0.3),
-    "special_tokens": _repair("special_tokens", "R9", form.special_tokens, "leaked chat and tokenizer tokens"),
+    "blank_runs": _repair("blank_runs", "R5", encoding.blank_runs, "carriage returns and runs of blank lines"),
+    "double_escaped": _repair(
+        "double_escaped", "R6", encoding.double_escaped, "literal \\n in place of line breaks", 2.0
+    ),
+    "html_entities": _repair("html_entities", "R7", encoding.html_entities, "HTML entities in prose"),
+    "html_tags": _repair("html_tags", "R8", markup.html_tags, "HTML tags in prose", 0.3),
+    "special_tokens": _repair("special_tokens", "R9", markup.special_tokens, "leaked chat and tokenizer tokens"),
     "empty_input_placeholder": _repair(
-        "empty_input_placeholder", "R10", form.empty_input_placeholder, "an input that says there is none"
+        "empty_input_placeholder", "R10", markup.empty_input_placeholder, "an input that says there is none"
     ),
-    "field_label": _repair("field_label", "R11", form.field_label, "a field that starts with its own label"),
-    "boilerplate_tail": _repair("boilerplate_tail", "R12", form.boilerplate_tail, "a closing phrase of a chat", 25.0),
-    "unclosed_fence": _repair("unclosed_fence", "R13", form.unclosed_fence, "a code fence never closed"),
-    "empty_answer": Rule("empty_answer", "X1", "drop", drops.empty_answer, "an answer without a word"),
+    "field_label": _repair("field_label", "R11", markup.field_label, "a field that starts with its own label"),
+    "boilerplate_tail": _repair(
+        "boilerplate_tail", "R12", markup.boilerplate_tail, "a closing phrase of a chat", 25.0
+    ),
+    "unclosed_fence": _repair("unclosed_fence", "R13", markup.unclosed_fence, "a code fence never closed"),
+    "empty_answer": Rule("empty_answer", "X1", "drop", unusable.empty_answer, "an answer without a word"),
     "broken_roles": Rule(
-        "broken_roles", "X2", "drop", drops.broken_roles, "turns missing, empty or out of order", repairs=True
+        "broken_roles", "X2", "drop", unusable.broken_roles, "turns missing, empty or out of order", repairs=True
     ),
-    "echo": Rule("echo", "X3", "drop", drops.echo, "an answer that repeats the prompt", 0.95),
-    "copied_block": Rule("copied_block", "X3", "drop", drops.copied_block, "an answer copied from the prompt", 0.9),
+    "echo": Rule("echo", "X3", "drop", unusable.echo, "an answer that repeats the prompt", 0.95),
+    "copied_block": Rule("copied_block", "X3", "drop", unusable.copied_block, "an answer copied from the prompt", 0.9),
     "repetition": Rule("repetition", "X4", "flag", repetition, "pathological repetition", 1.0, repairs=True),
-    "filler_text": Rule("filler_text", "X5", "drop", drops.filler_text, "lorem ipsum and test text", 0.5),
+    "filler_text": Rule("filler_text", "X5", "drop", unusable.filler_text, "lorem ipsum and test text", 0.5),
     "missing_reference": Rule(
-        "missing_reference", "X6", "flag", claims.missing_reference, "refers to what the row does not hold", 20.0
+        "missing_reference", "X6", "flag", grounding.missing_reference, "refers to what the row does not hold", 20.0
     ),
     "impossible_action": Rule(
-        "impossible_action", "X7", "flag", claims.impossible_action, "claims an action in the world"
+        "impossible_action", "X7", "flag", grounding.impossible_action, "claims an action in the world"
     ),
     "merged_records": Rule(
-        "merged_records", "X8", "drop", drops.merged_records, "a second record in the answer", repairs=True
+        "merged_records", "X8", "drop", unusable.merged_records, "a second record in the answer", repairs=True
     ),
     "corrupt_length": Rule(
-        "corrupt_length", "X9", "drop", drops.corrupt_length, "absurd lengths, data dumps", 200_000.0
+        "corrupt_length", "X9", "drop", unusable.corrupt_length, "absurd lengths, data dumps", 200_000.0
     ),
-    "truncated": Rule("truncated", "F1", "flag", endings.truncated, "prose that stops in mid-sentence", 30.0),
-    "cut_code": Rule("cut_code", "F2", "flag", endings.cut_code, "code that breaks off"),
-    "ends_with_colon": Rule("ends_with_colon", "F3", "flag", endings.ends_with_colon, "ends with a colon"),
-    "unbalanced": Rule("unbalanced", "F4", "flag", endings.unbalanced, "LaTeX or brackets left open"),
+    "truncated": Rule("truncated", "F1", "flag", truncation.truncated, "prose that stops in mid-sentence", 30.0),
+    "cut_code": Rule("cut_code", "F2", "flag", truncation.cut_code, "code that breaks off"),
+    "ends_with_colon": Rule("ends_with_colon", "F3", "flag", truncation.ends_with_colon, "ends with a colon"),
+    "unbalanced": Rule("unbalanced", "F4", "flag", truncation.unbalanced, "LaTeX or brackets left open"),
     "list_numbering": Rule(
         "list_numbering", "F5", "flag", list_numbering, "lists that jump or fall short", repairs=True
     ),
-    "refusal": Rule("refusal", "F6", "flag", voice.refusal, "an answer that declines as a whole", 60.0),
+    "refusal": Rule("refusal", "F6", "flag", refusal_and_persona.refusal, "an answer that declines as a whole", 60.0),
     "identity_leak": Rule(
-        "identity_leak", "F7", "flag", voice.identity_leak, "names its model or maker", repairs=True
+        "identity_leak", "F7", "flag", refusal_and_persona.identity_leak, "names its model or maker", repairs=True
     ),
     "role_confusion": Rule(
-        "role_confusion", "F8", "flag", voice.role_confusion, "other speakers' turns", repairs=True
+        "role_confusion", "F8", "flag", refusal_and_persona.role_confusion, "other speakers' turns", repairs=True
     ),
-    "placeholder": Rule("placeholder", "F9", "flag", leftovers.placeholder, "template slots left in", 3.0),
-    "too_short": Rule("too_short", "F10", "flag", endings.too_short, "too few words for what is asked", 3.0),
-    "length_outlier": Rule("length_outlier", "F11", "flag", endings.length_outlier, "an absurdly long prompt", 2000.0),
+    "placeholder": Rule("placeholder", "F9", "flag", non_prose.placeholder, "template slots left in", 3.0),
+    "too_short": Rule("too_short", "F10", "flag", truncation.too_short, "too few words for what is asked", 3.0),
+    "length_outlier": Rule(
+        "length_outlier", "F11", "flag", truncation.length_outlier, "an absurdly long prompt", 2000.0
+    ),
     "language_mismatch": Rule(
-        "language_mismatch", "F12", "flag", languages.language_mismatch, "answered in another language", 0.8
+        "language_mismatch", "F12", "flag", language_mismatch.language_mismatch, "answered in another language", 0.8
     ),
-    "mixed_script": Rule("mixed_script", "F13", "flag", languages.mixed_script, "look-alike letters in words", 0.15),
-    "symbol_ratio": Rule("symbol_ratio", "F14", "flag", leftovers.symbol_ratio, "symbols in place of words", 0.25),
+    "mixed_script": Rule(
+        "mixed_script", "F13", "flag", language_mismatch.mixed_script, "look-alike letters in words", 0.15
+    ),
+    "symbol_ratio": Rule("symbol_ratio", "F14", "flag", non_prose.symbol_ratio, "symbols in place of words", 0.25),
     "character_ratios": Rule(
         "character_ratios",
         "F14",
@@ -184,15 +194,23 @@ RULES: dict[str, Rule] = {
         "figures, capitals, blanks, bullets in place of prose",
         1.0,
     ),
-    "url_load": Rule("url_load", "F15", "flag", leftovers.url_load, "mostly web addresses", 0.2),
-    "pii": Rule("pii", "F16", "repair", private.pii, "personal data", repairs=True),
-    "secret": Rule("secret", "F17", "repair", private.secret, "keys and tokens", repairs=True),
+    "url_load": Rule("url_load", "F15", "flag", non_prose.url_load, "mostly web addresses", 0.2),
+    "pii": Rule("pii", "F16", "repair", pii.pii, "personal data", repairs=True),
+    "secret": Rule("secret", "F17", "repair", pii.secret, "keys and tokens", repairs=True),
     "flagged_words": Rule(
         "flagged_words", "F18", "flag", flagged_words, "vulgar and abusive words", 0.045, default_on=False
     ),
-    "think_tags": Rule("think_tags", "F19", "flag", voice.think_tags, "broken reasoning tags", repairs=True),
+    "think_tags": Rule(
+        "think_tags", "F19", "flag", refusal_and_persona.think_tags, "broken reasoning tags", repairs=True
+    ),
     "arithmetic": Rule("arithmetic", "F21", "flag", arithmetic, "sums that do not come out", 0.01),
     "page_boilerplate": Rule(
-        "page_boilerplate", "F22", "repair", voice.page_boilerplate, "lines of web pages", 25.0, repairs=True
+        "page_boilerplate",
+        "F22",
+        "repair",
+        refusal_and_persona.page_boilerplate,
+        "lines of web pages",
+        25.0,
+        repairs=True,
     ),
 }
