@@ -1,6 +1,6 @@
 """Every setting in one flat dataclass: keyword arguments of `load_dataset`, flags of `entp`, YAML, a card table.
 
-Defaults marked "(ours)" are not fixed by the paper (arXiv 2510.23160).
+The comment above each block of settings names those whose defaults the paper (arXiv 2510.23160) does not fix.
 """
 
 from __future__ import annotations
@@ -124,43 +124,41 @@ class EntpConfig:
     )
     rater_endpoint: str = _setting("", "server of the rater `llm`; empty: as the fusion model")
     rate_tokens: int = _setting(160, "longest reply of the rater `llm`, in tokens; thinking models need 1,000 or more")
-    # Correct
-    correction: str = _setting("posterior", "posterior (ours: EM and Bayes) | simifeat (the paper's) | none")
-    neighbors: int = _setting(10, "neighbors that vote on a row's true score (DS2: 10)")
-    damping: float = _setting(-1.0, "weight 0..1 of a neighbor's rating beside the own; -1: by likelihood (ours)")
-    levels: int = _setting(
-        0, "latent quality levels; 0: as many, up to 6, as split halves of the data agree on (ours)"
+    # Correct. Not in the paper: damping, levels, gold_column.
+    correction: str = _setting(
+        "posterior", "posterior (EM and Bayes, not in the paper) | simifeat (the paper's) | none"
     )
-    gold_column: str = _setting("", "column of trusted scores 0..5, null: not known; 30 or more calibrate (ours)")
+    neighbors: int = _setting(10, "neighbors that vote on a row's true score (DS2: 10)")
+    damping: float = _setting(-1.0, "weight 0..1 of a neighbor's rating beside the own; -1: by likelihood")
+    levels: int = _setting(0, "latent quality levels; 0: as many, up to 6, as split halves of the data agree on")
+    gold_column: str = _setting("", "column of trusted scores 0..5, null: not known; 30 or more calibrate")
     change_confidence: float = _setting(0.5, "a rating is replaced where the posterior is at least this (DS2: 0.5)")
-    # Low-quality pool
+    # Low-quality pool. Not in the paper: pool_quantile.
     pool: str = _setting("score", "score: up to pool_max_score | quantile: the lowest share | all")
     pool_max_score: int = _setting(3, "highest corrected score in the low-quality pool (DS2's high band is 4-5)")
-    pool_quantile: float = _setting(0.5, "share of lowest expected scores in the pool, where pool is quantile (ours)")
-    # Purge
+    pool_quantile: float = _setting(0.5, "share of lowest expected scores in the pool, where pool is quantile")
+    # Purge. Not in the paper: purge_warn_share, semantic_duplicate.
     purge_rules: list[str] = _setting([], "rules to run; empty: the default set (`entp purge --list`)")
     purge_off: list[str] = _setting([], "rules to leave out")
     purge_drop: list[str] = _setting([], "rules that only flag by default, but shall drop: refusal")
     purge_thresholds: list[str] = _setting([], "thresholds of rules, as RULE=NUMBER: repetition=0.4")
-    purge_warn_share: float = _setting(0.1, "warn where one rule drops more than this share of the pool (ours)")
+    purge_warn_share: float = _setting(0.1, "warn where one rule drops more than this share of the pool")
     near_duplicate: float = _setting(0.8, "MinHash Jaccard similarity that makes a near-duplicate")
-    semantic_duplicate: float = _setting(0.97, "cosine similarity that makes a semantic duplicate; 1: off (ours)")
+    semantic_duplicate: float = _setting(0.97, "cosine similarity that makes a semantic duplicate; 1: off")
     benchmark_files: list[str] = _setting(
         [], "files (JSONL, JSON, CSV) or Hub ids of test items that no row may contain"
     )
     contamination_coverage: float = _setting(0.5, "share of a test item's n-grams in a row that makes it contaminated")
-    # Embed, cluster, representatives
+    # Embed, cluster, representatives. Not in the paper: embedder_dtype, cluster_counts, silhouette_sample.
     embedder: str = _setting(MINILM, "sentence-transformers model: Hub id or folder; or package.module:attr")
     embedder_dtype: str = _setting(
         "float32",
         "float32 | bfloat16: twice as fast on GPUs and on CPUs that have it | float64: the same on every processor",
     )
-    cluster_counts: list[int] = _setting(
-        [], "numbers of clusters to try; empty: a grid fitted to the pool's size (ours)"
-    )
-    silhouette_sample: int = _setting(5000, "rows that silhouettes are computed on (ours)")
+    cluster_counts: list[int] = _setting([], "numbers of clusters to try; empty: a grid fitted to the pool's size")
+    silhouette_sample: int = _setting(5000, "rows that silhouettes are computed on")
     max_groups: int = _setting(0, "most fusion groups a round; 0: as many as the target needs")
-    # Mix
+    # Mix. Not in the paper: group_similarity, rounds, min_novelty, max_new_tokens, temperature.
     fuser: str = _setting("entp", "entp | mosaic (no LLM) | rewrite (one row) | mergeit (pairs) | none")
     model: str = _setting(
         "auto",
@@ -174,17 +172,17 @@ class EntpConfig:
     api: str = _setting("chat", "of the endpoint: chat (OpenAI's protocol) | tgi (TGI's own, with grammar)")
     provider: str = _setting("", "Hugging Face Inference Provider (auto, together, ...); the key comes from the login")
     group_neighbors: int = _setting(3, "neighbors in a fusion group (paper: m = 3)")
-    group_similarity: float = _setting(0.35, "least cosine similarity of a group's rows to its representative (ours)")
+    group_similarity: float = _setting(0.35, "least cosine similarity of a group's rows to its representative")
     context_row: bool = _setting(True, "add one related row of all available data to each group")
     direct_answer: bool = _setting(True, "add the model's own answer to the representative's instruction")
-    rounds: int = _setting(2, "most rounds of fusion (ours)")
-    min_novelty: float = _setting(0.05, "a round with less mean novelty is the last (ours)")
+    rounds: int = _setting(2, "most rounds of fusion")
+    min_novelty: float = _setting(0.05, "a round with less mean novelty is the last")
     retries: int = _setting(2, "times a refused fusion is asked again with the reason")
     on_reject: str = _setting("mosaic", "a group that can't be fused: mosaic (composed without an LLM) | passthrough")
     mosaic_styles: list[str] = _setting(
         list(STYLES), "of compositions, drawn by the seed: plain, format, order, subset"
     )
-    max_new_tokens: int = _setting(512, "longest reply of the fusion model, in tokens (ours)")
+    max_new_tokens: int = _setting(512, "longest reply of the fusion model, in tokens")
     direct_tokens: int = _setting(0, "longest direct answer, in tokens; 0: half of max_new_tokens")
     thinking: str = _setting("auto", "auto: as the model does by itself | off: it is told not to think")
     request_extras: dict[str, Any] = _setting(
@@ -192,29 +190,25 @@ class EntpConfig:
     )
     judge_model: str = _setting("", "model that rates fused rows (gate_rerate); empty: the rater's")
     judge_endpoint: str = _setting("", "server of judge_model; empty: the rater's")
-    temperature: float = _setting(0.0, "sampling temperature; 0: greedy, the same bytes every time (ours)")
+    temperature: float = _setting(0.0, "sampling temperature; 0: greedy, the same bytes every time")
     prompt_dir: str = _setting("", "folder whose *.md files replace the built-in prompts of the same name")
-    # Gate
-    gate_similarity: float = _setting(0.5, "least cosine similarity of a fused row to its parents' mean (ours)")
-    gate_parent_similarity: float = _setting(0.4, "least cosine similarity of a fused row to each parent (ours)")
-    gate_coverage: float = _setting(0.33, "least share of each parent's words and sentences in a fused row (ours)")
-    gate_sentence: float = _setting(0.28, "least cosine of each fused sentence to what its parents say (ours)")
-    gate_copy: float = _setting(0.9, "share of a fused row in one block of one parent that makes it a copy (ours)")
-    gate_duplicate: float = _setting(0.95, "cosine similarity to an accepted row that makes a duplicate (ours)")
-    gate_repeats: float = _setting(
-        0.15, "share of a fused row's items or sentences said before that is too much (ours)"
-    )
-    gate_surplus: float = _setting(1.5, "most list items of a fused row for each that its question asks for (ours)")
-    gate_contradiction: bool = _setting(
-        True, "refuse numbers and names that stand in place of the parents' own (ours)"
-    )
-    gate_unfinished: bool = _setting(True, "refuse answers that break off (ours)")
-    gate_language: bool = _setting(True, "refuse answers in a language that no parent is in (ours)")
+    # Gate. None of its checks and bounds is in the paper.
+    gate_similarity: float = _setting(0.5, "least cosine similarity of a fused row to its parents' mean")
+    gate_parent_similarity: float = _setting(0.4, "least cosine similarity of a fused row to each parent")
+    gate_coverage: float = _setting(0.33, "least share of each parent's words and sentences in a fused row")
+    gate_sentence: float = _setting(0.28, "least cosine of each fused sentence to what its parents say")
+    gate_copy: float = _setting(0.9, "share of a fused row in one block of one parent that makes it a copy")
+    gate_duplicate: float = _setting(0.95, "cosine similarity to an accepted row that makes a duplicate")
+    gate_repeats: float = _setting(0.15, "share of a fused row's items or sentences said before that is too much")
+    gate_surplus: float = _setting(1.5, "most list items of a fused row for each that its question asks for")
+    gate_contradiction: bool = _setting(True, "refuse numbers and names that stand in place of the parents' own")
+    gate_unfinished: bool = _setting(True, "refuse answers that break off")
+    gate_language: bool = _setting(True, "refuse answers in a language that no parent is in")
     gate_rerate: bool = _setting(False, "rate fused rows and refuse those below their best parent")
-    # Hybrid dataset
+    # Hybrid dataset. Not in the paper: fusion_ratio, high_quality_ratio.
     target_size: int = _setting(10_000, "rows of the hybrid dataset (the paper's baselines: 10,000)")
-    fusion_ratio: float = _setting(0.5, "share of made rows in it, where there are enough (ours)")
-    high_quality_ratio: float = _setting(0.0, "share of rows with high scores in it (ours)")
+    fusion_ratio: float = _setting(0.5, "share of generated rows in it, where there are enough")
+    high_quality_ratio: float = _setting(0.0, "share of rows with high scores in it")
     keep_good: bool = _setting(False, "put every row with a high score into it, purged, beside target_size other rows")
     emit_preference: bool = _setting(False, "also write chosen/rejected pairs for DPO")
     # Running
