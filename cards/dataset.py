@@ -1,4 +1,4 @@
-"""The dataset card: README.md of what a run made, with the front matter that the Hub reads."""
+"""Dataset card: README.md of a run's dataset, with the front matter that the Hub reads."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from .markdown import inline, render
 from .plots import PLOTS
 
 TAGS = ["entp", "sft", "synthetic", "instruction-tuning"]
-LANGUAGE_SAMPLE = 200  # rows whose language is looked at (ours)
-LANGUAGE_SHARE = 0.05  # least share of them that puts a language on the card (ours)
-LANGUAGE_SURE = 0.6  # least score of the detector for a row to count (ours)
-EXAMPLES = 1000  # rows among which one to be shown is looked for (ours)
-EXAMPLE_SIZE = 600  # characters that it has at best (ours)
+LANGUAGE_SAMPLE = 200  # rows whose language is looked at
+LANGUAGE_SHARE = 0.05  # least share of them that puts a language on the card
+LANGUAGE_SURE = 0.6  # least score of the detector for a row to count
+EXAMPLES = 1000  # rows among which the example is looked for
+EXAMPLE_SIZE = 600  # characters of a good example
 NOT_RECIPE = ("cache_dir", "endpoint", "prompt_dir", "benchmark_files", "num_proc", "concurrency", "device")  # places
 SIZES = (
     (1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"),
@@ -99,10 +99,12 @@ def _shown_path(path: str) -> str:
 
 
 def _example(kept: Dataset) -> list[tuple[str, str]]:
-    """(role, text) of the turns of a row, one that was made if there is any."""
-    made = [i for i, origin in enumerate(kept["origin"][:EXAMPLES]) if origin in GENERATED]
+    """(role, text) of the turns of the example, a generated row where there is one."""
+    generated = [i for i, origin in enumerate(kept["origin"][:EXAMPLES]) if origin in GENERATED]
     row = (
-        kept[min(made[:50], key=lambda i: abs(len(text_of(kept[i])) - EXAMPLE_SIZE), default=0)] if len(kept) else None
+        kept[min(generated[:50], key=lambda i: abs(len(text_of(kept[i])) - EXAMPLE_SIZE), default=0)]
+        if len(kept)
+        else None
     )
     return [(turn["role"], shown_turn(turn)) for turn in row["messages"][:6]] if row else []
 

@@ -1,4 +1,4 @@
-"""Licences of the sources, and which one what was made from them can carry. Not legal advice: it errs to "other".
+"""Licence of a mix: combine the licences of the sources. Not legal advice: it errs to "other".
 
 Compatibility of the Creative Commons licences after their own chart (https://wiki.creativecommons.org/wiki/
 Wiki/cc_license_compatibility); a later version may take the place of an earlier one.

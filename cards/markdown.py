@@ -1,4 +1,4 @@
-"""Strangers' text inside Markdown: names and rules that may hold any character must not change a card's layout."""
+"""Escape untrusted text inside Markdown, so that names and rules can't change a card's layout."""
 
 from __future__ import annotations
 

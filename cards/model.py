@@ -1,4 +1,4 @@
-"""The model card: what a model was fine-tuned from and on, how, and what it scores."""
+"""Model card: base model, training data, training settings and scores of a fine-tuned model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's plots as SVG files that stand alone, for cards: those of the report, with their colours inside."""
+"""Write a run's plots as self-contained SVG files for cards."""
 
 from __future__ import annotations
 

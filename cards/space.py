@@ -1,4 +1,4 @@
-"""The Space card: what the Hub builds a Space by, and what a visitor reads."""
+"""Space card: the front matter that the Hub builds a Space by, and the text for a visitor."""
 
 from __future__ import annotations
 

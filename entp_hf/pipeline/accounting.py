@@ -1,4 +1,4 @@
-"""What a run came to: the account of its rows, diversity before and after, and the benchmark items found."""
+"""Row accounting, diversity and contamination of a run, and its warning of a dataset that is too small."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ from ..rules.selection import dataset_rules_off
 from ..schema import USED_UP, DroppedBy, Origin, text_of
 
 
-def varied(came: FloatMatrix, kept: Dataset, config: EntpConfig) -> RunRecord:
+def diversity_section(came: FloatMatrix, kept: Dataset, config: EntpConfig) -> RunRecord:
     """The manifest's `diversity` as its one key, {} where there are too few rows; most embeddings are in the cache."""
     some = np.random.default_rng(config.seed).permutation(len(kept))[:SIDE]
-    made = Embed.from_config(config).encode([text_of(kept[int(i)]) for i in some])
-    found = before_and_after(came, made, config.seed)
+    after = Embed.from_config(config).encode([text_of(kept[int(i)]) for i in some])
+    found = before_and_after(came, after, config.seed)
     return {"diversity": found} if found else {}
 
 
-def held(contamination: Contamination | None, dropped: Dataset, mixed: MixResult, config: EntpConfig) -> RunRecord:
+def contamination_section(
+    contamination: Contamination | None, dropped: Dataset, mixed: MixResult, config: EntpConfig
+) -> RunRecord:
     """The manifest's `contamination` as its one key, {} where no benchmark was looked for."""
     if contamination is None or "contamination" in dataset_rules_off(config.purge_rules, config.purge_off):
         return {}
@@ -48,7 +50,7 @@ def held(contamination: Contamination | None, dropped: Dataset, mixed: MixResult
     }
 
 
-def short(rows: int, config: EntpConfig) -> list[str]:
+def size_warning(rows: int, config: EntpConfig) -> list[str]:
     """A warning where the dataset is smaller than asked for; nobody asked for the default, so it warns of none."""
     if rows >= config.target_size or config.target_size == EntpConfig.target_size:
         return []
@@ -59,7 +61,7 @@ def short(rows: int, config: EntpConfig) -> list[str]:
 
 
 def account(total: int, pool: int, made: int, kept: Dataset, dropped: Dataset) -> dict[str, int]:
-    """Every row that came in and every row that was made is kept or dropped, once; StageError otherwise.
+    """Check that every input row and every generated row is kept or dropped, once; StageError otherwise.
 
     Returns what became of the `pool` rows of the pool: fused into something, passed through, dropped with a reason, or
     left unused (fit, but over the size asked for); they add up, or that is a StageError too.

@@ -1,4 +1,4 @@
-"""What a run would do: rows, LLM calls, tokens, time and money, found out without calling anything.
+"""Dry run: rows, LLM calls, tokens, time and cost of a run, estimated without calling a model.
 
 How long replies will be is known from the cache: the run's own where they are there, else the mean of those that the
 same model gave to the same prompt. A sample of groups, which the run then finds in the cache, can be asked to know it.
@@ -30,12 +30,12 @@ from ..rating.rate import RATE_TOKENS
 from ..schema import LEVELS, text_of
 from .run import prepare
 
-RETRY_TOKENS = 120  # at most, that a reason for refusal adds (ours)
-PROMPT_TOKENS = 260  # of a fusion or rating prompt without its rows (ours)
+RETRY_TOKENS = 120  # at most, that a reason for refusal adds
+PROMPT_TOKENS = 260  # of a fusion or rating prompt without its rows
 EMBEDDED = 50.0  # rows a second that the packaged embedder does on 2 cores
-LOGITS_TOKENS = 160  # most of a row's tokens, on average, that the rater `logits` reads after its prefix (ours)
+LOGITS_TOKENS = 160  # most of a row's tokens, on average, that the rater `logits` reads after its prefix
 
-EXACT_ROWS = 5000  # up to here an exact plan purges, embeds and clusters as the run would (ours)
+EXACT_ROWS = 5000  # up to here an exact plan purges, embeds and clusters as the run would
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ def plan(inputs: Source | Sequence[Source], config: EntpConfig, exact: bool = Fa
 def _expected(asked: _Asked, config: EntpConfig) -> list[tuple[str, float, float]]:
     if asked.expected is None:
         return []
-    whole = "" if config.retries == 0 and config.rounds == 1 else " of the first attempts"
-    names = (f"{kind} tokens{whole}, expected" for kind in ("prompt", "reply"))
+    scope = "" if config.retries == 0 and config.rounds == 1 else " of the first attempts"
+    names = (f"{kind} tokens{scope}, expected" for kind in ("prompt", "reply"))
     return [(name, tokens, tokens) for name, tokens in zip(names, asked.expected, strict=True)]
 
 

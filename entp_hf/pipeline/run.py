@@ -38,7 +38,7 @@ from ..purge.contamination.index import Contamination
 from ..purge.stage import purge, usable
 from ..rating.stage import mark_unrated, rate_rows
 from ..schema import DroppedBy
-from . import accounting as outcome
+from . import accounting
 from .result import Result
 
 
@@ -61,7 +61,7 @@ def run(inputs: Source | Sequence[Source], config: EntpConfig | None = None) -> 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is there before the first fusion. `corpus`: the purged low-quality rows."""
+    """State of a run before the first fusion. `corpus`: the purged low-quality rows."""
 
     total: int  # rows that came in
     corpus: FusionPool
@@ -117,8 +117,8 @@ def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manife
     good = set_columns(good, {"dropped_by": [DroppedBy.HIGH_QUALITY] * len(good)})
     parts = [part for part in (*before.out, left, as_dataset(over), good) if len(part)]
     dropped = concatenate_datasets(parts or [as_dataset([])])
-    made = len(mixed.made) + len(mixed.used_made)
-    accounts = outcome.account(before.total, manifest["pool"]["rows"], made, kept, dropped)
+    generated = len(mixed.made) + len(mixed.used_made)
+    accounts = accounting.account(before.total, manifest["pool"]["rows"], generated, kept, dropped)
     pairs = preference_pairs(each(kept), pool) if config.emit_preference else None
     dataset: DatasetSection = {
         "rows": len(kept),
@@ -129,10 +129,10 @@ def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manife
         "preference": len(pairs) if pairs is not None else 0,
     }
     manifest["dataset"] = dataset
-    manifest.update(outcome.varied(before.came, kept, config))
-    manifest.update(outcome.held(before.contamination, dropped, mixed, config))
+    manifest.update(accounting.diversity_section(before.came, kept, config))
+    manifest.update(accounting.contamination_section(before.contamination, dropped, mixed, config))
     manifest["warnings"] += [*manifest["purge"]["warnings"], *manifest["clusters"]["warnings"]]
-    manifest["warnings"] += outcome.short(len(kept), config)
+    manifest["warnings"] += accounting.size_warning(len(kept), config)
     return Result(kept, dropped, manifest, pairs)
 
 

@@ -1,4 +1,4 @@
-"""How well the purge finds what is known to be wrong with labelled rows."""
+"""Precision and recall of the purge on labelled rows."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from ..schema import reason_of
 
-# What the door marks a row for, in the words of the rule that would have found it.
-_AT_THE_DOOR = {
+# Reason of a row that the reader marked as unusable: the rule that would have found it.
+_MARKED_ON_READING = {
     "null_response": "empty_answer", "empty_response": "empty_answer", "null_instruction": "broken_roles",
     "empty_instruction": "broken_roles", "no_turns": "broken_roles", "bad_turns": "broken_roles",
     "unknown_role": "broken_roles",
@@ -17,11 +17,11 @@ _AT_THE_DOOR = {
 
 
 def found_in(row: Mapping[str, Any]) -> set[str]:
-    """Names of the rules that fired on a row; a row refused at the door counts as found by the rule for that."""
+    """Names of the rules that fired on a row; a row marked on reading counts as found by the rule for its reason."""
     rules = {finding["rule"] for finding in row.get("findings") or () if finding.get("action") != "keep"}
     stage, reason = reason_of(row.get("dropped_by"))
-    if stage == "input" and reason in _AT_THE_DOOR:
-        rules.add(_AT_THE_DOOR[reason])
+    if stage == "input" and reason in _MARKED_ON_READING:
+        rules.add(_MARKED_ON_READING[reason])
     return rules
 
 

@@ -1,4 +1,4 @@
-"""One row's findings, each with the text that its span counts in: what `entp purge --explain` shows."""
+"""Findings of one row with their context: what `entp purge --explain` shows."""
 
 from __future__ import annotations
 

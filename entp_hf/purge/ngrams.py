@@ -1,4 +1,4 @@
-"""Word n-grams as 64-bit hashes: what near-duplicates and benchmark items are found by."""
+"""Word n-grams as 64-bit hashes, for near-duplicates and contamination."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class Purge(Fingerprinted):
         inputs, dropped = list(batch.get("input") or [""] * count), list(batch.get("dropped_by") or [None] * count)
         in_pool = batch.get("in_pool") or [True] * count
         original = list(batch.get("original") or [None] * count)
-        # A user's own column of that name stays as it is; of our rows, those that the pipeline made have no original.
+        # A user's own column of that name stays as it is; of our rows, generated ones have no original.
         origin = batch.get("origin") or [Origin.INPUT if "original" not in batch else ""] * count
         for i in range(count):
             if dropped[i] or (self.only_pool and not in_pool[i]):

@@ -1,4 +1,4 @@
-"""What the purge did, rule by rule: the manifest's `purge` entry."""
+"""Report of the purge, rule by rule: the manifest's `purge` section."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..io.manifest import PurgeSection, RepairExample, RuleCounts
 from ..rules.registry import DATASET_RULES, RULES
 from ..schema import DroppedBy, instruction_of, response_of
 
-SHARE, LEAST = 0.02, 20  # of the rows, and rows at least, that a peer's test must find (ours)
+SHARE, LEAST = 0.02, 20  # share of the rows, and rows at least, that a peer's test must find; not in a paper
 # rule -> whose test, and the pattern that it looks for in a response
 PEERS: dict[str, tuple[str, re.Pattern[str]]] = {
     "mojibake": ("ftfy's commonest", re.compile("Ã[\x80-\xbf]|â€")),

@@ -1,4 +1,4 @@
-"""Thresholds tried on stored scores: the texts are not run through the rules again."""
+"""Try other thresholds on stored scores, without running the rules again."""
 
 from __future__ import annotations
 

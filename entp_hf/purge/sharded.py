@@ -1,4 +1,4 @@
-"""The purge of many files, each by itself, for pools that no machine holds whole: workers read, write and hash rows.
+"""Purge a pool of many files file by file, for pools larger than one machine's memory.
 
 Duplicates are found across all files, from the rows' hashes alone, so that the same rows stay as if the files were one
 pool. This process holds hashes and ids, about half a kilobyte a row that is not dropped.

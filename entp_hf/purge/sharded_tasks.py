@@ -1,4 +1,4 @@
-"""What workers do with one file of a pool: mark and sketch its rows, give shingles, split it; see `by_file`."""
+"""Per-file tasks of the sharded purge: mark and fingerprint rows, give shingles, split; see `sharded`."""
 
 from __future__ import annotations
 

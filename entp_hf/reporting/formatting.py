@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 Shown = dict[str, Any]  # what a section hands to the page's template
 
-TEXT_LIMIT = 4000  # characters of one text that a report embeds (ours)
+TEXT_LIMIT = 4000  # characters of one text that a report embeds
 _DIFF_WORDS = 1500  # longest text that is compared word by word: the comparison is quadratic
 _WORDS = re.compile(r"\s+|[^\s]+")
 
@@ -41,7 +41,7 @@ def raw(rater: str) -> str:
 
 
 def share(part: float | None, whole: float | None = 1) -> str:
-    """`part / whole` in per cent; an en dash where that can't be said."""
+    """`part / whole` in per cent; an en dash where one of them is unknown."""
     if part is None or not whole:
         return "–"
     value = 100 * part / whole

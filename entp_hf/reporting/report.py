@@ -24,7 +24,7 @@ from ..io.parquet import read_written
 from ..rules.table import finds
 from ..schema import FEATURES
 from .formatting import clean, duration, listed, num, share, squash
-from .row_browser import made_rows, script_json
+from .row_browser import generated_rows, script_json
 from .sections import mix, overview, purge, ratings, training
 
 COLUMNS = (
@@ -38,7 +38,7 @@ def render_report(manifest: Mapping[str, Any], kept: Dataset, dropped: Dataset) 
     """The page as text. Sections of which the run has no figures are left out."""
     record = record_of(manifest)
     style, script = _template("report.css"), _template("report.js")
-    browser = made_rows(kept, dropped)
+    browser = generated_rows(kept, dropped)
     page = (
         _environment()
         .get_template("report.html")

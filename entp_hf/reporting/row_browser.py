@@ -1,4 +1,4 @@
-"""The rows that the pipeline made, with their parents, as one JSON text for the report's browser."""
+"""Generated rows with their parents, as one JSON text for the report's row browser."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from ..execution.tables import each
 from ..schema import GENERATED, shown_turn
 from .formatting import TEXT_LIMIT
 
-MOST_ROWS = 300  # made rows that a page embeds (ours)
-MOST_BYTES = 3_500_000  # of their JSON, so that the page stays under 5 MB (ours)
+MOST_ROWS = 300  # generated rows that a page embeds
+MOST_BYTES = 3_500_000  # of their JSON, so that the page stays under 5 MB
 
 Shown = dict[str, Any]
 
 
-def made_rows(kept: Dataset, dropped: Dataset) -> Shown | None:
-    """{rows, parents {id: row}, total} for the browser, evenly spread over the made rows; None where none were made.
+def generated_rows(kept: Dataset, dropped: Dataset) -> Shown | None:
+    """{rows, parents {id: row}, total} for the browser, evenly spread over the generated rows; None without any.
 
     Fewer than `MOST_ROWS` rows are embedded where their texts would come to more than `MOST_BYTES`.
     """
     if "origin" not in kept.column_names:
         return None
-    made = [i for i, row in enumerate(each(kept, "origin")) if row["origin"] in GENERATED]
-    if not made:
+    generated = [i for i, row in enumerate(each(kept, "origin")) if row["origin"] in GENERATED]
+    if not generated:
         return None
-    picked = [made[i * len(made) // min(MOST_ROWS, len(made))] for i in range(min(MOST_ROWS, len(made)))]
+    shown = min(MOST_ROWS, len(generated))
+    picked = [generated[i * len(generated) // shown] for i in range(shown)]
     wanted = {key for index in picked for key in kept[index]["parents"] or ()}
     named = ((rows, i, row["id"]) for rows in (dropped, kept) for i, row in enumerate(each(rows, "id")))
     where = {key: (rows, i) for rows, i, key in named if key in wanted}
@@ -36,7 +37,7 @@ def made_rows(kept: Dataset, dropped: Dataset) -> Shown | None:
     parents: dict[str, Shown] = {}
     size = 0
     for index in picked:
-        row = _shown(kept[index], is_made=True)
+        row = _shown(kept[index], is_generated=True)
         absent = [key for key in row["parents"] if key in where and key not in parents]
         new = {key: _shown(where[key][0][where[key][1]]) for key in absent}
         size += len(script_json([row, new]).encode("utf-8", "replace"))
@@ -44,7 +45,7 @@ def made_rows(kept: Dataset, dropped: Dataset) -> Shown | None:
             break
         rows.append(row)
         parents |= new
-    return {"rows": rows, "parents": parents, "total": len(made)}
+    return {"rows": rows, "parents": parents, "total": len(generated)}
 
 
 def script_json(value: Any) -> str:
@@ -55,7 +56,7 @@ def script_json(value: Any) -> str:
     return text
 
 
-def _shown(row: Mapping[str, Any], is_made: bool = False) -> Shown:
+def _shown(row: Mapping[str, Any], is_generated: bool = False) -> Shown:
     """What the browser shows of a row; empty values are left out, since they are most of a page's bytes."""
     shown: Shown = {
         "id": row["id"],
@@ -71,7 +72,7 @@ def _shown(row: Mapping[str, Any], is_made: bool = False) -> Shown:
             for f in (row.get("findings") or [])[:20]
         ],
     }
-    if is_made:
+    if is_generated:
         shown |= {
             "round": row.get("round"),
             "model": row.get("model"),
@@ -79,7 +80,7 @@ def _shown(row: Mapping[str, Any], is_made: bool = False) -> Shown:
             "gate": _gate(row.get("gate")),
         }
     shown = {key: value for key, value in shown.items() if value not in (None, "", [], {})}
-    return shown | {"parents": list(row.get("parents") or [])} if is_made else shown
+    return shown | {"parents": list(row.get("parents") or [])} if is_generated else shown
 
 
 def _turns(messages: Sequence[Mapping[str, Any]], limit: int = TEXT_LIMIT) -> list[list[Any]]:

@@ -1,4 +1,4 @@
-"""The pieces that plots are drawn from: texts, rectangles, lines, a legend, and the frame that names the picture.
+"""SVG primitives of the plots: texts, rectangles, lines, a legend, and the frame that names the picture.
 
 Labels are escaped: they may come from strangers' data.
 """

@@ -1,4 +1,4 @@
-"""The app as a whole: two pages in one, and how it is served."""
+"""The Gradio app: two pages in one, and its server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Space: the files that it is made of, and how they get to the Hub."""
+"""Files of the Space, and their upload to the Hub."""
 
 from __future__ import annotations
 

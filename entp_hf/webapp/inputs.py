@@ -1,4 +1,4 @@
-"""What a user gives as input: the shipped sample, an uploaded file, or a Hub dataset, as one file in a folder."""
+"""Turn a user's input (shipped sample, upload or Hub dataset) into one file in a folder."""
 
 from __future__ import annotations
 

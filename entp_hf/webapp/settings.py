@@ -1,4 +1,4 @@
-"""From what a user set in the app to a configuration: presets, and what a stranger may not set."""
+"""Convert the app's form to an EntpConfig: presets, and settings that a visitor may not change."""
 
 from __future__ import annotations
 

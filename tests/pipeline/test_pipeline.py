@@ -14,7 +14,7 @@ from entp_hf.cli.console import show_summary
 from entp_hf.config import EntpConfig
 from entp_hf.data import pool_files
 from entp_hf.errors import ConfigError, InputError, ModelNotFound, StageError
-from entp_hf.pipeline import accounting as outcome
+from entp_hf.pipeline import accounting
 from entp_hf.pipeline.run import purge_rows, run
 from entp_hf.rules.selection import defects
 from entp_hf.schema import FEATURES, text_of
@@ -142,11 +142,11 @@ def test_several_files_of_several_forms_are_one_pool() -> None:
 
 
 def test_a_target_that_was_asked_for_and_not_reached_is_a_warning_the_default_a_line(capsys) -> None:
-    assert outcome.short(11, EntpConfig(target_size=12)) == [
+    assert accounting.size_warning(11, EntpConfig(target_size=12)) == [
         "11 rows are in the dataset, target_size is 12: there are no more rows that pass the rules and the gate. "
         "Give more input, or keep rows with high scores too (keep_good, high_quality_ratio)"
     ]
-    assert outcome.short(12, EntpConfig(target_size=12)) == outcome.short(12, EntpConfig()) == []
+    assert accounting.size_warning(12, EntpConfig(target_size=12)) == accounting.size_warning(12, EntpConfig()) == []
     show_summary(manifest(warnings=[]))
     said = " ".join(capsys.readouterr().out.split())
     assert "4,690 rows are all that the pool gave; target_size is at its default, 10,000." in said

@@ -37,7 +37,7 @@ def test_ticks_cover_the_range():
 
 def test_made_rows_come_with_their_parents():
     kept, dropped = rows()
-    found = report_rows.made_rows(kept, dropped)
+    found = report_rows.generated_rows(kept, dropped)
     assert found is not None and found["total"] == len(found["rows"]) == 45
     texts = {row["id"]: row["messages"][1]["content"] for row in dropped}
     for row in found["rows"]:
@@ -49,7 +49,7 @@ def test_made_rows_come_with_their_parents():
 
 def test_thinned_rows_reach_the_datasets_end():
     kept, dropped = rows(made=700, words=5)
-    found = report_rows.made_rows(kept, dropped)
+    found = report_rows.generated_rows(kept, dropped)
     assert found is not None and len(found["rows"]) == 300
     place = {key: i for i, key in enumerate(kept["id"])}
     assert max(place[row["id"]] for row in found["rows"]) > 690
@@ -58,7 +58,7 @@ def test_thinned_rows_reach_the_datasets_end():
 def test_conversations_of_many_turns_are_cut():
     chat = [{"role": "user" if i % 2 == 0 else "assistant", "content": "x" * 3000} for i in range(10)]
     made = Dataset.from_list([new_row(chat, origin="fused")], features=FEATURES)
-    (row,) = report_rows.made_rows(made, made.select([]))["rows"]
+    (row,) = report_rows.generated_rows(made, made.select([]))["rows"]
     assert [len(text) for _, text, _ in row["turns"]] == [3000, 3000, 2000, 0]
     assert row["turns"][-1] == ["", "", 21_000]
 

@@ -1,4 +1,4 @@
-"""What duplicates are found by, row by row: hashes that any process makes of its rows, and one compares."""
+"""Per-row fingerprints for duplicate search: hashes that workers compute and one process compares."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from ...io.manifest import MapPoint, RunRecord
 from ..formatting import Shown, num, squash
 from ..plots import Point, bar, grouped_bar, line, scatter
 
-BARS = 60  # clusters whose size is drawn (ours)
-MAP_POINTS = 2000  # points of the cluster map that are drawn; representatives always are (ours)
+BARS = 60  # clusters whose size is drawn
+MAP_POINTS = 2000  # points of the cluster map that are drawn; representatives always are
 CURVES: tuple[Literal["similarity", "novelty", "reject_rate"], ...] = ("similarity", "novelty", "reject_rate")
 MEASURES = {
     "novelsum": "mean distance to the other rows, near and rare ones first (NovelSum)",
@@ -36,7 +36,7 @@ def fusion(record: RunRecord) -> Shown | None:
     return {
         **{key: found.get(key) for key in ("fuser", "model", "stopped_by")},
         "rounds": rounds,
-        "reasons": bar([r for r, _ in ordered], {"refusals": [n for _, n in ordered]}, "Why merged rows were refused")
+        "reasons": bar([r for r, _ in ordered], {"refusals": [n for _, n in ordered]}, "Why fused rows were refused")
         if ordered
         else None,
         "curves": [

@@ -75,7 +75,7 @@ def stages(record: RunRecord) -> Shown | None:
 
 
 def dataset(record: RunRecord) -> Shown | None:
-    """What the finished dataset is made of, and where the other rows went."""
+    """Rows of the finished dataset by origin, and rows left out by reason."""
     found = record.get("dataset")
     if not found:
         return None
@@ -101,7 +101,7 @@ def configuration(record: RunRecord) -> list[tuple[str, str, str]]:
 
 
 def tokens(record: RunRecord) -> list[tuple[str, str]]:
-    """What the language model calls came to; nothing where none was made."""
+    """Counts of the calls and tokens of language models; [] for a run without calls."""
     found = record.get("tokens")
     if not found or not found.get("calls"):
         return []

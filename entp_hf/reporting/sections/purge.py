@@ -11,8 +11,8 @@ from ...io.manifest import RunRecord
 from ..formatting import Shown, cut, visible, word_diff
 from ..plots import bar
 
-BARS = 20  # rules that are drawn, those with most findings; the table beside them has all (ours)
-EXAMPLES = 5  # before/after examples of one rule that the page shows (ours)
+BARS = 20  # rules that are drawn, those with most findings; the table beside them has all
+EXAMPLES = 5  # before/after examples of one rule that the page shows
 
 
 def purge(record: RunRecord) -> Shown | None:
@@ -51,5 +51,5 @@ def _example(example: Mapping[str, Any]) -> Shown:
     text: Markup | str = word_diff(before, after or "") if changed else visible(cut(before))
     detail = str(example.get("detail") or "").strip()
     known = (before.strip(), example.get("action"))  # stands there already
-    told = [example.get("action", ""), "" if detail in known else detail]
-    return {"id": example.get("id", ""), "text": text, "told": ": ".join(filter(None, told))}
+    notes = [example.get("action", ""), "" if detail in known else detail]
+    return {"id": example.get("id", ""), "text": text, "told": ": ".join(filter(None, notes))}

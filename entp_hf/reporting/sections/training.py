@@ -16,7 +16,7 @@ TRAIN = {"rows": "rows", "steps": "steps", "loss_first": "first loss", "loss_las
 
 
 def train(record: RunRecord) -> Shown | None:
-    """Figures of the fine-tuning run, and what it was made with."""
+    """Figures and facts of the fine-tuning run."""
     found = record.get("train")
     if not found:
         return None

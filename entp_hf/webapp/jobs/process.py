@@ -1,4 +1,4 @@
-"""The process that does a run, seen from the app: given its job, listened to, held to its limits, and stopped."""
+"""Child process of a run, seen from the app: start it, read its progress, enforce its limits, stop it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs on disk and in the queue: started, watched, stopped, found again, and taken up after the app was killed."""
+"""Queue and store of runs: start, watch, stop, find again, and resume after the app was killed."""
 
 from __future__ import annotations
 

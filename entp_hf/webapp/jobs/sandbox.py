@@ -1,4 +1,4 @@
-"""Looking at strangers' data beside the app: in processes of their own, each look held to a time and a memory.
+"""Read untrusted data in a subprocess with time and memory limits.
 
 `python -m entp_hf.webapp.jobs.sandbox` is such a process: pickled calls on its input, pickled results on its output.
 """
@@ -20,7 +20,7 @@ from ..security.limits import Limits, Refused
 from .process import end, watched
 from .worker import fault, swept
 
-PROCESSES = 2  # that look at data at the same time (ours)
+PROCESSES = 2  # that look at data at the same time
 
 
 class Sandbox:

@@ -1,4 +1,4 @@
-"""A run's files, for those who may see the run: Gradio itself serves a file to whoever knows its path."""
+"""Serve a run's files to those who may see the run; Gradio itself serves a file to whoever knows its path."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FILES = {
     "report.html": ("report.html", "all figures, and the made rows beside their parents"),
     "card.md": ("README.md", "what a reader should know of the dataset"),
 }
-ROWS = 500  # of a piece that is sent (ours)
+ROWS = 500  # of a piece that is sent
 
 
 def routes(runs: Runs, limits: Limits) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Pieces of the pages: errors told to the user, and a form field for each setting."""
+"""Form fields for settings, and errors shown to the user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first page's first part: where the rows come from, and which column holds what."""
+"""Input part of the first page: source of the rows and meaning of its columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A finished run as the app shows it: its rows with their parents, what the rules mended, search and pages."""
+"""Rows of a finished run for the pages: lineage, repairs, search and paging."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ...reporting.formatting import squash
 from ...schema import GENERATED, USED_UP, Origin, origin_label, text_of
 from ...text.overlap import coverage
 
-PAGE = 10  # rows of a page (ours)
+PAGE = 10  # rows of a page
 Row = dict[str, Any]
 
 

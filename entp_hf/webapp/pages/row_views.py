@@ -1,4 +1,4 @@
-"""What the app shows of rows: made ones beside their parents, repairs as diffs, lists; and a run's files as links."""
+"""HTML of rows: generated rows beside their parents, repairs as diffs, lists, and a run's files as links."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of a run: how it goes, and what came of it once it has ended."""
+"""Page of a run: its progress, then its results."""
 
 from __future__ import annotations
 

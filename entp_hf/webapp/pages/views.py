@@ -1,4 +1,4 @@
-"""What the app shows, as HTML. Every text of the data is escaped: no markup in it is ever read as markup."""
+"""HTML of a run: progress, plan, summary, figures. Every text of the data is escaped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user of the app may ask for: bounds for a Space that strangers use, and for one's own machine."""
+"""Limits of the app: for a Space that strangers use, and for one's own machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Refused(EntpError):
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of the app (ours). `hosted`: users are strangers to one another and to the machine."""
+    """Bounds of the app. `hosted`: users are strangers to one another and to the machine."""
 
     hosted: bool
     bytes: int  # of an upload

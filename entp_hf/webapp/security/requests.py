@@ -1,4 +1,4 @@
-"""What strangers send: files, web addresses, names. Each check refuses what it does not know."""
+"""Checks of untrusted files, URLs and names. Each refuses what it does not know."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .limits import KINDS, Limits, Refused
 RUN_ID = re.compile(r"[A-Za-z0-9_-]{22}")
 REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 PLAIN = re.compile(r"[\w./-]{1,96}")  # names of configs, splits and models
-_EXPANSION = 20  # most bytes in memory for one of a Parquet file; text compresses less (ours)
+_EXPANSION = 20  # most bytes in memory for one of a Parquet file; text compresses less
 _PACKED = (
     b"PK\x03\x04", b"PK\x05\x06", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!", b"\x28\xb5\x2f\xfd",
     b"\x04\x22\x4d\x18", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"\x7fELF",

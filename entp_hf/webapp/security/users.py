@@ -1,4 +1,4 @@
-"""Who is using the app: the name on the Hub of someone signed in, and what counts for the limits of everyone else."""
+"""Identity of a user: the Hub name after sign-in, and the rate-limit key of everyone else."""
 
 from __future__ import annotations
 
