@@ -14,7 +14,7 @@ from ..arrays import Float64, FloatMatrix
 from ..errors import memory_advice, require
 from ..models.chat_template import encode, training_template
 from ..models.loading import fingerprint, load_tokenizer, new_causal_lm, resolve
-from ..models.losses import Tokens, scored_on_disk
+from ..models.losses import Tokens, measuring_model, scored_on_disk
 from .base import Picked, Pool, Settings, best_first
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of Adam
@@ -43,7 +43,7 @@ def less(pool: Pool, n: int, settings: Settings) -> Picked:
     """
     require("peft", "train", "LESS")
     target = pool.needs_target("less")
-    path = resolve(pool.config.model, str(pool.config.cache_path()))
+    path = resolve(measuring_model(pool.config), str(pool.config.cache_path()))
     tokenizer = load_tokenizer(path)
     template, longest = training_template(tokenizer), int(settings["max_length"])
 
@@ -86,7 +86,7 @@ def _features(
     named = {name: value for name, value in settings.items() if name != "dimensions"}
     with memory_advice("less", "Lower rank, dimensions or max_length"):
         model = _with_lora(path, config.device, settings, config.seed)
-        known = f"{fingerprint(config.model)}\x1f{sorted(named.items())}\x1f{config.seed}\x1f{warm}"
+        known = f"{fingerprint(measuring_model(config))}\x1f{sorted(named.items())}\x1f{config.seed}\x1f{warm}"
         name = hashlib.blake2b(known.encode(), digest_size=8).hexdigest()
         for number, checkpoint in enumerate(
             _checkpoints(model, warm, settings, config.cache_path() / "less" / f"{name}.pt", config.seed)

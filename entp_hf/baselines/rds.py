@@ -11,7 +11,7 @@ from ..config import EntpConfig
 from ..embedding.exact import fine
 from ..models.chat_template import encode, training_template
 from ..models.loading import fingerprint, load_causal_lm, load_tokenizer, resolve
-from ..models.losses import Tokens, scored_on_disk
+from ..models.losses import Tokens, measuring_model, scored_on_disk
 from ..schema import Row
 from .base import Picked, Pool, Settings
 
@@ -48,7 +48,7 @@ def turns(similarity: Float64, n: int) -> Ints:
 
 def representations(rows: Sequence[Row], config: EntpConfig, max_length: int) -> FloatMatrix:
     """Position-weighted mean of the last hidden states, (N, d), unit length. Kept on disk."""
-    path = resolve(config.model, str(config.cache_path()))
+    path = resolve(measuring_model(config), str(config.cache_path()))
     tokenizer = load_tokenizer(path)
     encoded = encode(tokenizer, [row["messages"] for row in rows], training_template(tokenizer))
     pairs = [(ids[:max_length], mask[:max_length]) for ids, mask in zip(*encoded, strict=True)]
@@ -56,7 +56,7 @@ def representations(rows: Sequence[Row], config: EntpConfig, max_length: int) ->
     def score(part: Sequence[Tokens]) -> FloatMatrix:
         return pooled(load_causal_lm(path, config.device), [ids for ids, _ in part])
 
-    return scored_on_disk(pairs, f"rds\x1f{fingerprint(config.model)}", score, config, "representations")
+    return scored_on_disk(pairs, f"rds\x1f{fingerprint(measuring_model(config))}", score, config, "representations")
 
 
 def pooled(model: object, rows: Sequence[Sequence[int]]) -> FloatMatrix:

