@@ -147,7 +147,8 @@ def _latex(text: str, code: Sequence[tuple[int, int]]) -> Iterator[tuple[int, in
     found = list(_DELIMITER.finditer(text))
     places: dict[str, list[int]] = defaultdict(list)  # delimiter -> where in `found` it stands
     for number, match in enumerate(found):
-        places[match.group()].append(number)
+        if (mark := match.group()) != "$":  # its closing one is found by `_INLINE_MATHS`
+            places[mark].append(number)
     code_starts = [start for start, _ in code]
     number, at = 0, 0
     while number < len(found):
