@@ -1,4 +1,4 @@
-"""The gate that every made row must pass. Each check is a function (`checks.py`, or here), each bound a setting."""
+"""The gate that every generated row must pass. Each check is a function of this folder, each bound a setting."""
 
 from __future__ import annotations
 
