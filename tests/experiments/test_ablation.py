@@ -169,7 +169,7 @@ def test_purge_vs_neural_on_the_shipped_pool(tmp_path):
     assert by_arm["neither"]["made"] == by_arm["symbolic only"]["made"] == 0
     assert by_arm["both"]["made"] > 0
     assert by_arm["neither"]["rows"] == by_arm["symbolic only"]["rows"] == SMALL.target_size
-    assert by_arm["symbolic only"]["defects"] == "url_load 1"
+    assert by_arm["symbolic only"]["defects"] is None  # what a rule calls wrong is not kept
     assert by_arm["neither"]["defective"] > by_arm["symbolic only"]["defective"]
     assert all(0 < line["knn_coverage"] <= 1 and line["vendi"] > 1 for line in by_arm.values())
     page = (tmp_path / "out" / "report.html").read_text()

@@ -133,6 +133,7 @@ def test_the_hub_comes_first(place, tmp_path, monkeypatch, online):
     monkeypatch.setattr(subprocess, "run", None)
     with LocalHub(hf_ann="ann") as hub:
         hub.add("model", place.repo, {place.file: WHOLE})
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.url)
         monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
