@@ -34,10 +34,12 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "bad_rows": ("refuse", "skip"),
     "correction": ("posterior", "simifeat", "none"),
     "pool": ("score", "quantile", "all"),
-    "fuser": ("entp", "mosaic", "rewrite", "mergeit", "none"),
+    "fuser": ("entp", "cure", "mosaic", "rewrite", "mergeit", "none"),
+    "prompt_profile": ("small", "large", "classic"),
     "api": ("chat", "tgi"),
     "thinking": ("auto", "off"),
     "on_reject": ("mosaic", "passthrough"),
+    "group_by": ("request", "text"),
     "engine": ("local", "ray"),
     "device": ("auto", "cpu", "cuda", "mps"),
     "embedder_dtype": ("float32", "bfloat16", "float64"),
@@ -52,6 +54,7 @@ BOUNDS: dict[str, tuple[float | None, float | None]] = {
     "semantic_duplicate": (0.5, 1), "contamination_coverage": (0, 1), "silhouette_sample": (100, None),
     "max_groups": (0, None), "group_neighbors": (1, 8),
     "group_similarity": (-1, 1), "rounds": (1, 20), "min_novelty": (0, 1), "retries": (0, 5),
+    "candidates": (1, 8), "gate_score": (-1, 1), "cure_below": (0, 5),
     "max_new_tokens": (16, 8192), "temperature": (0, 2), "gate_similarity": (-1, 1),
     "gate_coverage": (0, 1), "gate_parent_similarity": (-1, 1), "gate_sentence": (-1, 1),
     "gate_copy": (0, 1), "gate_duplicate": (0, 1), "gate_repeats": (0, 1), "gate_surplus": (1, None),
@@ -158,8 +161,13 @@ class EntpConfig:
     cluster_counts: list[int] = _setting([], "numbers of clusters to try; empty: a grid fitted to the pool's size")
     silhouette_sample: int = _setting(5000, "rows that silhouettes are computed on")
     max_groups: int = _setting(0, "most fusion groups a round; 0: as many as the target needs")
-    # Mix. Not in the paper: group_similarity, rounds, min_novelty, max_new_tokens, temperature.
-    fuser: str = _setting("entp", "entp | mosaic (no LLM) | rewrite (one row) | mergeit (pairs) | none")
+    # Mix. Not in the paper: group_similarity, cure_below, rounds, min_novelty, max_new_tokens, temperature.
+    fuser: str = _setting(
+        "entp", "entp | cure (one row, answered anew) | mosaic (no LLM) | rewrite (one row) | mergeit (pairs) | none"
+    )
+    prompt_profile: str = _setting(
+        "classic", "how entp asks: classic (paper's) | small (request, then its answer) | large (one planned reply)"
+    )
     model: str = _setting(
         "auto",
         "chat model: auto (the writer if it was fetched, else SmolLM2), a name of `entp models list`, Hub id, folder, "
@@ -171,13 +179,22 @@ class EntpConfig:
     endpoint: str = _setting("", "URL of an OpenAI-compatible or TGI server; empty: the model runs in this process")
     api: str = _setting("chat", "of the endpoint: chat (OpenAI's protocol) | tgi (TGI's own, with grammar)")
     provider: str = _setting("", "Hugging Face Inference Provider (auto, together, ...); the key comes from the login")
-    group_neighbors: int = _setting(3, "neighbors in a fusion group (paper: m = 3)")
-    group_similarity: float = _setting(0.35, "least cosine similarity of a group's rows to its representative")
+    group_neighbors: int = _setting(3, "neighbors in a fusion group (paper: m = 3; two or three rows merge best)")
+    group_by: str = _setting(
+        "text", "rows that entp groups: text (paper: whole rows) | request (same task, related by what they ask)"
+    )
+    group_similarity: float = _setting(
+        0.35, "least cosine similarity of a group's rows to its representative, where grouped by text"
+    )
+    cure: bool = _setting(False, "answer rows anew that have no group to be fused with and a finding or a low score")
+    cure_below: float = _setting(2.0, "a row without findings is answered anew below this expected score")
     context_row: bool = _setting(True, "add one related row of all available data to each group")
     direct_answer: bool = _setting(True, "add the model's own answer to the representative's instruction")
     rounds: int = _setting(2, "most rounds of fusion")
     min_novelty: float = _setting(0.05, "a round with less mean novelty is the last")
     retries: int = _setting(2, "times a refused fusion is asked again with the reason")
+    candidates: int = _setting(1, "rows that the model writes for each group; the gate's score picks")
+    candidate_model: str = _setting("", "picks by likelihood instead: the model to be tuned (Hub id or folder)")
     on_reject: str = _setting("mosaic", "a group that can't be fused: mosaic (composed without an LLM) | passthrough")
     mosaic_styles: list[str] = _setting(
         list(STYLES), "of compositions, drawn by the seed: plain, format, order, subset"
@@ -188,7 +205,9 @@ class EntpConfig:
     request_extras: dict[str, Any] = _setting(
         {}, "further parameters of a request to a server, as a mapping: {top_p: 0.9, reasoning_effort: low}"
     )
-    judge_model: str = _setting("", "model that rates fused rows (gate_rerate); empty: the rater's")
+    judge_model: str = _setting(
+        "", "model that rates (gate_rerate) and is asked about (gate_ask) rows; empty: the rater's"
+    )
     judge_endpoint: str = _setting("", "server of judge_model; empty: the rater's")
     temperature: float = _setting(0.0, "sampling temperature; 0: greedy, the same bytes every time")
     prompt_dir: str = _setting("", "folder whose *.md files replace the built-in prompts of the same name")
@@ -204,6 +223,12 @@ class EntpConfig:
     gate_contradiction: bool = _setting(True, "refuse numbers and names that stand in place of the parents' own")
     gate_unfinished: bool = _setting(True, "refuse answers that break off")
     gate_language: bool = _setting(True, "refuse answers in a language that no parent is in")
+    gate_words: bool = _setting(
+        True, "refuse missing texts, things said twice, tasks described in place of done, one row handed back"
+    )
+    gate_ask: bool = _setting(False, "ask the fusion model about each row, by next-token probabilities")
+    gate_score: float = _setting(-1.0, "least learned score of a fused row; -1: as fitted, 0: off")
+    gate_score_file: str = _setting("", "score.json made by `entp gate fit`; empty: the shipped one")
     gate_rerate: bool = _setting(False, "rate fused rows and refuse those below their best parent")
     # Hybrid dataset. Not in the paper: fusion_ratio, high_quality_ratio.
     target_size: int = _setting(10_000, "rows of the hybrid dataset (the paper's baselines: 10,000)")

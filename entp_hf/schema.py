@@ -32,12 +32,13 @@ class Origin(StrEnum):
 
     INPUT = "input", "purged rows", "rows of the pool, after the rules"
     FUSED = "fused", "fused by the model", "fused from its parents by a language model"
+    CURED = "cured", "answered anew", "rows of the pool whose request a language model answered anew"
     MOSAIC = "mosaic", "composed, no model", "composed from its parents without a model"
     PASSTHROUGH = "passthrough", "repaired only", "rows of the pool that were not fused, repaired where rules could"
     HIGH_QUALITY = "high_quality", "high-quality rows", "rows with high scores, taken over"
 
 
-GENERATED = (Origin.FUSED, Origin.MOSAIC)  # origins of the rows that the pipeline wrote
+GENERATED = (Origin.FUSED, Origin.CURED, Origin.MOSAIC)  # origins of the rows that the pipeline wrote
 
 
 def origin_label(name: str) -> str:
@@ -68,6 +69,7 @@ class DroppedBy(StrEnum):
     HIGH_QUALITY = "pool:high_quality", "not in the low-quality pool"
     FUSED = "mix:fused", "used up: its text went into a fused row"
     MOSAIC = "mix:mosaic", "used up: its text went into a composed row"
+    CURED = "mix:cured", "used up: the model answered its request anew"
     OVER_TARGET = "mix:over_target", "fit for the dataset, but over the size asked for"
     DEFECTIVE = "mix:defective", "a defect that no rule could repair"
 
@@ -88,7 +90,7 @@ class DroppedBy(StrEnum):
 
 
 # `dropped_by` of a row that a generated row replaced, by the origin of the latter.
-USED_UP = {Origin.FUSED: DroppedBy.FUSED, Origin.MOSAIC: DroppedBy.MOSAIC}
+USED_UP = {Origin.FUSED: DroppedBy.FUSED, Origin.CURED: DroppedBy.CURED, Origin.MOSAIC: DroppedBy.MOSAIC}
 
 
 def is_purged(reason: str | None) -> bool:

@@ -21,7 +21,7 @@ from rich.markup import escape
 from ..config import EntpConfig
 from ..errors import EntpError
 from . import build as data
-from . import cache, hub, models
+from . import cache, gate, hub, models
 from . import purge as purging
 from . import train as learn
 from .arguments import Overwrite
@@ -49,10 +49,10 @@ PANELS = {
     "Make data": ("build", "rate", "purge", "retune", "select", "report"),
     "Train, evaluate, compare": ("train", "eval", "compare", "study"),
     "Share": ("push", "space"),
-    "Setup": ("demo", "models", "config", "cache", "version"),
+    "Setup": ("demo", "models", "gate", "config", "cache", "version"),
 }
 
-for commands in (data, purging, learn, hub, models, cache):
+for commands in (data, purging, learn, hub, models, gate, cache):
     commands.register(app)
 
 

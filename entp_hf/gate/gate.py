@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,17 +14,33 @@ from ..config import EntpConfig
 from ..embedding.embed import Embed
 from ..embedding.exact import fine
 from ..execution.stage import Batch, rows_of
+from ..llm.prompts import shorten
 from ..purge.contamination.index import Contamination
 from ..purge.purge import Purge
 from ..rules.selection import defects
-from ..schema import Origin, Row, reason_of, text_of
+from ..schema import Origin, Row, reason_of, response_of, said_by, text_of
 from ..text.overlap import copied, coverage
 from ..text.words import sentences
 from .contradictions import contradiction
+from .fusion_checks import (
+    clauses,
+    dangling,
+    defects_kept,
+    described,
+    handed_back,
+    numbers_kept,
+    request_coverage,
+    said_twice,
+    short_of,
+)
+from .judge import Judge
 from .list_checks import disordered, repeats, surplus
+from .score import Score, load_score
 from .text_checks import language_changed, leaks_prompt, unfinished
 
 _SHORT = 20  # characters of a sentence that is too short to be a stranger: "Yes.", a name (ours)
+WRITTEN = (Origin.FUSED, Origin.CURED)  # origins of rows that a model wrote
+_OF_PARENTS = frozenset({"coverage", "sentence", "parent_similarity"})  # a cure needs none of the old answer
 _BOUNDED = frozenset({"similarity", "parent_similarity", "coverage", "sentence"})
 
 
@@ -44,11 +60,27 @@ class Vectors:
     sentences: Float64
     answer: int
     lengths: tuple[int, ...]
+    clauses: Float64  # (c, d) of the parts of the request
+    request: Float64  # (d,) of the request as a whole
 
 
 def sentence_coverage(parent: Vectors, made: Vectors) -> float:
     """Mean over the parent's sentences of the cosine to the nearest sentence of the made row."""
     return float((parent.sentences @ made.sentences.T).max(axis=1).mean())
+
+
+def least_asked(asks: Float64, parts: Float64) -> float:
+    """The cosine of the ask (a, d) that the parts (p, d) of a request or of an answer speak least of."""
+    return float((asks @ parts.T).max(axis=1).min())
+
+
+def nearest_pair(parts: Float64) -> float:
+    """The largest cosine of two parts (p, d) of one text; 0 for a single part."""
+    if len(parts) < 2:
+        return 0.0
+    near = parts @ parts.T
+    np.fill_diagonal(near, 0.0)
+    return float(near.max())
 
 
 def strangest_sentence(made: Vectors, parents: Sequence[Vectors], whole: Float64) -> float:
@@ -80,10 +112,14 @@ class Gate:
     contradictions: bool = True
     unfinished: bool = True
     language: bool = True
+    words: bool = True
+    judge_model: Judge | None = None
+    score: float = 0.0  # least learned score; 0: off, -1: as fitted
+    score_file: str = ""
 
     @classmethod
-    def from_config(cls, config: EntpConfig, contamination: Contamination | None = None) -> Gate:
-        """The gate that the configuration asks for."""
+    def from_config(cls, config: EntpConfig, contamination: Contamination | None = None, asks: bool = False) -> Gate:
+        """The gate that the configuration asks for; `asks`: a model may be asked about each row (`gate_ask`)."""
         return cls(
             Purge.from_config(config),
             Embed.from_config(config),
@@ -99,6 +135,10 @@ class Gate:
             config.gate_contradiction,
             config.gate_unfinished,
             config.gate_language,
+            config.gate_words,
+            Judge.from_config(config) if asks else None,
+            config.gate_score,
+            config.gate_score_file,
         )
 
     def judge(
@@ -124,18 +164,48 @@ class Gate:
         kept[:before] = accepted[:before]
         kept_exact = fine(kept)
         count = before
-        for row, vector, mine in zip(purged, exact, parents, strict=True):
-            near = known[at : at + len(mine)]
+        spans = []
+        for mine in parents:
+            spans.append(known[at : at + len(mine)])
             at += len(mine)
-            figures, left_out = self._figures(row, vector, mine, near, by_sentence)
+        measured = [
+            self._figures(row, vector, mine, near, by_sentence)
+            for row, vector, mine, near in zip(purged, exact, parents, spans, strict=True)
+        ]
+        first = [
+            next(self._reasons(row, mine, *found), "")
+            for row, mine, found in zip(purged, parents, measured, strict=True)
+        ]
+        told = self._asked_model(purged, parents, first)
+        for row, vector, mine, (figures, _), reason, answers in zip(
+            purged, exact, parents, measured, first, told, strict=True
+        ):
+            figures |= answers
             figures["duplicate"] = round(float((kept_exact[:count] @ vector).max(initial=-1.0)), 4)
-            reason = next(self._reasons(row, mine, figures, left_out), "")
-            figures["margin"] = self._margin(figures, reason, row["origin"] != Origin.MOSAIC)
+            reason = reason or next(self._later_reasons(row, mine, figures), "")
+            figures["margin"] = self._margin(figures, reason, row["origin"])
             if not reason:
                 kept[count] = kept_exact[count] = vector
                 count += 1
             verdicts.append(Verdict({**row, "gate": json.dumps(figures)}, reason, figures))
         return verdicts, kept[:count] if count else accepted
+
+    def _asked_model(
+        self, rows: Sequence[Row], parents: Sequence[Sequence[Row]], reasons: Sequence[str]
+    ) -> list[dict[str, float]]:
+        """What the model says about each row that nothing else speaks against; for a cured row of the old one too."""
+        open_rows = [i for i, row in enumerate(rows) if row["origin"] in WRITTEN and not reasons[i]]
+        out: list[dict[str, float]] = [{} for _ in rows]
+        if self.judge_model is None or not open_rows:
+            return out
+        cured = [i for i in open_rows if rows[i]["origin"] == Origin.CURED]
+        asked = [(rows[i], parents[i]) for i in open_rows] + [(parents[i][0], parents[i]) for i in cured]
+        told = self.judge_model.ask([row for row, _ in asked], [mine for _, mine in asked])
+        for i, answers in zip(open_rows, told[: len(open_rows)], strict=True):
+            out[i] = dict(answers)
+        for i, answers in zip(cured, told[len(open_rows) :], strict=True):
+            out[i] |= {f"old_{name}": value for name, value in answers.items()}
+        return out
 
     def _purged(self, made: Sequence[Row]) -> list[Row]:
         batch: Batch = {name: [row[name] for row in made] for name in made[0]}
@@ -147,12 +217,23 @@ class Gate:
         for row, mine in zip(made, parents, strict=True):
             if row["origin"] != Origin.MOSAIC:
                 rows |= {one["id"]: one for one in (row, *mine)}
-        parts = {key: (_turns(row, False), _turns(row, True)) for key, row in rows.items()}
-        texts = list(dict.fromkeys(text for asked, said in parts.values() for text in (*asked, *said)))
+        parts = {
+            key: (_turns(row, False), _turns(row, True), clauses(said_by(row, "user")), said_by(row, "user"))
+            for key, row in rows.items()
+        }
+        texts = list(
+            dict.fromkeys(t for asked, said, split, whole in parts.values() for t in (*asked, *said, *split, whole))
+        )
         at = dict(zip(texts, fine(self.embed.encode(texts)), strict=True)) if texts else {}
         return {
-            key: Vectors(np.stack([at[t] for t in (*asked, *said)]), len(asked), tuple(map(len, (*asked, *said))))
-            for key, (asked, said) in parts.items()
+            key: Vectors(
+                np.stack([at[t] for t in (*asked, *said)]),
+                len(asked),
+                tuple(map(len, (*asked, *said))),
+                np.stack([at[t] for t in split]),
+                at[whole],
+            )
+            for key, (asked, said, split, whole) in parts.items()
         }
 
     def _figures(
@@ -177,51 +258,112 @@ class Gate:
             "repeats": repeats(row, parents),
             "surplus": surplus(row),
         }
+        if row["id"] in by_sentence:
+            figures |= self._asked(row, parents, own, others)
         return {name: round(value, 4) for name, value in figures.items()}, int(np.argmin(covers))
+
+    def _asked(self, row: Row, parents: Sequence[Row], own: Vectors, others: Sequence[Vectors]) -> dict[str, float]:
+        """How the row's request holds what its parents ask, and how its answer meets the request."""
+        answer, asked = own.sentences[own.answer :], np.stack([parent.request for parent in others])
+        words = len(response_of(row).split()) or len(response_of(row)) / 2
+        return {
+            "request_coverage": min(request_coverage(parent, row) for parent in parents),
+            "numbers_kept": min(numbers_kept(parent, row) for parent in parents),
+            "asked": least_asked(asked, np.vstack([own.clauses, own.request[None]])),
+            "answered": least_asked(np.vstack([asked, own.clauses]), answer),
+            "answered_whole": float((answer @ own.request).mean()),
+            "asks_apart": nearest_pair(asked),
+            "clauses_apart": nearest_pair(own.clauses),
+            "sentences_apart": nearest_pair(answer),
+            "said_twice": float(bool(said_twice(row, parents))),
+            "handed_back": float(bool(handed_back(row, parents))),
+            "described": float(bool(described(row))),
+            "dangling": float(bool(dangling(row))),
+            "short": short_of(row),
+            "defects_kept": float(len(defects_kept(row, parents))),
+            "words": float(np.log1p(words)),
+            "words_an_ask": float(np.log1p(words / max(len(own.clauses), len(parents)))),
+            "parents": float(len(parents)),
+        }
 
     def _reasons(self, row: Row, parents: Sequence[Row], figures: dict[str, float], left_out: int) -> Iterator[str]:
         """Everything that is wrong with a row, in words that a model can mend it by."""
-        fused = row["origin"] != Origin.MOSAIC
+        written, fused = row["origin"] in WRITTEN, row["origin"] == Origin.FUSED
         if row["dropped_by"]:
             yield f"purge rule {reason_of(row['dropped_by'])[1]}"
         yield from (f"purge rule {rule}" for rule in sorted(defects(row)))
         if leak := leaks_prompt(row, parents):
             yield f"it speaks of the prompt ({leak!r})"
-        if fused and self.language and (language := language_changed(row, parents)):
+        if written and self.language and (language := language_changed(row, parents)):
             yield f"in another language than its rows ({language})"
         if figures["similarity"] < self.similarity:
             yield f"too far from its parents (similarity {figures['similarity']}, bound {self.similarity})"
-        if figures["coverage"] < self.coverage:
+        if row["origin"] != Origin.CURED and figures["coverage"] < self.coverage:
             yield f"leaves out row {left_out + 1} (coverage {figures['coverage']}, bound {self.coverage})"
         if fused and figures["parent_similarity"] < self.parent_similarity:
             near, bound = figures["parent_similarity"], self.parent_similarity
             yield f"has nothing of one row (similarity {near}, bound {bound})"
-        if figures["sentence"] < self.sentence:
+        if row["origin"] != Origin.CURED and figures["sentence"] < self.sentence:
             yield f"says what none of its rows is about (similarity {figures['sentence']}, bound {self.sentence})"
-        if fused and self.unfinished and (end := unfinished(row, parents)):
+        if written and self.unfinished and (end := unfinished(row, parents)):
             yield f"breaks off (at {end!r})"
         if fused and self.contradictions and (wrong := contradiction(row, parents)):
             yield f"contradicts its rows ({wrong})"
-        if fused and self.contradictions and (wrong := disordered(row, parents)):
+        if written and self.contradictions and (wrong := disordered(row, parents)):
             yield f"numbers its list out of order ({wrong})"
-        if fused and figures["repeats"] > self.repeats:
+        if written and figures["repeats"] > self.repeats:
             yield f"says things twice (share {figures['repeats']}, bound {self.repeats})"
-        if fused and figures["surplus"] > self.surplus:
+        if written and figures["surplus"] > self.surplus:
             yield f"lists more than is asked for ({figures['surplus']:g} times, bound {self.surplus:g})"
         if figures["copy"] >= self.copy and len(parents) > 1:
             yield f"copies one row (share {figures['copy']}, bound {self.copy})"
         if any(text_of(parent) == text_of(row) for parent in parents):
             yield "changes nothing"
+        if written and self.words:
+            yield from self._said(row, parents)
+
+    def _said(self, row: Row, parents: Sequence[Row]) -> Iterator[str]:
+        """The faults that real fusions have, by their words alone (`fusion_checks.py`)."""
+        if row["origin"] == Origin.FUSED and (text := dangling(row)):
+            yield f"speaks of a text that it does not hold ({text!r})"
+        if again := said_twice(row, parents):
+            yield f"says the same twice ({shorten(again, 60)!r})"
+        if whole := handed_back(row, parents):
+            yield f"hands one row back ({whole})"
+        if opening := described(row):
+            yield f"describes the task in place of doing it ({opening!r})"
+        if kept := defects_kept(row, parents):
+            yield f"keeps a defect of its rows ({', '.join(sorted(kept))})"
+
+    def _later_reasons(self, row: Row, parents: Sequence[Row], figures: dict[str, float]) -> Iterator[str]:
+        """The checks that need the rows accepted before, or a model's answers."""
         if figures["duplicate"] >= self.duplicate:
             yield f"near-duplicate of an accepted row (cosine {figures['duplicate']}, bound {self.duplicate})"
         if self.contamination is not None and (hits := self.contamination.find(row)):
             yield f"holds a benchmark item ({hits[0].detail})"
+        if row["origin"] == Origin.CURED and figures.get("good", 1.0) <= figures.get("old_good", 0.0):
+            yield f"no better than the old answer (good {figures['good']}, before {figures['old_good']})"
+        if row["origin"] in WRITTEN and self.score and (found := self._score(row["origin"], figures)):
+            figures["score"] = round(found.probability(figures), 4)
+            bound = found.bound if self.score < 0 else self.score
+            if figures["score"] < bound:
+                worst = found.worst(figures)
+                yield f"scores too low (score {figures['score']}, bound {bound}, most against it: {worst})"
 
-    def _margin(self, figures: dict[str, float], reason: str, fused: bool) -> float:
+    def _score(self, origin: str, figures: Mapping[str, float]) -> Score | None:
+        """The learned score for rows of this origin: with the model's answers where there are any."""
+        kind = f"{origin}_asked" if "good" in figures else f"{origin}_words"
+        return load_score(kind, self.score_file)
+
+    def _margin(self, figures: dict[str, float], reason: str, origin: str) -> float:
         """How far the row is over the nearest bound, -1..1: a score to rank rows by. Below 0 for a refused row."""
-        bounded = _BOUNDED if fused else _BOUNDED - {"parent_similarity"}
+        bounded = _BOUNDED - {Origin.FUSED: frozenset[str](), Origin.CURED: _OF_PARENTS}.get(
+            Origin(origin), frozenset({"parent_similarity"})
+        )
         least = min(figures[name] - float(getattr(self, name)) for name in bounded)
         least = min(least, self.copy - figures["copy"], self.duplicate - figures["duplicate"])
+        if "score" in figures:
+            return figures["score"] if not reason else figures["score"] - 1
         return round(min(least, 0.0) - 0.5 if reason and least >= 0 else least, 4)
 
 

@@ -180,6 +180,7 @@ class RoundSection(TypedDict):
     round: int
     groups: int
     fused: int
+    cured: NotRequired[int]  # rows that the model answered anew
     mosaic: int
     passthrough: int
     attempts: int
@@ -200,6 +201,7 @@ class FusionSection(TypedDict):
     model: str
     rounds: list[RoundSection]
     stopped_by: str
+    triage: NotRequired[dict[str, int]]  # rows without a group, by what was to be done with them: keep, cure, drop
     no_replies: NotRequired[bool]  # the model was asked for fusions, and no reply came
 
 

@@ -1,8 +1,14 @@
-"""Fusion of a group into one new row by an LLM: entp, mergeit, rewrite. `mosaic.py` composes without one."""
+"""Fusion of a group into one new row by an LLM: entp, mergeit, rewrite. `mosaic.py` composes without one.
+
+How a model is asked is its profile (setting `prompt_profile`). A small model first writes the merged request alone and
+then answers it, with the rows' answers as notes: asked for both in one reply it concatenates, and loses half of the
+rows. A large one lists the asks, writes the request and answers in one reply. `classic` is the paper's single prompt.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,10 +17,11 @@ from pydantic import BaseModel, Field
 from ..config import EntpConfig
 from ..llm.prompts import load_prompt, shorten
 from ..llm.protocol import BUDGET, ChatReply, ChatRequest
-from ..schema import JOIN, Message, Origin, Row, has_reasoning, instruction_of, new_row, response_of, row_id
+from ..schema import JOIN, Message, Origin, Row, has_reasoning, instruction_of, new_row, response_of, row_id, said_by
 from ..text.reasoning import without_reasoning
 from .groups import Group
 
+_LABEL = re.compile(r"\A(?:Combined(?: request)?|Request|Best answer|Answer)\s*[:：]\s*", re.I)
 ROW_CHARS = 3000  # of a row's response that a fusion prompt shows (ours)
 
 
@@ -27,6 +34,12 @@ class Fused(BaseModel):
     def pairs(self) -> list[tuple[str, str]]:
         """What the user says, and the answer."""
         return [(self.instruction, self.response)]
+
+
+class Planned(Fused):
+    """A reply that plans first: what the rows ask for, the request that asks for all of it, its answer."""
+
+    asks: list[str] = Field(min_length=1)
 
 
 class FusedTurn(BaseModel):
@@ -46,12 +59,16 @@ class FusedTalk(BaseModel):
         return [(one.user, one.assistant) for one in self.turns]
 
 
+PLAN_PROMPT, REQUEST_PROMPT, ANSWER_PROMPT, CURE_PROMPT = "fuse_plan", "fuse_request", "fuse_answer", "cure"
+REQUEST_TOKENS = 160  # most of a merged request
 TURNS_PROMPT = "fuse_turns"  # conversations have one prompt, whichever the fuser
 
 
-def form_of(group: Group) -> type[Fused] | type[FusedTalk]:
+def form_of(group: Group, prompt: str = "") -> type[Fused] | type[FusedTalk]:
     """The form of the reply for a group: rows of several turns make a row of several turns."""
-    return FusedTalk if group.multi_turn else Fused
+    if group.multi_turn:
+        return FusedTalk
+    return Planned if prompt == PLAN_PROMPT else Fused
 
 
 @dataclass(frozen=True)
@@ -62,10 +79,13 @@ class Fuser:
     size: int | None = None  # None: as many as the group has
     direct: bool = True
     context: bool = True
+    related: bool = False  # groups of rows that one person could merge (`groups.related_groups`)
+    cures: bool = False  # rows without a group are cured one by one
 
 
 FUSERS: dict[str, Fuser | None] = {
-    "entp": Fuser("fuse"),
+    "entp": Fuser("fuse", related=True, cures=True),
+    "cure": Fuser("cure", size=0, direct=False, context=False, cures=True),
     "mergeit": Fuser("mergeit", size=1, direct=False, context=False),  # MergeIT, arXiv 2503.00034
     "rewrite": Fuser("rewrite", size=0),
     "mosaic": None,  # Mosaic-IT, arXiv 2405.13326: no LLM
@@ -73,9 +93,46 @@ FUSERS: dict[str, Fuser | None] = {
 }
 
 
+def prompt_of(fuser: Fuser, config: EntpConfig) -> str:
+    """Name of the prompt by which the fuser asks under the profile of the configuration."""
+    by_profile = {"small": REQUEST_PROMPT, "large": PLAN_PROMPT}
+    return by_profile.get(config.prompt_profile, fuser.prompt) if fuser.related else fuser.prompt
+
+
+def asks_with_context(fuser: Fuser, config: EntpConfig) -> bool:
+    """Whether a prompt of the fuser shows a related row beside the group."""
+    return fuser.context and prompt_of(fuser, config) != REQUEST_PROMPT
+
+
+def in_two_steps(group: Group, fuser: Fuser, config: EntpConfig) -> bool:
+    """Whether the model writes the merged request first, and answers it in a second reply."""
+    return prompt_of(fuser, config) == REQUEST_PROMPT and not group.multi_turn
+
+
 def asks_directly(fuser: Fuser, config: EntpConfig) -> bool:
     """Whether the model is asked for its own answers too."""
     return fuser.direct and config.direct_answer
+
+
+def in_one_reply(group: Group, fuser: Fuser, config: EntpConfig) -> bool:
+    """Whether the model writes request and answer in one reply: neither in two steps nor as a cure of a single row."""
+    return not (is_cure(group, fuser, config) or in_two_steps(group, fuser, config))
+
+
+def is_cure(group: Group, fuser: Fuser, config: EntpConfig) -> bool:
+    """Whether the group is a single row that is to be answered anew."""
+    return fuser.cures and not group.neighbors and (config.cure or fuser.size == 0)
+
+
+def first_requests(group: Group, fuser: Fuser, config: EntpConfig, direct: str) -> list[ChatRequest]:
+    """What a first attempt at the group asks; where a request is still to be written, the rows' own stand for it."""
+    heat = config.temperature
+    if is_cure(group, fuser, config):
+        return [cure_request(group.representative, config, "", 0, heat)]
+    if in_two_steps(group, fuser, config):
+        asked = " ".join(said_by(row, "user") for row in group.rows)
+        return [merged_request(group, config, "", 0, heat), merged_answer(group, asked, config, "", 0, heat)]
+    return [fusion_request(group, fuser, config, direct, "", 0)]
 
 
 def direct_limit(config: EntpConfig) -> int:
@@ -104,8 +161,9 @@ def fusion_request(
     group: Group, fuser: Fuser, config: EntpConfig, direct: str, reason: str, attempt: int
 ) -> ChatRequest:
     """The request to merge `group`; `reason` says why the attempt before was refused."""
-    prompt = load_prompt(TURNS_PROMPT if group.multi_turn else fuser.prompt, config.prompt_dir)
-    schema = json.dumps(form_of(group).model_json_schema())
+    name = TURNS_PROMPT if group.multi_turn else prompt_of(fuser, config)
+    prompt = load_prompt(name, config.prompt_dir)
+    schema = json.dumps(form_of(group, name).model_json_schema())
     first = "the last question of row 1" if group.multi_turn else "row 1"
     context = ""
     if fuser.context and group.context is not None:
@@ -120,6 +178,66 @@ def fusion_request(
         retry=f"- Your last attempt was refused: {reason}. Mend that.\n" if reason else "",
     )
     return ChatRequest((("user", text),), config.max_new_tokens, config.temperature, schema, prompt.version, attempt)
+
+
+def merged_request(group: Group, config: EntpConfig, reason: str, attempt: int, temperature: float) -> ChatRequest:
+    """The first of two steps: ask for one request in place of the rows' own."""
+    prompt = load_prompt(REQUEST_PROMPT, config.prompt_dir)
+    rows = "\n".join(f"Request {i}: {shorten(said_by(row, 'user'), ROW_CHARS)}" for i, row in enumerate(group.rows, 1))
+    text = prompt.fill(rows=rows, retry=f"Your last attempt was refused: {reason}. Mend that.\n\n" if reason else "")
+    return ChatRequest((("user", text),), REQUEST_TOKENS, temperature, "", prompt.version, attempt)
+
+
+def merged_answer(
+    group: Group, asked: str, config: EntpConfig, reason: str, attempt: int, temperature: float
+) -> ChatRequest:
+    """The second step: ask for the answer to the merged request `asked`, with the rows' answers as notes."""
+    prompt = load_prompt(ANSWER_PROMPT, config.prompt_dir)
+    text = prompt.fill(
+        rows="\n".join(f"- {shorten(response_of(row), ROW_CHARS)}" for row in group.rows),
+        request=asked,
+        retry=f"- Your last answer was refused: {reason}. Mend that.\n" if reason else "",
+    )
+    return ChatRequest((("user", text),), config.max_new_tokens, temperature, "", prompt.version, attempt)
+
+
+def cure_request(row: Row, config: EntpConfig, reason: str, attempt: int, temperature: float) -> ChatRequest:
+    """Ask for an answer to the row's own request, the old answer unseen: shown it, small models hand it back.
+
+    The findings say what a better answer must not have again.
+    """
+    prompt = load_prompt(CURE_PROMPT, config.prompt_dir)
+    found = sorted({CURES[f["rule"]] for f in row["findings"] if f["action"] == "flag" and f["rule"] in CURES})
+    hints = [*found, *([f"Your last answer was refused: {reason}. Mend that."] if reason else [])]
+    text = prompt.fill(row=said_by(row, "user"), retry="".join(f"- {hint}\n" for hint in hints))
+    return ChatRequest((("user", text),), config.max_new_tokens, temperature, "", prompt.version, attempt)
+
+
+# What a finding asks of the answer that replaces the flagged one.
+CURES = {
+    "truncated": "Bring the answer to its end; do not stop in the middle.",
+    "cut_code": "Give the code complete, to its last line.",
+    "ends_with_colon": "Bring the answer to its end; do not stop in the middle.",
+    "too_short": "Answer in full sentences, with what a learner needs to know.",
+    "repetition": "Say every thing once.",
+    "language_mismatch": "Answer in the language of the request.",
+    "mixed_script": "Answer in the language of the request.",
+    "refusal": "Do the task; it is harmless.",
+    "identity_leak": "Do not speak of yourself.",
+    "placeholder": "Write everything out; leave no blanks to be filled in.",
+}
+
+
+def read_text(reply: ChatReply) -> tuple[str, str]:
+    """The text of a reply that is no JSON and "", or "" and why there is none. Labels before the text are cut."""
+    if reply.finish_reason == BUDGET:
+        return "", f"not asked: {reply.error}"
+    if reply.error:
+        return "", f"call failed: {reply.error}"
+    if reply.finish_reason == "length":
+        return "", "cut off at the token limit"
+    text = _LABEL.sub("", without_reasoning(reply.text).strip()).strip()
+    return (text, "") if text else ("", "an empty answer")
 
 
 def read_fused(reply: ChatReply, form: type[Fused] | type[FusedTalk] = Fused) -> tuple[Fused | FusedTalk | None, str]:
@@ -146,6 +264,18 @@ def fused_row(group: Group, fused: Fused | FusedTalk, model: str, version: str, 
     ]
     turns = [*system, *said]
     return made_row(turns, group.rows, Origin.FUSED, model, version, round_)
+
+
+def written_row(group: Group, asked: str, answer: str, model: str, version: str, round_: int) -> Row:
+    """The new row of a request and its answer, written one after the other."""
+    return fused_row(group, Fused(instruction=asked, response=answer), model, version, round_)
+
+
+def cured_row(row: Row, answer: str, model: str, version: str, round_: int) -> Row:
+    """The row with `answer` in place of its last one; request, input text and system turn stay."""
+    turns = [dict(m) for m in row["messages"]]
+    turns[-1]["content"] = answer.strip()
+    return {**made_row(turns, [row], Origin.CURED, model, version, round_), "input": row["input"]}
 
 
 def made_row(

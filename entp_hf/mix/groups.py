@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from ..arrays import Ints, Vectors
 from ..embedding.exact import fine
 from ..schema import Row, instruction_of, is_single_turn, response_of
 from ..text.language import language_of, script_of
+from .requests import subject_words
 
 BLOCK = 1024  # rows compared at once: bounds memory
 
@@ -100,6 +101,59 @@ def build_groups(
         free[order] = False
         groups.append(Group(corpus[seed], tuple(corpus[int(i)] for i in order)))
     return groups
+
+
+def related_groups(
+    corpus: Rows,
+    vectors: Vectors,
+    tasks: Sequence[str],
+    order: Sequence[int],
+    neighbors: int,
+    bounds: Mapping[str, tuple[float, float]],
+    most: int,
+) -> list[Group]:
+    """Groups of 2 to `neighbors` + 1 rows that one person could merge: same task, related by what they ask.
+
+    Args:
+        corpus: the rows.
+        vectors: (n, d) of the rows' requests (`requests.request_vectors`).
+        tasks: the kind of task of each row, "" for rows that are not to be fused (`requests.task_of`).
+        order: row numbers; each in turn looks for rows to be merged with, if no earlier group has it.
+        neighbors: most rows beside the first one.
+        bounds: for each task the least cosine of any two rows of a group, and the cosine from which they ask the same.
+        most: groups to make.
+
+    """
+    free = np.array([bool(task) for task in tasks], bool)
+    alike = together(np.zeros(len(tasks), np.int64), tasks)
+    groups: list[Group] = []
+    for seed in order:
+        if len(groups) == most:
+            break
+        if not free[seed]:
+            continue
+        least, same = bounds[tasks[seed]]
+        rows = alike[0, tasks[seed]]
+        rows = rows[free[rows] & (rows != seed)]
+        near = vectors[rows] @ vectors[seed]
+        close = rows[(near >= least) & (near < same)]
+        chosen = [int(seed)]
+        for row in close[np.argsort(-near[(near >= least) & (near < same)], kind="stable")].tolist():
+            between = vectors[chosen] @ vectors[row]
+            if between.min() >= least and between.max() < same and _same_subject(corpus, chosen, row):
+                chosen.append(row)
+            if len(chosen) > neighbors:
+                break
+        if len(chosen) > 1:
+            free[chosen] = False
+            groups.append(Group(corpus[chosen[0]], tuple(corpus[i] for i in chosen[1:])))
+    return groups
+
+
+def _same_subject(corpus: Rows, chosen: Sequence[int], row: int) -> bool:
+    """Whether the row's request has a word of the subject in common with each chosen one; scripts without: True."""
+    words = subject_words(instruction_of(corpus[row]))
+    return not words or all(words & subject_words(instruction_of(corpus[i])) for i in chosen)
 
 
 def add_context(groups: Sequence[Group], near: Iterable[Iterable[Row]]) -> list[Group]:

@@ -11,10 +11,12 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from ..arrays import FloatMatrix, Ints
+from ..embedding.embed import Embed
 from ..embedding.neighbors import Space
 from ..execution.tables import column, each
 from ..schema import Row
 from .groups import kind_of
+from .requests import request_vectors, task_of
 
 
 class FusionPool:
@@ -29,6 +31,8 @@ class FusionPool:
         self.made: list[Row] = []
         self.made_vectors = vectors[:0]
         self.alive = np.ones(len(pool), bool)
+        self._tasks: list[str] | None = None
+        self._asks = vectors[:0]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -40,6 +44,21 @@ class FusionPool:
     def fresh(self) -> NDArray[np.bool_]:
         """Mask (N,): rows of the pool."""
         return np.arange(len(self)) < len(self.pool)
+
+    @property
+    def tasks(self) -> list[str]:
+        """`task_of` each row; worked out when first asked for, and then for rows made since."""
+        if self._tasks is None:
+            self._tasks = [task_of(row) for row in each(self.pool, "messages", "input", "tools")]
+        self._tasks += [task_of(self[i]) for i in range(len(self._tasks), len(self))]
+        return self._tasks
+
+    def asks(self, embed: Embed) -> FloatMatrix:
+        """(N, d) vectors of the rows' requests (`requests.request_vectors`)."""
+        if len(self._asks) < len(self):
+            rows = [self[i] for i in range(len(self))]
+            self._asks = request_vectors(rows, self.tasks, embed)
+        return self._asks
 
     def embeddings(self) -> Stacked:
         """Embeddings by number."""

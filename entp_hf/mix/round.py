@@ -10,17 +10,18 @@ import numpy as np
 
 from ..arrays import FloatMatrix
 from ..config import EntpConfig
-from ..execution.usage import metered, record
+from ..execution.usage import metered
 from ..gate.gate import Gate, Verdict, reason_kind
 from ..io.manifest import RoundSection
 from ..llm.batch import end_of_stage
 from ..llm.factory import make_client, model_of
-from ..llm.protocol import BUDGET, ChatClient
+from ..llm.protocol import ChatClient
 from ..rating.rate import judge
 from ..schema import Origin, Row
-from .fusion import FUSERS, answer_of, asks_directly, direct_request, form_of, fused_row, fusion_request, read_fused
+from .fusion import FUSERS
 from .groups import Group
 from .mosaic import mosaic
+from .writer import Writer, likelihood
 
 
 class Round:
@@ -34,6 +35,7 @@ class Round:
         self.verdicts: dict[int, Verdict] = {}  # of the rows that passed, by group number
         self.vectors: dict[int, FloatMatrix] = {}
         self.reasons: Counter[str] = Counter()
+        self.refused: dict[int, tuple[Row, str]] = {}  # the last row of a group that the gate refused, and why
         self.attempts = 0
         self.replies = 0  # to fusion requests, whole and without an error
         self.stopped = ""  # which limit forbade calls
@@ -51,6 +53,7 @@ class Round:
             "round": self.number,
             "groups": len(self.groups),
             "fused": origins[Origin.FUSED],
+            "cured": origins[Origin.CURED],
             "mosaic": origins[Origin.MOSAIC],
             "passthrough": len(self.groups) - len(self.verdicts),
             "attempts": self.attempts,
@@ -58,7 +61,9 @@ class Round:
             "reasons": dict(self.reasons.most_common()),
             "similarity": self._mean("similarity"),
             "novelty": self._mean("novelty"),
-            "reject_rate": round(1 - origins[Origin.FUSED] / self.attempts, 4) if self.attempts else None,
+            "reject_rate": round(1 - (origins[Origin.FUSED] + origins[Origin.CURED]) / self.attempts, 4)
+            if self.attempts
+            else None,
             "prompt_tokens": usage.prompt,
             "completion_tokens": usage.completion,
             "seconds": round(time.perf_counter() - begun, 3),
@@ -74,43 +79,50 @@ class Round:
         return round(float(np.mean(values)), 4) if values else None
 
     def _ask(self, client: ChatClient) -> None:
-        """Let the model fuse each group; what the gate refuses is asked again with the reason, `retries` times."""
+        """Let the model write a row for each group; what the gate refuses is asked again, `retries` times.
+
+        Of several `candidates` the gate's score, or the likelihood under `candidate_model`, picks the best.
+        """
         fuser = FUSERS[self.config.fuser]
         assert fuser is not None
         todo = list(range(len(self.groups)))
-        direct = self._direct_answers(todo, client) if asks_directly(fuser, self.config) else {}
+        written = Writer(self.groups, fuser, self.config, client, self.number)
         why = dict.fromkeys(todo, "")
         for attempt in range(self.config.retries + 1):
-            asks = {
-                i: fusion_request(self.groups[i], fuser, self.config, direct.get(i, ""), why[i], attempt) for i in todo
-            }
-            replies = client.chat(list(asks.values()), desc=f"fuse (round {self.number}, attempt {attempt + 1})")
-            record(replies)
-            end_of_stage()
-            found = {}
-            for i, reply in zip(asks, replies, strict=True):
-                fused, why[i] = read_fused(reply, form_of(self.groups[i]))
-                if reply.finish_reason == BUDGET:
-                    self.stopped = reply.error
-                    continue
-                self.attempts += 1
-                self.replies += reply.ok
-                if fused is not None:
-                    version = asks[i].prompt_version
-                    found[i] = fused_row(self.groups[i], fused, client.name, version, self.number)
-            why |= self._judge(found)
+            candidates = []
+            for number in range(self.config.candidates):
+                rows, failed = written.write(todo, why, attempt, number)
+                candidates.append(rows)
+                if not number or self.config.candidates == 1:
+                    first_failures = failed
+            self.attempts += written.asked
+            self.replies += written.replies
+            self.stopped = written.stopped
+            found = candidates[0] if len(candidates) == 1 else self._best(candidates)
+            why |= first_failures | self._judge(found)
             why |= self._rerate(list(found), client)
             todo = [i for i in todo if self.rows[i] is None]
             self.reasons.update(reason_kind(why[i]) for i in todo)
+            self.refused |= {i: (found[i], why[i]) for i in todo if i in found}
             if not todo or self.stopped:
                 break
 
-    def _direct_answers(self, todo: Sequence[int], client: ChatClient) -> dict[int, str]:
-        replies = client.chat([direct_request(self.groups[i], self.config) for i in todo], desc="direct answers")
-        record(replies)
-        end_of_stage()
-        found = {i: answer_of(reply) for i, reply in zip(todo, replies, strict=True)}
-        return {i: text for i, text in found.items() if text}
+    def _best(self, candidates: Sequence[Mapping[int, Row]]) -> dict[int, Row]:
+        """Of each group's candidates the best one that the gate lets through, else the best of those it refuses."""
+        before = np.concatenate([self.accepted, self.new_vectors()])
+        best: dict[int, tuple[tuple[bool, float], Row]] = {}
+        for rows in candidates:
+            order = sorted(rows)
+            judged, _ = self.gate.judge([rows[i] for i in order], [self._parents(i, rows[i]) for i in order], before)
+            likely = likelihood([verdict.row for verdict in judged], self.config)
+            for i, verdict, plus in zip(order, judged, likely, strict=True):
+                rank = (not verdict.reason, verdict.figures["margin"] if plus is None else plus)
+                if i not in best or rank > best[i][0]:
+                    best[i] = rank, rows[i]
+        return {i: row for i, (_, row) in best.items()}
+
+    def _parents(self, number: int, row: Row) -> list[Row]:
+        return [parent for parent in self.groups[number].rows if parent["id"] in row["parents"]]
 
     def _rerate(self, numbers: Sequence[int], client: ChatClient) -> dict[int, str]:
         """Rate what passed the gate (`gate_rerate`), and take back rows below their best parent, with the reason.
@@ -139,7 +151,7 @@ class Round:
 
     def _compose(self) -> None:
         """Mosaics for the groups that have no row yet."""
-        open_groups = [i for i, row in enumerate(self.rows) if row is None]
+        open_groups = [i for i, row in enumerate(self.rows) if row is None and self.groups[i].neighbors]
         styles, seed = self.config.mosaic_styles, self.config.seed
         made = {i: mosaic(self.groups[i], self.number, styles, seed) for i in open_groups}
         found = {i: row for i, row in made.items() if row is not None}
@@ -149,7 +161,7 @@ class Round:
     def _judge(self, found: Mapping[int, Row]) -> dict[int, str]:
         """Let the gate judge rows, by group number; keeps those that pass and returns every row's reason."""
         order = sorted(found)
-        parents = [[row for row in self.groups[i].rows if row["id"] in found[i]["parents"]] for i in order]
+        parents = [self._parents(i, found[i]) for i in order]
         before = np.concatenate([self.accepted, self.new_vectors()])
         judged, now = self.gate.judge([found[i] for i in order], parents, before)
         new = iter(now[len(before) :])

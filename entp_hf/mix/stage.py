@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 from ..arrays import FloatMatrix
 from ..config import EntpConfig
 from ..embedding.clustering import Clusters, cluster, map_of, representatives
+from ..embedding.embed import Embed
 from ..execution.stage import set_columns
 from ..gate.gate import Gate
 from ..io.manifest import ClustersSection, RoundSection
 from ..llm.protocol import ChatClient
 from ..schema import USED_UP, Origin, Row, instruction_of
-from .fusion import FUSERS
-from .groups import Group, add_context, build_groups, has_neighbor
+from .fusion import FUSERS, Fuser, asks_with_context
+from .groups import Group, add_context, build_groups, has_neighbor, related_groups
 from .pool import ContextSearch, FusionPool, kinds_of
+from .requests import request_bounds
 from .round import Round
+from .triage import triage, triaged
 
 
 @dataclass
@@ -34,6 +37,7 @@ class MixResult:
     unused: list[int] = field(default_factory=list)
     rounds: list[RoundSection] = field(default_factory=list)
     stopped_by: str = ""
+    triage: dict[str, int] = field(default_factory=dict)  # rows without a group: keep, cure, drop
 
 
 def made_wanted(config: EntpConfig) -> int:
@@ -59,6 +63,9 @@ def round_groups(
 
     `done` are ids of rows that are not to be fused. The model has no part in this, so a plan can know it.
     """
+    fuser = FUSERS[config.fuser]
+    if fuser is not None and (fuser.cures and (fuser.size == 0 or config.group_by == "request")):
+        return _related(corpus, clusters, done, around, config, fuser)
     vectors, least = corpus.embeddings(), config.group_similarity
     can = corpus.alive & np.array(
         [bool(kind) and key not in done for kind, key in zip(corpus.kinds, corpus.ids, strict=True)], bool
@@ -78,6 +85,44 @@ def round_groups(
     if config.context_row and fuser is not None and fuser.context:
         groups = add_context(groups, around.near(seeds))
     return groups, "round limit"
+
+
+def _related(
+    corpus: FusionPool, clusters: Clusters, done: set[str], around: ContextSearch, config: EntpConfig, fuser: Fuser
+) -> tuple[list[Group], str]:
+    """Groups of rows that one person could merge, and after them the rows that are to be cured one by one."""
+    open_to = corpus.alive & np.array(
+        [bool(k) and i not in done for k, i in zip(corpus.kinds, corpus.ids, strict=True)]
+    )
+    have = int((corpus.alive & ~corpus.fresh).sum())
+    wanted = min(made_wanted(config) - have, config.max_groups or len(corpus))
+    if wanted <= 0:
+        return [], "enough rows made"
+    groups: list[Group] = []
+    if fuser.size is None:
+        tasks = [task if there else "" for task, there in zip(corpus.tasks, open_to, strict=True)]
+        can = np.array([bool(task) for task in tasks], bool) & corpus.fresh
+        first = representatives(
+            corpus.embeddings(), replace(clusters, label=corpus.label), min(wanted, int(can.sum())), list(can)
+        )
+        order = [*first, *np.setdiff1d(np.flatnonzero(can), first).tolist()]
+        bounds = request_bounds(corpus.tasks, config.embedder)
+        groups = related_groups(
+            corpus, corpus.asks(Embed.from_config(config)), tasks, order, config.group_neighbors, bounds, wanted
+        )
+        if config.context_row and asks_with_context(fuser, config):
+            at = {key: i for i, key in enumerate(corpus.ids)}
+            groups = add_context(groups, around.near([at[group.representative["id"]] for group in groups]))
+    if config.cure or fuser.size == 0:
+        inside = {row["id"] for group in groups for row in group.rows}
+        alone = open_to & corpus.fresh & np.array([key not in inside for key in corpus.ids], bool)
+        for i in np.flatnonzero(alone).tolist():
+            if len(groups) == wanted:
+                break
+            row = corpus[i]
+            if triage(row, config) == "cure":
+                groups.append(Group(row, ()))
+    return groups, "round limit" if groups else "no rows left to fuse"
 
 
 def _where(mask: NDArray[np.bool_], kinds: Sequence[str]) -> list[str]:
@@ -131,12 +176,20 @@ def run_rounds(
         if fusion.stopped:
             mixed.stopped_by = fusion.stopped
             break
+    fuser = FUSERS[config.fuser]
+    if fuser is not None and fuser.cures:
+        mixed.triage = triaged((corpus[i] for i in range(len(corpus.pool)) if _alone(mixed, i)), config)
     for i in np.flatnonzero(corpus.alive).tolist():
         if i >= len(corpus.pool):
             mixed.made.append(corpus[i])
         else:
             (mixed.passed if corpus.ids[i] in done else mixed.unused).append(i)
     return mixed
+
+
+def _alone(mixed: MixResult, number: int) -> bool:
+    """Whether no group of several rows used this row of the pool up."""
+    return number not in mixed.used or mixed.used[number]["origin"] == Origin.CURED
 
 
 def used(row: Row, made: Row) -> Row:

@@ -24,7 +24,16 @@ from ..llm.protocol import ChatReply, ChatRequest
 from ..llm.reply_cache import CachedChat
 from ..llm.speed import Speed, known_speed, speed
 from ..llm.tokens import count_prompts, count_text, local_tokenizer
-from ..mix.fusion import FUSERS, answer_of, asks_directly, direct_limit, direct_request, fusion_request
+from ..mix.fusion import (
+    FUSERS,
+    answer_of,
+    asks_directly,
+    direct_limit,
+    direct_request,
+    first_requests,
+    fusion_request,
+    in_one_reply,
+)
 from ..mix.stage import group_size, groups_possible, round_groups
 from ..rating.rate import RATE_TOKENS
 from ..schema import LEVELS, text_of
@@ -165,19 +174,25 @@ def _counted(inputs: Source | Sequence[Source], config: EntpConfig, tokenizer: A
     groups, _ = round_groups(before.corpus, before.clusters, set(), before.around, config)
     fuser = FUSERS[config.fuser]
     client = make_client(config)
-    direct = [direct_request(group, config) for group in groups] if fuser and asks_directly(fuser, config) else []
+    asks = fuser is not None and asks_directly(fuser, config)
+    whole = [i for i, group in enumerate(groups) if fuser and asks and in_one_reply(group, fuser, config)]
+    direct = [direct_request(groups[i], config) for i in whole]
     answers = _replies(client, direct, sample, config)
-    texts = [answer_of(reply) if reply else "" for reply in answers] or [""] * len(groups)
-    fusing = [fusion_request(g, fuser, config, text, "", 0) for g, text in zip(groups, texts, strict=True) if fuser]
+    texts = {i: answer_of(reply) if reply else "" for i, reply in zip(whole, answers, strict=True)}
+    fusing = [ask for i, g in enumerate(groups) if fuser for ask in first_requests(g, fuser, config, texts.get(i, ""))]
     fused = _replies(client, fusing, sample, config)
     each = [count_prompts(tokenizer, requests) for requests in (direct, fusing)]
-    lengths = [_length(client, *pair) for pair in ((direct, answers), (fusing, fused))]
+    by_prompt: dict[str, list[int]] = {}
+    for i, ask in enumerate(fusing):
+        by_prompt.setdefault(ask.prompt_version, []).append(i)
+    lengths = [_length(client, direct, answers)]
+    lengths += [_length(client, [fusing[i] for i in at], [fused[i] for i in at]) for at in by_prompt.values()]
     expected = None
     if fusing and None not in lengths:
         unseen = answers.count(None)  # first answers, which the prompts of the fusions will hold
         added = 0.0
         if unseen and fuser:
-            bare, told = (fusion_request(groups[0], fuser, config, text, "", 0) for text in ("", "-"))
+            bare, told = (fusion_request(groups[whole[0]], fuser, config, text, "", 0) for text in ("", "-"))
             label = int(np.diff(count_prompts(tokenizer, [bare, told]))[0]) - 1
             # A first answer that was cut is not shown: as many of the others will be as of those that are known.
             shown = [(reply.completion_tokens + label) * bool(answer_of(reply)) for reply in answers if reply]

@@ -101,7 +101,7 @@ def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manife
     pool, good = before.corpus.pool, before.good
     client = make_client(config) if FUSERS[config.fuser] is not None else None
     with manifest.stage("mix", len(pool)) as stage:
-        gate = Gate.from_config(config, before.contamination)
+        gate = Gate.from_config(config, before.contamination, asks=client is not None)
         mixed = run_rounds(before.corpus, before.clusters, before.around, config, client, gate)
         stage["rows_out"] = len(mixed.made)
     fusion: FusionSection = {
@@ -109,6 +109,7 @@ def _run(inputs: Source | Sequence[Source], config: EntpConfig, manifest: Manife
         "model": client.name if client else "",
         "rounds": mixed.rounds,
         "stopped_by": mixed.stopped_by,
+        "triage": mixed.triage,
     }
     manifest["fusion"] = fusion
     kept, left, over = assemble(mixed, pool, usable(good, config, before.contamination), config)

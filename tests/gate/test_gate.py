@@ -93,7 +93,7 @@ def test_a_list_that_repeats_itself_or_is_longer_than_asked_is_refused():
     fused = made("List two benefits of software in hospitals for doctors and nurses.", BENEFITS, parents)
     assert why(fused, parents) == "says things twice (share 0.5, bound 0.15)"
     assert why(fused, parents, gate_repeats=0.5) == "lists more than is asked for (3 times, bound 1.5)"
-    assert why(fused, parents, gate_repeats=0.5, gate_surplus=3.0) == ""
+    assert why(fused, parents, gate_repeats=0.5, gate_surplus=3.0, gate_words=False) == ""
 
 
 def test_a_row_handed_back_as_it_is_changes_nothing():

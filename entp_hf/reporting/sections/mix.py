@@ -35,6 +35,8 @@ def fusion(record: RunRecord) -> Shown | None:
     }
     return {
         **{key: found.get(key) for key in ("fuser", "model", "stopped_by")},
+        "triage": found.get("triage") or {},
+        "cured": sum(entry.get("cured", 0) for entry in rounds),
         "rounds": rounds,
         "reasons": bar([r for r, _ in ordered], {"refusals": [n for _, n in ordered]}, "Why fused rows were refused")
         if ordered
