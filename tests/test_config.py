@@ -47,7 +47,7 @@ def test_every_problem_is_reported_at_once():
     assert found[0] == "temprature: no such setting; did you mean temperature?"
     expected = {
         "rounds: 99 is out of range; it must be from 1 to 20",
-        "fuser: 'blend' is not one of entp, mosaic, rewrite, mergeit, none",
+        "fuser: 'blend' is not one of entp, cure, mosaic, rewrite, mergeit, none",
         "near_duplicate: 0.2 is out of range; it must be from 0.5 to 1",
         "target_size: 0 is out of range; it must be at least 1",
         "endpoint and provider: only one can be given",
