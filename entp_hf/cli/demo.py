@@ -39,6 +39,12 @@ WRITES: dict[str, Any] = {
     "rounds": 1,
     "max_new_tokens": 256,
     "direct_answer": False,
+    # Rows related by what they ask, request and answer in two steps, and rows without a group answered anew: what a
+    # model of this size can do (docs/fusion.md).
+    "group_by": "request",
+    "group_neighbors": 2,
+    "prompt_profile": "small",
+    "cure": True,
 }
 TRAINING = SFTOptions(max_steps=20, batch_size=4, max_length=256, learning_rate=1e-4, logging_steps=5)
 
