@@ -144,16 +144,13 @@ def _code(text: str) -> tuple[list[tuple[int, int]], list[Fence]]:
 
 def _latex(text: str, code: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Spans of mathematics that touch no span of `code` (sorted). Every delimiter is looked at once."""
-    found = list(_DELIMITER.finditer(text))
-    places: dict[str, list[int]] = defaultdict(list)  # delimiter -> where in `found` it stands
-    for number, match in enumerate(found):
-        if (mark := match.group()) != "$":  # its closing one is found by `_INLINE_MATHS`
-            places[mark].append(number)
+    places: dict[str, list[int]] = defaultdict(list)  # delimiter -> where it stands; a single dollar's is not needed
+    for match in _DELIMITER.finditer(text):
+        if (mark := match.group()) != "$":
+            places[mark].append(match.start())
     code_starts = [start for start, _ in code]
-    number, at = 0, 0
-    while number < len(found):
-        match = found[number]
-        number += 1
+    at = 0
+    for match in _DELIMITER.finditer(text):  # looked for again, not kept: there may be half a million
         if match.start() < at:
             continue
         mark = match.group()
@@ -166,12 +163,10 @@ def _latex(text: str, code: Sequence[tuple[int, int]]) -> Iterator[tuple[int, in
             end = inline.end()
         elif closer:
             later = places.get(closer, [])
-            next_one = bisect_right(later, number - 1)
-            while next_one < len(later) and found[later[next_one]].start() <= match.end():
-                next_one += 1  # nothing between the two
+            next_one = bisect_right(later, match.end())  # something must stand between the two
             if next_one == len(later):
                 continue
-            end = found[later[next_one]].end()
+            end = later[next_one] + len(closer)
         else:
             continue
         at = end

@@ -84,6 +84,9 @@ def test_rules_in_place_never_touch_masked_code(text, code):
         after = purged(Purge(rules=(rule,)), "Explain how bread rises.", "", answer).messages[-1]["content"]
         place = 0
         for piece in kept:
+            if rule == "control_chars":  # garbage in mathematics goes, what is around it stays
+                piece = "".join(c for c in piece if c.isprintable() or c in "\n\t")
+                after = "".join(c for c in after if c.isprintable() or c in "\n\t")
             place = after.find(piece, place)
             assert place >= 0, (rule, piece)
             place += len(piece)
